@@ -219,7 +219,7 @@ fn randomize(image: &Image<'_>, first: u64) {
 }
 
 /// Returns the options of a journal, and the bytes of its segments.
-fn journal_options(image: &Image<'_>) -> (cachemaint_journal::Options<'static>, u64) {
+fn journal_options(image: &Image<'_>) -> (cachemaint_journal::Options, u64) {
     let segment = SEGMENT.min(Readable::len(image) / 16).next_power_of_two();
     (cachemaint_journal::Options::new().segment(segment), segment)
 }
@@ -294,7 +294,7 @@ fn nested(image: &Image<'_>) -> Outcome {
 
 fn verify_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
     let reader = cachemaint_journal::Reader::open(image).map_err(|failed| failed.error)?;
-    Ok(reader.verify(&mut |_| {})?.records)
+    Ok(reader.verify()?.records)
 }
 
 fn salvage_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {

@@ -387,8 +387,8 @@ fn medium() -> SimMedium {
     Simulation::new(Model::CACHES_KEPT, LOG + 16 * 256).medium()
 }
 
-fn options(opening: u64) -> Options<'static> {
-    Options::with_entropy([7, opening]).segment(256).window(512)
+fn options(opening: u64) -> Options {
+    Options::with_entropy([7, opening]).segment(256)
 }
 
 /// An acknowledged record of 16 + 8 bytes behind the mark of 64 bytes, and a group of four such records, the first of

@@ -31,7 +31,6 @@ pub mod error;
 pub mod identity;
 pub mod layout;
 pub mod magic;
-pub mod progress;
 pub mod reread;
 pub mod rewritten;
 pub mod root;

@@ -1,5 +1,8 @@
 //! Reads that are repeated because another thread or process may be storing.
 
+/// The number of attempts at a read that a writer keeps making obsolete.
+pub const ATTEMPTS: u32 = 64;
+
 /// The number of times to read again if the bytes are not as expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rereadings(u32);
@@ -7,7 +10,7 @@ pub struct Rereadings(u32);
 impl Rereadings {
     /// For a reader while a process writes. A store may be incomplete for a while: the writer can take a page fault
     /// between two pages.
-    pub const BESIDE_WRITERS: Self = Self(64);
+    pub const BESIDE_WRITERS: Self = Self(ATTEMPTS);
     /// For a reader that is also the only writer.
     pub const ALONE: Self = Self(0);
 

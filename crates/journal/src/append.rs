@@ -2,11 +2,11 @@
 
 use super::confirmation;
 use super::error::{Error, ErrorKind};
-use super::geometry::{HEADER, Placement, Position};
+use super::geometry::{CONFIRMATION, HEADER, MARK, Placement, Position};
 use super::group::Group;
 use super::inflight::Refused;
 use super::journal::Journal;
-use super::record::{Header, Kind, Vouch, void};
+use super::record::{Kind, Mark, header, second_word, seed};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint_format::{sync, tag};
 use core::ops::Range;
@@ -35,13 +35,10 @@ impl<M: Medium> Journal<M> {
     /// One write-back of its lines and one fence. With page granularity, one system call, or up to three at the start
     /// of a segment. The call also waits for earlier records that other threads are still appending.
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
-        let placement = self.place(payload.len() as u64)?;
-        // Unless it is acknowledged, dropping the claim fails the journal.
-        let mut claim = Claim::new(self, placement);
-        claim.check()?;
-        claim.store(payload)?;
+        let mut claim = self.claim(payload.len() as u64)?;
+        claim.store(payload).map_err(Error::medium)?;
         claim.acknowledged()?;
-        Ok(Position(placement.record))
+        Ok(Position(claim.placement.record))
     }
 
     /// Appends all records of a group and waits until they are acknowledged. The records are contiguous, and the group
@@ -61,40 +58,47 @@ impl<M: Medium> Journal<M> {
             let end = self.end();
             return Ok(end..end);
         }
-        let placement = self.place(size.saturating_sub(HEADER))?;
-        let mut claim = Claim::new(self, placement);
-        claim.check()?;
-        let bytes =
-            group.seal(self.geometry.alignment, &placement, self.mark.epoch.key, claim.durable());
-        claim.persist(&[(self.geometry.place(placement.record), bytes)])?;
+        let mut claim = self.claim(size.saturating_sub(HEADER))?;
+        let placement = claim.placement;
+        let bytes = group.seal(self.geometry.alignment, &placement, self.epoch.key);
+        let parts = [(self.geometry.place(placement.record), bytes)];
+        let marked = claim.enter_segment();
+        marked.and(self.medium.persist_copy(&parts)).map_err(Error::medium)?;
         claim.acknowledged()?;
         group.clear();
         Ok(Position(placement.record)..Position(placement.end))
     }
 
+    /// Reserves space for a payload of `len` bytes.
     #[inline]
-    fn place(&self, len: u64) -> Result<Placement, Error<M::Error>> {
-        let limit = self.geometry.largest();
-        if len > limit {
-            return Err(Error::new(ErrorKind::TooLong { len, limit }));
-        }
+    fn claim(&self, len: u64) -> Result<Claim<'_, M>, Error<M::Error>> {
         let size = self.geometry.size(len);
-        loop {
+        if size > self.geometry.segment - self.geometry.size(MARK) {
+            return Err(Error::new(ErrorKind::TooLong { len, limit: self.largest() }));
+        }
+        let placement = loop {
             match self.in_flight.reserve(size) {
-                Ok(placement) => return Ok(placement),
+                Ok(placement) => break placement,
                 Err(Refused::Busy) => self.in_flight.wait_for_window(size),
                 Err(Refused::Failed) => return Err(self.failed()),
                 Err(Refused::Full { needed, free }) => {
                     return Err(Error::new(ErrorKind::Full { needed, free }));
                 }
             }
+        };
+        let claim = Claim { journal: self, placement, is_done: false };
+        if placement.mark.is_some() {
+            self.refuse_later()?;
         }
+        Ok(claim)
     }
 
     /// Confirms that everything before `end` is acknowledged.
     #[inline]
     fn confirm(&self, end: u64) {
-        confirmation::store(&self.medium, self.mark.epoch.key, end);
+        // A reader that sees the word also sees the records before its position.
+        let word = confirmation::word(self.epoch.key, end);
+        self.medium.store(CONFIRMATION, word, Ordering::Release);
         if !self.in_flight.is_last(end) {
             self.confirm_beside_others(end);
         }
@@ -112,7 +116,7 @@ impl<M: Medium> Journal<M> {
     }
 }
 
-/// Space that belongs to one producer. If it does not become a durable record, the journal has failed.
+/// Space that belongs to one producer. If it does not become a durable record, dropping it fails the journal.
 #[derive(Debug)]
 struct Claim<'j, M: Medium> {
     journal: &'j Journal<M>,
@@ -120,41 +124,19 @@ struct Claim<'j, M: Medium> {
     is_done: bool,
 }
 
-impl<'j, M: Medium> Claim<'j, M> {
-    const fn new(journal: &'j Journal<M>, placement: Placement) -> Self {
-        Self { journal, placement, is_done: false }
-    }
-
-    /// Fails if the claim begins a segment and another writer has opened the journal.
+impl<M: Medium> Claim<'_, M> {
+    /// Makes a record durable. Up to a few lines, and for pages, ordinary stores of words are the fastest.
     #[inline]
-    fn check(&self) -> Result<(), Error<M::Error>> {
-        self.placement.mark.map_or(Ok(()), |_| self.journal.refuse_later())
-    }
-
-    /// Returns a position before which everything is durable, at most the start of this claim.
-    #[inline]
-    fn durable(&self) -> u64 {
-        self.journal.in_flight.durable().min(self.placement.start)
-    }
-
-    /// Makes a record durable.
-    #[inline]
-    fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        // With page granularity each write-back is a system call, so one call for the whole record is faster.
-        let is_small = payload.len() <= SMALL
-            || matches!(self.journal.medium.granularity(), Granularity::Page(_));
-        if is_small { self.store_small(payload) } else { self.store_large(payload) }
-    }
-
-    /// Makes a record durable with ordinary stores of words, the fastest method for a few lines and for pages.
-    #[inline]
-    fn store_small(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        let Journal { medium, geometry, .. } = self.journal;
-        let (position, key) = (self.placement.record, self.journal.mark.epoch.key);
+    fn store(&self, payload: &[u8]) -> Result<(), M::Error> {
+        let Journal { medium, geometry, epoch, .. } = self.journal;
+        let Placement { record: position, durable, .. } = self.placement;
         let at = geometry.place(position);
-        let vouch = Vouch::new(position, self.durable());
-        let header = Header::untagged(Kind::Data, vouch, payload.len() as u64);
-        let seed = header.seed(key, position);
+        let second = second_word(Kind::Data, durable, payload.len() as u64, position);
+        // With page granularity each write-back is a system call, so one call for the whole record is faster.
+        if payload.len() > SMALL && !matches!(medium.granularity(), Granularity::Page(_)) {
+            return self.store_large(at, second, payload);
+        }
+        let seed = seed(epoch.key, second, position);
         let words = &payload[..payload.len() / WORD * WORD];
         let mut last = [0; WORD];
         let rest = &payload[words.len()..];
@@ -163,7 +145,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let end = at + HEADER + (words.len() + last.len()) as u64;
         // These stores come before the tag is computed, so that the lines are fetched meanwhile. The write-back comes
         // after all stores: on AMD a store waits for a write-back in progress.
-        medium.store(at + WORD as u64, header.second_word(position), Ordering::Relaxed);
+        medium.store(at + WORD as u64, second, Ordering::Relaxed);
         medium.write(at + HEADER, words);
         medium.write(at + HEADER + words.len() as u64, last);
         // A reader that sees the tag sees everything that the record vouches for.
@@ -174,13 +156,8 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a long record durable with the fastest stores. The record is cut at line boundaries, so that no line is
     /// stored to by two parts. The tag is computed while the stores drain.
     #[expect(unsafe_code, reason = "the copy is not ordered before the tag")]
-    fn store_large(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        let Journal { medium, geometry, .. } = self.journal;
-        let (position, key) = (self.placement.record, self.journal.mark.epoch.key);
-        let at = geometry.place(position);
-        let vouch = Vouch::new(position, self.durable());
-        let header = Header::untagged(Kind::Data, vouch, payload.len() as u64);
-
+    fn store_large(&self, at: u64, second: u64, payload: &[u8]) -> Result<(), M::Error> {
+        let Journal { medium, epoch, .. } = self.journal;
         let to_line = LINE - (at + HEADER) as usize % LINE;
         let (first, rest) = payload.split_at(to_line);
         let (middle, last) = rest.split_at(rest.len() - rest.len() % LINE);
@@ -191,50 +168,37 @@ impl<'j, M: Medium> Claim<'j, M> {
         let end_at = middle_at + middle.len() as u64;
         // SAFETY: a reader that sees the tag before these bytes finds a mismatch. No code relies on more than that.
         let copied = unsafe { medium.copy_unordered(&[(middle_at, middle), (end_at, end)]) };
-        let tag = tag::of(header.seed(key, position), payload);
-        medium.write(at, &Header { tag, ..header }.bytes(position));
+        medium.write(at, &header(epoch.key, second, self.placement.record, payload));
         medium.write(at + HEADER, first);
         self.complete(at..middle_at, copied)
     }
 
-    /// Makes parts of the medium durable, together with the void and the mark before the record.
-    fn persist(&self, parts: &[(u64, &[u8])]) -> Result<(), Error<M::Error>> {
-        let written = self.write_before();
-        written.and(self.journal.medium.persist_copy(parts)).map_err(Error::medium)
-    }
-
-    /// Writes back the record's range, with the void and the mark before it, and fences.
+    /// Writes back the record's range, with the mark before it, and fences.
     #[inline]
-    fn complete(
-        &self,
-        record: Range<u64>,
-        written: Result<(), M::Error>,
-    ) -> Result<(), Error<M::Error>> {
+    fn complete(&self, record: Range<u64>, written: Result<(), M::Error>) -> Result<(), M::Error> {
         let medium = &self.journal.medium;
-        let written = written.and(medium.issue_writeback(record)).and(self.write_before());
+        let mut written = written.and(medium.issue_writeback(record));
+        if self.placement.mark.is_some() {
+            written = written.and(self.enter_segment());
+        }
         // The fence is also needed after a failure: it orders the stores of the other parts.
         let fenced = medium.fence();
-        written.and(fenced).map_err(Error::medium)
+        written.and(fenced)
     }
 
-    /// Writes the void and the mark before the record, if any, and issues their write-back.
-    #[inline]
-    fn write_before(&self) -> Result<(), M::Error> {
-        self.placement.mark.map_or(Ok(()), |mark| self.enter_segment(mark))
-    }
-
+    /// Writes the mark before the record, if there is one, and issues its write-back.
     #[cold]
-    fn enter_segment(&self, mark: u64) -> Result<(), M::Error> {
-        let Journal { medium, geometry, mark: content, identity, .. } = self.journal;
-        let write = |position, bytes: &[u8]| {
-            let at = geometry.place(position);
-            medium.write(at, bytes);
-            medium.issue_writeback(at..at + bytes.len() as u64)
+    fn enter_segment(&self) -> Result<(), M::Error> {
+        let Journal { medium, geometry, epoch, before, identity, .. } = self.journal;
+        let Placement { start, mark: Some(position), durable, .. } = self.placement else {
+            return Ok(());
         };
-        if let Some(at) = self.placement.void {
-            write(at, &void(content.epoch.key, at, geometry.left(at)))?;
-        }
-        write(mark, &content.bytes(*identity, mark))
+        let is_first = position == geometry.next_segment(*before);
+        let before = if is_first { *before } else { start };
+        let mark = Mark { position, epoch: *epoch, before, durable };
+        let at = geometry.place(position);
+        medium.write(at, &mark.bytes(*identity));
+        medium.issue_writeback(at..at + Mark::SIZE as u64)
     }
 
     /// Records that the whole claim is durable, waits until everything before it is durable too, and confirms that.
@@ -242,8 +206,7 @@ impl<'j, M: Medium> Claim<'j, M> {
     fn acknowledged(&mut self) -> Result<(), Error<M::Error>> {
         self.is_done = true;
         let (in_flight, end) = (&self.journal.in_flight, self.placement.end);
-        in_flight.done(&self.placement);
-        let mut durable = in_flight.advance();
+        let mut durable = in_flight.done(&self.placement);
         if durable < end {
             durable = in_flight.reach(end);
         }

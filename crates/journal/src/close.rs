@@ -6,6 +6,8 @@ use super::journal::Journal;
 use super::state::{Root, State};
 use cachemaint::medium::Medium;
 use cachemaint_format::root;
+use cachemaint_format::unreadable::ThroughKernel;
+use core::sync::atomic::Ordering::Relaxed;
 
 impl<M: Medium> Journal<M> {
     /// Closes the journal: makes it durable that everything up to its [end](Self::end) is acknowledged. If any of it is
@@ -36,12 +38,12 @@ impl<M: Medium> Journal<M> {
         self.medium.check().map_err(Error::medium)?;
         Ok(State {
             identity: self.identity,
-            generation: self.root.generation(),
+            generation: self.root.generation.load(Relaxed),
             geometry: self.geometry,
             head: self.head().0,
             head_epoch: self.root.head_epoch(),
-            epoch: self.mark.epoch,
-            before: self.mark.before,
+            epoch: self.epoch,
+            before: self.before,
             acknowledged: self.end().0,
         })
     }
@@ -63,10 +65,11 @@ impl<M: Medium> Journal<M> {
         Ok(())
     }
 
-    /// Fails if another writer has opened the journal. Costs two reads of a word.
+    /// Fails if another writer has opened the journal. Costs two reads of a word, by system calls where a page can be bad.
     #[cold]
     pub(super) fn refuse_later(&self) -> Result<(), Error<M::Error>> {
-        let later = root::may_be_superseded(&self.medium, self.root.generation());
+        let reads = ThroughKernel::new(&self.medium);
+        let later = root::may_be_superseded(&reads, self.root.generation.load(Relaxed));
         if later.map_err(Error::medium)? { self.refuse_another() } else { Ok(()) }
     }
 
@@ -76,11 +79,12 @@ impl<M: Medium> Journal<M> {
         let is_ours = |root: &Root| {
             State::of(root).is_some_and(|State { identity, epoch, .. }| {
                 // If the newest root is damaged, an earlier one is found.
-                let is_earlier = epoch.number < self.mark.epoch.number;
-                identity == self.identity && (epoch == self.mark.epoch || is_earlier)
+                let is_earlier = epoch.number < self.epoch.number;
+                identity == self.identity && (epoch == self.epoch || is_earlier)
             })
         };
-        Root::refuse_another(&self.medium, FORMAT, is_ours).map_err(Error::format)
+        let reads = ThroughKernel::new(&self.medium);
+        Root::refuse_another(&reads, FORMAT, is_ours).map_err(Error::format)
     }
 
     /// Returns the error of a journal that failed earlier.
@@ -97,7 +101,7 @@ impl<M: Medium> Journal<M> {
 
 impl<M: Medium> Drop for Journal<M> {
     fn drop(&mut self) {
-        let is_noted = self.end().0 <= self.root.acknowledged();
+        let is_noted = self.end().0 <= self.root.acknowledged.load(Relaxed);
         if !is_noted && self.opener.may_write() && !self.in_flight.has_failed() {
             // No record is lost without it, and nobody could receive an error.
             let _not_returned = self.load().and_then(|state| self.store(state));

@@ -4,30 +4,23 @@
 //! power cut if its line or page happened to be written back. If the word is found, an invalid record before its
 //! position is damaged, not torn.
 //!
-//! The low bits hold the position, counted in words. The other bits hold a hash with the key of the epoch, so that a
-//! word of another epoch or with a flipped bit confirms nothing.
+//! The low bits hold the position, counted in words. The other bits depend on it and on the key of the epoch, which is a
+//! hash, so that a word of another epoch or with a flipped bit confirms nothing. One multiplication suffices for that:
+//! products of unrelated keys have unrelated upper bits, and those of positions that differ in one bit differ there.
 
-use super::geometry::{CONFIRMATION, WORD};
-use cachemaint::medium::{Medium, Readable};
-use cachemaint_format::tag;
+use super::geometry::{CONFIRMATION, GOLDEN, WORD};
+use cachemaint::medium::Readable;
 use core::ops::RangeInclusive;
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// The number of bits of the position in the word.
 const BITS: u32 = 24;
 const MASK: u64 = (1 << BITS) - 1;
 
-/// Confirms that everything before a position is acknowledged.
-#[inline]
-pub(super) fn store<M: Medium>(medium: &M, key: u64, position: u64) {
-    // A reader that sees the word also sees the records before its position.
-    medium.store(CONFIRMATION, word(key, position), Release);
-}
-
 /// Returns the word that confirms a position.
 #[inline]
-fn word(key: u64, position: u64) -> u64 {
-    tag::of(key, &position.to_le_bytes()) << BITS | (position / WORD) & MASK
+pub(super) const fn word(key: u64, position: u64) -> u64 {
+    (key ^ position).wrapping_mul(GOLDEN) & !MASK | (position / WORD) & MASK
 }
 
 /// Returns the position within a range that the medium's word confirms.

@@ -1,6 +1,6 @@
 //! Errors of the journal.
 
-use super::geometry::{ALIGNMENT, FORMAT, LOG, Position, SEGMENT, SEGMENTS};
+use super::geometry::{FORMAT, LOG, Position, SEGMENT, SEGMENTS};
 use super::recovered::Damage;
 use cachemaint::medium::{self, Readable};
 pub use cachemaint_format::error::FormatError;
@@ -42,15 +42,11 @@ pub enum ErrorKind<E> {
     Damaged(Damage),
     /// The journal was opened for writing after the reader, or was replaced. Open a new reader.
     Replaced,
-    /// Impossible sizes for a journal.
+    /// An impossible size of segments.
     #[non_exhaustive]
     Sizes {
         /// Bytes of a segment.
         segment: u64,
-        /// The alignment of records.
-        alignment: u64,
-        /// Bytes of the window.
-        window: u64,
     },
     /// A record or a group that does not fit into a segment.
     #[non_exhaustive]
@@ -93,14 +89,10 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::Replaced => {
                 f.write_str("the journal was opened for writing or replaced; open a new reader, or run the command again")
             }
-            Self::Sizes { segment, alignment, window } => write!(
+            Self::Sizes { segment } => write!(
                 f,
-                "a journal cannot have segments of {segment} bytes, records aligned to {alignment} bytes and a \
-                 window of {window} bytes. Choose segments that are powers of two from {} to {} and have space for \
-                 a mark and a record. Choose an alignment that is a power of two from 8 to {ALIGNMENT}. Choose a \
-                 window of at least two segments, at most the journal and at most 16 MiB",
-                SEGMENT.start(),
-                SEGMENT.end()
+                "a journal cannot have segments of {segment} bytes; choose a power of two from 128 to {SEGMENT}, or from \
+                 8192 for a drive without powersafe overwrite"
             ),
             Self::TooLong { len, limit } => write!(
                 f,

@@ -5,7 +5,7 @@ use cachemaint_format::root;
 use core::fmt;
 
 /// This version's root format.
-pub(super) const FORMAT: Format = Format { magic: magic::JOURNAL, version: 4, name: "journal" };
+pub(super) const FORMAT: Format = Format { magic: magic::JOURNAL, version: 5, name: "journal" };
 
 /// The size of a word in bytes. Everything begins at a multiple of it.
 pub(super) const WORD: u64 = 8;
@@ -14,15 +14,18 @@ pub(super) const WORD: u64 = 8;
 pub(super) const CONFIRMATION: u64 = root::BYTES;
 /// The offset of the log in the medium.
 pub(super) const LOG: u64 = CONFIRMATION + root::BLOCK;
-/// The smallest and largest segment in bytes.
-pub(super) const SEGMENT: core::ops::RangeInclusive<u64> = 128..=1 << 22;
-/// The largest alignment of records.
-pub(super) const ALIGNMENT: u64 = 4096;
-/// The largest window in bytes. It takes half as much memory. A record states a distance within the window.
-pub(super) const WINDOW: u64 = 1 << 24;
+/// The largest segment in bytes.
+pub(super) const SEGMENT: u64 = 1 << 22;
+/// The alignment of records on a drive that may destroy the page it writes. On any other medium it is a [`WORD`].
+pub(super) const PAGE: u64 = 4096;
+/// The largest window, unless four segments are larger.
+const WINDOW: u64 = 256 << 10;
 /// The smallest number of segments: one for the oldest record, one for the longest next record, and one for the epoch
 /// of a later opening.
 pub(super) const SEGMENTS: u64 = 3;
+
+/// 2^64 divided by the golden ratio: multiplied by it, consecutive numbers get very different upper bits.
+pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Bytes of a header.
 pub(super) const HEADER: u64 = 16;
@@ -53,44 +56,52 @@ pub(super) struct Geometry {
     pub(super) segment: u64,
     /// Bytes of the log, a multiple of the segment.
     pub(super) capacity: u64,
-    /// The alignment of the start and end of records, a power of two.
+    /// The alignment of the start and end of records: [`WORD`] or [`PAGE`].
     pub(super) alignment: u64,
-    /// The greatest distance between the end of a record and the position before which everything is durable.
+    /// The greatest distance between the end of a record and the position before which everything is durable. Memory of
+    /// half the window holds what is in progress. A record states a distance within the window.
     pub(super) window: u64,
 }
 
-/// The place of a record, and of the void and the mark before it.
+/// The place of a record, and of the mark before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placement {
     /// The end of the previous record.
     pub(super) start: u64,
-    /// A void up to the end of the previous record's segment, if the new record does not fit there.
-    pub(super) void: Option<u64>,
-    /// The mark of the segment that the record enters.
+    /// The mark of the segment that the record enters, since it does not fit into the previous record's segment.
     pub(super) mark: Option<u64>,
     /// The position of the record.
     pub(super) record: u64,
     /// The end of the record.
     pub(super) end: u64,
+    /// Everything before this position was durable when the place was reserved.
+    pub(super) durable: u64,
 }
 
 impl Geometry {
     /// Returns these sizes, or `None` if they are impossible.
-    pub(super) fn checked(self) -> Option<Self> {
-        let Self { segment, capacity, alignment, window } = self;
-        let is_right = segment.is_power_of_two()
-            && SEGMENT.contains(&segment)
-            && alignment.is_power_of_two()
-            && (WORD..=ALIGNMENT).contains(&alignment)
-            // A mark and a record of one byte fit.
-            && self.size(MARK) + self.size(1) <= segment
+    pub(super) const fn new(segment: u64, capacity: u64, alignment: u64) -> Option<Self> {
+        let is_right = matches!(alignment, WORD | PAGE)
+            && segment.is_power_of_two()
+            && segment >= Self::least(alignment)
+            && segment <= SEGMENT
             && capacity.is_multiple_of(segment)
             && capacity / segment >= SEGMENTS
-            && capacity <= i64::MAX as u64 - LOG
-            && window.is_multiple_of(segment)
-            && window / segment >= 2
-            && window <= capacity.min(WINDOW);
-        is_right.then_some(self)
+            && capacity <= i64::MAX as u64 - LOG;
+        if !is_right {
+            return None;
+        }
+        let quarter = capacity / segment / 4 * segment;
+        let most = if WINDOW < 4 * segment { 4 * segment } else { WINDOW };
+        let window = if quarter < most { quarter } else { most };
+        let window = if window < 2 * segment { 2 * segment } else { window };
+        Some(Self { segment, capacity, alignment, window })
+    }
+
+    /// Returns the bytes of the smallest segment: a mark and a record of one byte fit.
+    pub(super) const fn least(alignment: u64) -> u64 {
+        let mark = (HEADER + MARK).next_multiple_of(alignment);
+        (mark + (HEADER + 1).next_multiple_of(alignment)).next_power_of_two()
     }
 
     /// Returns the number of bytes that a journal of these sizes takes.
@@ -113,7 +124,7 @@ impl Geometry {
     /// Returns the first start of a segment at or after a position.
     #[inline]
     pub(super) const fn next_segment(&self, position: u64) -> u64 {
-        self.segment_of(position + (self.segment - 1))
+        (position + (self.segment - 1)) & !(self.segment - 1)
     }
 
     /// Returns the number of bytes from a position to the end of its segment: the whole segment if the position is its
@@ -140,35 +151,21 @@ impl Geometry {
         self.segment - self.size(MARK) - HEADER
     }
 
-    /// Returns the position itself, or the start of the next segment if too little space is left for a header.
+    /// Returns the placement of records of `size` bytes after `start`. Everything before `durable` is durable.
     #[inline]
-    pub(super) const fn settled(&self, position: u64) -> u64 {
-        let left = self.left(position);
-        if left < HEADER { position + left } else { position }
-    }
-
-    /// Returns the placement of records of `size` bytes after `start`.
-    #[inline]
-    pub(super) const fn placement(&self, start: u64, size: u64) -> Placement {
-        let left = self.left(start);
-        if left < self.segment && left >= size {
-            return Placement { start, void: None, mark: None, record: start, end: start + size };
+    pub(super) const fn placement(&self, start: u64, size: u64, durable: u64) -> Placement {
+        let next = self.next_segment(start);
+        if next - start >= size {
+            return Placement { start, mark: None, record: start, end: start + size, durable };
         }
-        let (void, mark) = if left == self.segment {
-            (None, start)
-        } else if left < HEADER {
-            (None, start + left)
-        } else {
-            (Some(start), start + left)
-        };
-        let record = mark + self.size(MARK);
-        Placement { start, void, mark: Some(mark), record, end: record + size }
+        let record = next + self.size(MARK);
+        Placement { start, mark: Some(next), record, end: record + size, durable }
     }
 
     /// Returns the end of the space that may be written while the oldest record is at `head`.
     #[inline]
     pub(super) const fn limit(&self, head: u64) -> u64 {
-        self.segment_of(head) + self.capacity
+        (head & !(self.segment - 1)) + self.capacity
     }
 }
 
@@ -176,32 +173,40 @@ impl Geometry {
 mod tests {
     use super::Geometry;
 
-    const SMALL: Geometry = Geometry { segment: 256, capacity: 1024, alignment: 8, window: 512 };
-
     #[test]
     fn sizes_that_cannot_be_are_refused() {
-        assert_eq!(SMALL.checked(), Some(SMALL));
-        for wrong in [
-            Geometry { segment: 64, ..SMALL },
-            Geometry { segment: 384, capacity: 1152, window: 768, ..SMALL },
-            Geometry { segment: 1 << 23, capacity: 1 << 27, window: 1 << 24, ..SMALL },
-            Geometry { capacity: 1000, ..SMALL },
+        for (segment, capacity, alignment) in [
+            (64, 1024, 8),
+            (384, 1152, 8),
+            (1 << 23, 1 << 27, 8),
+            (256, 1000, 8),
             // The longest record would not fit after another one of its size once that one is trimmed.
-            Geometry { capacity: 512, ..SMALL },
-            Geometry { capacity: 1 << 63, ..SMALL },
-            Geometry { alignment: 4, ..SMALL },
-            Geometry { alignment: 24, ..SMALL },
-            // A mark and a record of 128 bytes each would fit, but not of 256 bytes each.
-            Geometry { alignment: 256, ..SMALL },
-            Geometry { window: 256, ..SMALL },
-            Geometry { window: 640, ..SMALL },
-            // The window is larger than the capacity.
-            Geometry { window: 1280, ..SMALL },
-            Geometry { capacity: 1 << 40, window: (1 << 24) + 256, ..SMALL },
-            // The file's sizes decide how much memory is allocated.
-            Geometry { segment: 1 << 22, capacity: 1 << 40, window: 1 << 25, ..SMALL },
+            (256, 512, 8),
+            (256, 1 << 63, 8),
+            (256, 1024, 4),
+            (256, 1024, 16),
+            // A mark and a record take a page each.
+            (4096, 1 << 20, 4096),
         ] {
-            assert_eq!(wrong.checked(), None, "{wrong:?}");
+            assert_eq!(Geometry::new(segment, capacity, alignment), None, "{segment} {capacity}");
+        }
+    }
+
+    /// By hand: a quarter of the segments, at most 256 KiB or four segments, at least two segments.
+    #[test]
+    fn the_window_follows_from_the_sizes() {
+        const KIB: u64 = 1 << 10;
+        for (segment, segments, window) in [
+            (128, 3, 256),
+            (128, 31, 7 * 128),
+            (256, 16, 1024),
+            (32 * KIB, 31, 7 * 32 * KIB),
+            (64 * KIB, 16, 256 * KIB),
+            (64 * KIB, 128, 256 * KIB),
+            (4096 * KIB, 1 << 20, 4 * 4096 * KIB),
+        ] {
+            let geometry = Geometry::new(segment, segments * segment, 8).unwrap();
+            assert_eq!(geometry.window, window, "{segments} of {segment}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Records that are appended together.
 
 use super::geometry::{HEADER, Placement};
-use super::record::{Header, Kind, Vouch};
+use super::record::{self, Kind, header};
 use alloc::vec::Vec;
 
 /// Records for [`Journal::append_group`](super::Journal::append_group), which writes them back together.
@@ -43,14 +43,8 @@ impl Group {
         self.lengths.iter().map(size).sum()
     }
 
-    /// Returns the bytes of the records at a placement. Everything before `durable` is durable.
-    pub(super) fn seal(
-        &mut self,
-        alignment: u64,
-        placement: &Placement,
-        key: u64,
-        durable: u64,
-    ) -> &[u8] {
+    /// Returns the bytes of the records at a placement.
+    pub(super) fn seal(&mut self, alignment: u64, placement: &Placement, key: u64) -> &[u8] {
         let Self { payloads, lengths, records } = self;
         records.clear();
         let mut rest = payloads.as_slice();
@@ -60,9 +54,8 @@ impl Group {
             let start = records.len();
             let position = placement.record + start as u64;
             // A record does not vouch for earlier records of its own group.
-            let vouch = Vouch::new(position, durable);
-            let header = Header::of(key, Kind::Data, vouch, payload, position);
-            records.extend_from_slice(&header.bytes(position));
+            let second = record::second_word(Kind::Data, placement.durable, *len as u64, position);
+            records.extend_from_slice(&header(key, second, position, payload));
             records.extend_from_slice(payload);
             records.resize(start + (HEADER + *len as u64).next_multiple_of(alignment) as usize, 0);
         }

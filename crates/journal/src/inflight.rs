@@ -163,67 +163,63 @@ impl InFlight {
     pub(super) fn reserve(&self, size: u64) -> Result<Placement, Refused> {
         let mut tail = self.tail.0.load(Relaxed);
         loop {
-            let placement = self.geometry.placement(tail, size);
-            self.check(&placement)?;
-            let moved = self.tail.0.compare_exchange_weak(tail, placement.end, Relaxed, Relaxed);
-            match moved {
+            if self.failed.load(Acquire) != NEVER {
+                return Err(Refused::Failed);
+            }
+            let durable = self.durable.0.load(Acquire);
+            let placement = self.geometry.placement(tail, size, durable);
+            let end = placement.end;
+            let limit = self.geometry.limit(self.head.0.load(Acquire));
+            if end > limit {
+                return Err(Refused::Full { needed: end - tail, free: limit.saturating_sub(tail) });
+            }
+            let window = self.geometry.window;
+            if end > durable + window && end > self.advance() + window {
+                return Err(Refused::Busy);
+            }
+            match self.tail.0.compare_exchange_weak(tail, end, Relaxed, Relaxed) {
                 Ok(_) => return Ok(placement),
                 Err(now) => tail = now,
             }
         }
     }
 
-    /// Waits until the window has space for records of `size` bytes, or refuses them for another reason.
+    /// Waits until the window has space for records of `size` bytes, or the journal has failed.
     #[cold]
     pub(super) fn wait_for_window(&self, size: u64) {
         self.wait_for_others(|| {
-            let placement = self.geometry.placement(self.tail.0.load(Relaxed), size);
-            self.check(&placement) == Err(Refused::Busy)
+            self.next_end(size) > self.advance() + self.geometry.window && !self.has_failed()
         });
     }
 
     /// Returns true if records of `size` bytes can be reserved without trimming older ones.
     #[cfg(feature = "std")]
     pub(super) fn has_room(&self, size: u64) -> bool {
-        let placement = self.geometry.placement(self.tail.0.load(Relaxed), size);
-        placement.end <= self.geometry.limit(self.head())
+        self.next_end(size) <= self.geometry.limit(self.head())
     }
 
-    #[inline]
-    fn check(&self, placement: &Placement) -> Result<(), Refused> {
-        if self.has_failed() {
-            return Err(Refused::Failed);
-        }
-        let limit = self.geometry.limit(self.head());
-        let Placement { start, end, .. } = *placement;
-        if end > limit {
-            return Err(Refused::Full { needed: end - start, free: limit.saturating_sub(start) });
-        }
-        let window = self.geometry.window;
-        if placement.end > self.durable.0.load(Acquire) + window
-            && placement.end > self.advance() + window
-        {
-            return Err(Refused::Busy);
-        }
-        Ok(())
+    /// Returns the end of the next reservation.
+    fn next_end(&self, size: u64) -> u64 {
+        self.geometry.placement(self.tail.0.load(Relaxed), size, 0).end
     }
 
+    /// Returns the slot of the reservation that begins at `start`. The mask keeps it in range.
     #[inline]
     fn entry(&self, start: u64) -> &AtomicU64 {
-        // The mask keeps the index in range.
         &self.done[(start / HEADER) as usize & (self.done.len() - 1)]
     }
 
-    /// Records that a reservation is durable. Moves the watermark over it, or leaves an entry for the next call of
-    /// [`advance`](Self::advance).
+    /// Records that a reservation is durable, and returns the watermark. Moves the watermark over the reservation, or
+    /// leaves an entry for whoever next calls [`advance`](Self::advance).
     #[inline]
-    pub(super) fn done(&self, placement: &Placement) {
+    pub(super) fn done(&self, placement: &Placement) -> u64 {
         let Placement { start, end, .. } = *placement;
         // Usually no earlier record is in progress.
         if self.durable.0.compare_exchange(start, end, SeqCst, Relaxed).is_err() {
             self.entry(start).swap(end, SeqCst);
         }
         self.announce();
+        self.advance()
     }
 
     /// Waits until the watermark reaches `end`, and returns it. The result is lower if it never will.
@@ -268,8 +264,6 @@ mod tests {
     use crate::geometry::{Geometry, Placement};
     use alloc::vec::Vec;
 
-    const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 512 };
-
     /// Reserves as many records of these sizes as the window admits.
     fn filled(in_flight: &InFlight, sizes: &[u64]) -> Vec<Placement> {
         let mut refused = None;
@@ -283,10 +277,12 @@ mod tests {
     #[test]
     fn records_of_a_full_window_have_slots_of_their_own() {
         let sizes = [&[16][..], &[24, 16, 16, 16], &[16, 16, 16, 24], &[40, 16]];
-        // 24 slots are rounded up to 32.
-        let windows = [512, 384].into_iter();
-        for (window, sizes) in windows.flat_map(|window| sizes.map(|sizes| (window, sizes))) {
-            let in_flight = InFlight::new(Geometry { window, ..GEOMETRY }, 0, 64);
+        // The window is a quarter of the segments. 24 slots are rounded up to 32.
+        for (segments, sizes) in
+            [16, 12].into_iter().flat_map(|some| sizes.map(|sizes| (some, sizes)))
+        {
+            let geometry = Geometry::new(128, segments * 128, 8).unwrap();
+            let in_flight = InFlight::new(geometry, 0, 64);
             for _ in 0..100 {
                 in_flight.trim(in_flight.durable());
                 let under_way = filled(&in_flight, sizes);
@@ -311,7 +307,7 @@ mod loom_tests {
     use loom::sync::Arc;
     use loom::sync::atomic::AtomicBool;
 
-    const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
+    const GEOMETRY: Geometry = Geometry::new(128, 1024, 8).unwrap();
 
     /// The records of two threads do not overlap. Whichever thread moves the watermark, it passes the later record only
     /// once the earlier one is durable, and it ends after both.

@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Position};
 use super::inflight::InFlight;
-use super::record::Mark;
+use super::record::Epoch;
 use super::root_lock::RootLock;
 use super::state::State;
 use cachemaint::medium::{Medium, WriterLockGuard};
@@ -18,8 +18,10 @@ pub struct Journal<M: Medium> {
     pub(super) medium: M,
     pub(super) identity: Identity,
     pub(super) geometry: Geometry,
-    /// The mark for new segments.
-    pub(super) mark: Mark,
+    /// The epoch of new records.
+    pub(super) epoch: Epoch,
+    /// The end of the records before the epoch.
+    pub(super) before: u64,
     pub(super) in_flight: InFlight,
     pub(super) root: RootLock,
     pub(super) opener: Opener,
@@ -34,7 +36,8 @@ impl<M: Medium> Journal<M> {
             medium,
             identity,
             geometry,
-            mark: Mark { epoch, before },
+            epoch,
+            before,
             in_flight: InFlight::new(geometry, head, state.start()),
             root: RootLock::new(state),
             opener: Opener::this(),

@@ -45,24 +45,28 @@
 //! and the end of the earlier records. If an opening appends no record, the next one reuses its segment.
 //!
 //! # Damage and torn ends
-//! A crash leaves a torn end: a record that was not acknowledged is missing. Damage is different: the missing record
-//! had been durable. These tell the two apart:
-//! - The root states the end of the records before the last epoch, and the position that was acknowledged at the last
-//!   [trim](Journal::trim) or [close](Journal::close).
-//! - Each record *vouches*: it states the position before which everything was durable when the record was written.
-//! - After its fence, an append *confirms* that everything up to its end is acknowledged: it stores one word without a
-//!   write-back. The word survives the process, and a power cut if it happened to be written back.
-//! - Each segment begins with a mark. Records in progress extend over at most one [window](Options::window), so a mark
-//!   beyond it shows that the missing record had been durable. A mark can also show that the newest root is lost: a mark
-//!   of an epoch that the root does not know yet, or in space that the root's head has not freed.
+//! A crash leaves a torn end: a record that was not acknowledged is missing. Damage is different: the missing record had
+//! been durable. The rule is one. A missing record is damaged if something intact states a later position before which
+//! everything was durable or acknowledged:
+//!
+//! | evidence | states | shows, and nothing else does |
+//! |---|---|---|
+//! | the root | the end of the records before the last epoch, and what was acknowledged at the last [trim](Journal::trim) or [close](Journal::close) | damage to earlier epochs; after a power cut, damage to the last record of a closed journal |
+//! | the *confirmation* | all that is acknowledged: one word, which an append stores after its fence without a write-back | damage to the last record after a kill, or after a power cut if the word happened to be written back |
+//! | a record of the last epoch | what was durable when it was written | after a power cut, damage to records that others follow within a window |
+//! | a mark of the last epoch, at the start of a segment | the same | damage that is longer than a window |
+//! | a mark of an epoch that the root does not know, or in space that its head has not freed | that there was a newer root | damage to both copies of the newest root |
+//!
+//! A *window* is the space that records in progress can take: a quarter of the log, at most 256 KiB or four segments, and
+//! at least two segments. Records after the missing one are searched in the window and the segment after it.
 //!
 //! Everything acknowledged is returned, or an error names it as damaged, with one exception: a power cut loses the last
 //! confirmation, and the last sector of records is damaged before the journal is opened again. That looks like a torn
-//! end. An opening or a verification reports it as [torn](Recovered::torn) if it finds part of a record there, or records
-//! behind it. In space that was never used, every byte but zero counts as part of a record. A damaged journal is never
-//! written to; [salvage](Reader::salvage) its intact records.
+//! end. An opening or a verification reports it as [torn](Recovered::torn) if it finds the header of a record there, or
+//! records behind it. In space that was never used, every byte but zero counts as part of a record. A damaged journal is
+//! never written to; [salvage](Reader::salvage) its intact records.
 //!
-//! # The format, version 4
+//! # The format, version 5
 //! All numbers are little-endian. The first 16384 bytes hold the roots, in four slots at offsets 0, 4096, 8192 and
 //! 12288. Generation *g* is stored twice, in slots *g* modulo 2 and *g* modulo 2 plus 2. A new one overwrites the one
 //! before the last. The intact slot with the highest generation counts. The confirmation word is at offset 16384, in
@@ -70,27 +74,27 @@
 //! capacity; positions never wrap.
 //!
 //! H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
-//! K(*kind*, *epoch*, *place*) is H(*kind*, identity, *epoch* in 8 bytes, *place* in 8 bytes).
+//! K(*kind*, *epoch*, *place*) is H(*kind*, identity, *epoch* in 8 bytes, *place* in 8 bytes). *G* is 0x9e3779b97f4a7c15.
+//! All arithmetic is modulo 2^64.
 //!
 //! | slot, offset | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cmjournl` |
-//! | 8 | 4 | version: 4 |
-//! | 12 | 4 | bytes of the slot: 128 |
-//! | 16 | 8 | tag: H(H(K(1, generation, offset of the slot), bytes 0 to 15), bytes 24 to 127) |
+//! | 8 | 4 | version: 5 |
+//! | 12 | 4 | bytes of the slot: 120 |
+//! | 16 | 8 | tag: H(H(K(1, generation, offset of the slot), bytes 0 to 15), bytes 24 to 119) |
 //! | 24 | 16 | identity, random |
 //! | 40 | 8 | generation, counted from 1 |
 //! | 48 | 8 | capacity: bytes of the log, a multiple of the segment, at least three segments |
-//! | 56 | 8 | window in bytes: at least two segments, at most the capacity and 2^24 bytes |
-//! | 64 | 4 | bytes of a segment, a power of two from 128 to 2^22 |
-//! | 68 | 4 | alignment of records, a power of two from 8 to 4096 |
-//! | 72 | 8 | head: position of the oldest record that has not been trimmed |
-//! | 80 | 8 | number of the head's epoch |
-//! | 88 | 8 | key of the head's epoch |
-//! | 96 | 8 | number of the last epoch |
-//! | 104 | 8 | key of the last epoch: K(16, its number, a random word) |
-//! | 112 | 8 | end of the records before the last epoch, which begins at the first start of a segment from there on |
-//! | 120 | 8 | position up to which everything was acknowledged |
+//! | 56 | 4 | bytes of a segment, a power of two up to 2^22, at least 128, or 8192 with alignment 4096 |
+//! | 60 | 4 | alignment of records: 8 or 4096 |
+//! | 64 | 8 | head: position of the oldest record that has not been trimmed |
+//! | 72 | 8 | number of the head's epoch |
+//! | 80 | 8 | key of the head's epoch |
+//! | 88 | 8 | number of the last epoch |
+//! | 96 | 8 | key of the last epoch: K(16, its number, a random word) |
+//! | 104 | 8 | end of the records before the last epoch, which begins at the first start of a segment from there on |
+//! | 112 | 8 | position up to which everything was acknowledged |
 //!
 //! A record begins and ends at a multiple of the alignment and lies within one segment. It has a header and a payload.
 //! The bytes after the payload, up to the alignment, are ignored.
@@ -99,22 +103,19 @@
 //! |---|---|---|
 //! | 0 | 8 | tag: H(H(key, bytes 8 to 15 and the position in 8 bytes), payload), with the key of the epoch |
 //! | 8 | 3 | length of the payload in bytes |
-//! | 11 | 3 | bits 0 to 2, the kind: 1 data, 2 mark, 3 void. Bits 3 to 23: *v*, see below |
-//! | 14 | 2 | (*w* XOR (⌊*w* / 2^16⌋ × 0x9e3779b97f4a7c15 modulo 2^64) / 2^48) modulo 2^16; *w* is the position divided by 8 |
+//! | 11 | 3 | bits 0 to 2, the kind: 1 data, 2 mark. Bits 3 to 23: *v*, see below |
+//! | 14 | 2 | (*w* XOR (⌊*w* / 2^16⌋ × *G*) / 2^48) modulo 2^16; *w* is the position divided by 8 |
 //! | 16 | | payload |
 //!
-//! - A record vouches for nothing if *v* is 0, otherwise for everything up to 8 × (*v* - 1) bytes before its position.
-//! - Each segment begins with a *mark*, a header record that is written with the first record of the segment. Its tag has
-//!   the key K(17, number of the epoch, position). Its payload: identity (16 bytes), number of the epoch (8), its key (8),
-//!   end of the records before the epoch (8), position of the mark (8).
-//! - A *void*, a padding record, fills the rest of a segment. Its length leads to its end. Its tag is that of a record
-//!   with this length and no payload. If fewer than 16 bytes are left in a segment, they are unused.
-//! - After the last record of an epoch, the next epoch begins at the next start of a segment. The root states the end
-//!   before the last epoch; the marks state it for every epoch.
+//! - A record states that everything up to 8 × (*v* - 1) bytes before its position was durable, or nothing if *v* is 0.
+//! - Each segment begins with a *mark*, a record that is written with the first record of the segment. Its tag has the key
+//!   K(17, number of the epoch, position). Its payload: identity (16 bytes), number of the epoch (8), its key (8), end of
+//!   the record before the mark (8), position of the mark (8).
+//! - If a record does not fit into the rest of a segment, the rest is unused. The next mark follows the last record: it
+//!   states its end. So does the first mark of an epoch. The root states the end before the last epoch, too.
 //!
 //! The confirmation word for position *p* confirms that everything before *p* is acknowledged: bits 0 to 23 are
-//! *p* / 8 modulo 2^24, bits 24 to 63 are bits 0 to 39 of H(key of the last epoch, *p* in 8 bytes). Any other word
-//! confirms nothing.
+//! *p* / 8 modulo 2^24, bits 24 to 63 are those of (key of the last epoch XOR *p*) × *G*. Any other word confirms nothing.
 //!
 //! # Limits
 //! - A record must fit into a segment. Positions, generations and epoch numbers are below 2^63.
@@ -129,9 +130,10 @@
 //!   that share neither locks nor pages can lose acknowledged records unnoticed: a passthrough file system beside the
 //!   directory under it, or the disk of a virtual machine that the host opens too.
 //! - A file that is removed or replaced while it is open still acknowledges records. Its last close discards them.
-//! - Unreadable bytes exactly at the end of the records are damage, since a record may have been there. On a mapped file,
-//!   an opening reads by system calls and finds them. An append to a bad block in free space fails the medium.
-//! - A version other than 4 is [`FormatError::Version`]: process and trim all records with a program of that version,
+//! - Unreadable bytes exactly at the end of the records, or at the start of the next segment, are damage, since a record
+//!   may have been there. On a mapped file, an opening reads by system calls and finds them. An append to a bad block in
+//!   free space fails the medium.
+//! - A version other than 5 is [`FormatError::Version`]: process and trim all records with a program of that version,
 //!   then create a new journal. A journal keeps its size for life.
 //! - If both copies of the newest root are lost, the previous one counts, unless there is evidence of a newer one. If
 //!   all slots are intact but old, trimmed records can reappear.
@@ -141,12 +143,12 @@
 //! - `wasm32-unknown-unknown` has no clock: timeouts expire at once there.
 //! - Not every drive promises that a sector is old or new after a power loss (NVM Command Set Specification: AWUPF). A
 //!   drive that loses the sectors it is writing can lose acknowledged records: those on a page that an append was
-//!   writing, unless the [alignment](Options::alignment) is 4096, and the last window of records during an
-//!   [opening](Options::open). The same evidence classifies this loss as damage or a torn end.
+//!   writing, unless the journal was created with [`powersafe_overwrite(false)`](Options::powersafe_overwrite), and the
+//!   last window of records during an [opening](Options::open). The same evidence classifies this loss as damage or a
+//!   torn end.
 //! - A read visits each record once. After the end, or after damage, it reads one word at each place where a record may
-//!   begin. It gives up on a segment after verifying four times its bytes in vain, and once more for each MiB of its
-//!   size: only crafted bytes need more. Whatever the bytes are, a verification or a salvage reads no more than 40 times
-//!   the bytes of the log, or 70 times with segments of more than 1 MiB.
+//!   begin. It gives up on a segment after verifying six times its bytes in vain: only crafted bytes need more. Whatever
+//!   the bytes are, a verification or a salvage reads no more than 40 times the bytes of the log.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -178,7 +180,6 @@ mod recovered;
 mod root_lock;
 mod salvage;
 mod state;
-mod survey;
 mod trim;
 #[cfg(feature = "std")]
 mod wait;
@@ -187,7 +188,6 @@ mod waiters;
 mod walk;
 
 pub use cachemaint_format::identity::Identity;
-pub use cachemaint_format::progress::Progress;
 pub use error::{Error, ErrorKind, FormatError};
 pub use geometry::Position;
 pub use group::Group;

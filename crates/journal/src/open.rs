@@ -1,39 +1,25 @@
 //! Creating and opening: recovery, and the start of an epoch in a new segment.
 
 use super::error::{Error, ErrorKind, FormatError, OpenError, least};
-use super::geometry::{self, FORMAT, Geometry, LOG};
+use super::geometry::{self, FORMAT, Geometry, LOG, PAGE, WORD};
 use super::journal::Journal;
-use super::reader::Reader;
+use super::reader::{Reader, survey};
 use super::record::Epoch;
 use super::recovered::Recovered;
 use super::state::State;
-use super::survey::survey;
 use super::walk::{Step, Walk};
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium};
 use cachemaint_format::identity::Identity;
-use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::unreadable::ThroughKernel;
-use cachemaint_format::{rewritten, root, tag, writer};
-use core::fmt;
+use cachemaint_format::{rewritten, root, writer};
 
 /// The options for creating or opening a journal.
-pub struct Options<'p> {
+#[derive(Clone, Debug)]
+pub struct Options {
     segment: Option<u64>,
-    window: Option<u64>,
     alignment: u64,
     entropy: [u64; 2],
-    progress: Option<&'p mut dyn FnMut(Progress)>,
-}
-
-impl fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("segment", &self.segment)
-            .field("window", &self.window)
-            .field("alignment", &self.alignment)
-            .finish_non_exhaustive()
-    }
 }
 
 /// The result of creating or opening a journal.
@@ -51,17 +37,15 @@ pub struct Opened {
 const SEGMENT: u64 = 64 << 10;
 /// The number of segments below which they are made smaller.
 const MANY: u64 = 16;
-/// Default window in bytes.
-const WINDOW: u64 = 256 << 10;
 
 #[cfg(feature = "std")]
-impl Default for Options<'_> {
+impl Default for Options {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<'p> Options<'p> {
+impl Options {
     /// Returns the default options, with random bytes from the system.
     #[cfg(feature = "std")]
     #[must_use]
@@ -74,8 +58,7 @@ impl<'p> Options<'p> {
     /// or of an opening that damage destroyed, can pass for records of this one.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
-        let (segment, window, progress) = (None, None, None);
-        Self { segment, window, alignment: 8, entropy, progress }
+        Self { segment: None, alignment: WORD, entropy }
     }
 
     /// Sets the segment size of a new journal in bytes: a power of two up to 4 MiB. The default is 64 KiB, or less if
@@ -83,42 +66,28 @@ impl<'p> Options<'p> {
     /// new one.
     ///
     /// A record or a [group](super::Group) must fit into a segment together with its 64-byte mark. A record takes 16
-    /// bytes plus its payload, rounded up to the [alignment](Self::alignment). [`Journal::largest`] is the longest
-    /// payload.
+    /// bytes plus its payload, rounded up to a multiple of 8. [`Journal::largest`] is the longest payload. What appends
+    /// have in progress at any time extends over a quarter of the journal, at most 256 KiB or four segments, and at least
+    /// two segments. It takes half of that in memory.
     #[must_use]
-    pub fn segment(self, bytes: u64) -> Self {
+    pub const fn segment(self, bytes: u64) -> Self {
         Self { segment: Some(bytes), ..self }
     }
 
-    /// Sets the window of a new journal: how many bytes records may be ahead of the acknowledged ones. The default is
-    /// 256 KiB, or four segments if that is more, but at most a quarter of the journal and at least two segments. The
-    /// maximum is 16 MiB. A window takes half its size in memory, rounded up to a power of two.
+    /// Sets whether a power cut during a write leaves the bytes around it unchanged, as SQLite's option of this name does.
+    /// The default is true. False is for [drives that lose sectors](super#limits): in a new journal, records and marks
+    /// then take whole pages of 4096 bytes, so that no append rewrites a page with an earlier record. An opening still
+    /// writes the last records again.
     #[must_use]
-    pub fn window(self, bytes: u64) -> Self {
-        Self { window: Some(bytes), ..self }
-    }
-
-    /// Sets the alignment of records in a new journal, in bytes. The default is 8, which packs them. If it is the line
-    /// size, no two producers share a line.
-    ///
-    /// With the largest alignment, 4096, an append never rewrites a 4096-byte page with an earlier record, as [drives
-    /// that lose sectors](super#limits) require. An opening still writes the last records again.
-    #[must_use]
-    pub fn alignment(self, bytes: u64) -> Self {
-        Self { alignment: bytes, ..self }
+    pub const fn powersafe_overwrite(self, is_safe: bool) -> Self {
+        Self { alignment: if is_safe { WORD } else { PAGE }, ..self }
     }
 
     /// Sets the sizes of a new journal to those of another one, for example one to be salvaged.
     #[must_use]
-    pub fn sizes_of<M>(self, other: &Reader<M>) -> Self {
-        let Geometry { segment, alignment, window, .. } = other.geometry();
-        Self { segment: Some(segment), alignment, window: Some(window), ..self }
-    }
-
-    /// Sets a function that is called from time to time while an opening reads a journal.
-    #[must_use]
-    pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
-        Self { progress: Some(progress), ..self }
+    pub const fn sizes_of<M>(self, other: &Reader<M>) -> Self {
+        let Geometry { segment, alignment, .. } = other.geometry();
+        Self { segment: Some(segment), alignment, ..self }
     }
 
     /// Creates a journal that fills a medium, and opens it. The journal is durable when this returns. A crash leaves a
@@ -150,7 +119,7 @@ impl<'p> Options<'p> {
     /// # Cost
     /// That of [`open`](Self::open) or [`create_new`](Self::create_new).
     pub fn open_or_create<M: Medium>(
-        mut self,
+        self,
         medium: M,
     ) -> Result<(Journal<M>, Opened), OpenError<M>> {
         as_writer(medium, |medium| {
@@ -163,10 +132,8 @@ impl<'p> Options<'p> {
     fn create<M: Medium>(&self, medium: &M) -> Result<Begun, Error<M::Error>> {
         let geometry = self.geometry(medium.len())?;
         root::refuse_existing(medium, FORMAT).map_err(Error::format)?;
-        let remains = remains(medium, LOG);
-        let [low, high] = self.entropy;
-        let identity = Identity::from_entropy([low ^ remains, high]);
-        let epoch = self.epoch(identity, 1, remains);
+        let identity = Identity::from_entropy(self.entropy);
+        let epoch = self.epoch(identity, 1);
         let state = State {
             identity,
             generation: 1,
@@ -200,27 +167,25 @@ impl<'p> Options<'p> {
     /// # Cost
     /// Reads all records. Four fences. Writes the last window of records back again. With page granularity, it also
     /// stores and reads these records once more.
-    pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
+    pub fn open<M: Medium>(self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
         as_writer(medium, |medium| self.recover(medium))
     }
 
-    fn recover<M: Medium>(&mut self, medium: &M) -> Result<Begun, Error<M::Error>> {
+    fn recover<M: Medium>(&self, medium: &M) -> Result<Begun, Error<M::Error>> {
         let reads = ThroughKernel::buffered(medium);
         let (state, loaded) = State::load(&reads, Rereadings::ALONE)?;
-        let mut silent = |_: Progress| ();
-        let progress = self.progress.as_deref_mut().unwrap_or(&mut silent);
-        let mut recovered = survey(&reads, state, progress).map_err(Error::medium)?;
+        let mut recovered = survey(&reads, state).map_err(Error::medium)?;
         if let Some(damage) = recovered.damage {
             return Err(Error::new(ErrorKind::Damaged(damage)));
         }
         recovered.root_lost = loaded.is_one_lost();
         let end = recovered.end.0;
-        let next = State { before: end, acknowledged: end, ..state };
-        let remains = remains(&reads, state.geometry.place(next.start()));
         let next = State {
             generation: state.generation + 1,
-            epoch: self.epoch(state.identity, state.epoch.number + 1, remains),
-            ..next
+            epoch: self.epoch(state.identity, state.epoch.number + 1),
+            before: end,
+            acknowledged: end,
+            ..state
         };
         let next = next.checked().ok_or(Error::format(FormatError::WornOut))?;
         // A crash may tear the next root, so this one must be durable first.
@@ -232,24 +197,20 @@ impl<'p> Options<'p> {
         Ok((next, Opened { is_new: false, recovered }))
     }
 
-    fn epoch(&self, identity: Identity, number: u64, remains: u64) -> Epoch {
-        Epoch::new(identity, number, self.entropy[0] ^ self.entropy[1] ^ remains)
+    fn epoch(&self, identity: Identity, number: u64) -> Epoch {
+        Epoch::new(identity, number, self.entropy[0] ^ self.entropy[1])
     }
 
     fn geometry<E>(&self, size: u64) -> Result<Geometry, Error<E>> {
         let room = size.saturating_sub(LOG);
         let segment = self.segment.unwrap_or_else(|| {
             let many = (room / MANY).max(1);
-            SEGMENT.min(1 << many.ilog2()).max(*geometry::SEGMENT.start())
+            SEGMENT.min(1 << many.ilog2()).max(Geometry::least(self.alignment))
         });
         let segments = room.checked_div(segment).unwrap_or(0).max(geometry::SEGMENTS);
         let capacity = segments.saturating_mul(segment);
-        let part = segments / 4 * segment;
-        let usual = WINDOW.max(segment.saturating_mul(4)).min(part).max(segment.saturating_mul(2));
-        let window = self.window.unwrap_or(usual);
-        let sizes = ErrorKind::Sizes { segment, alignment: self.alignment, window };
-        let geometry = Geometry { segment, capacity, alignment: self.alignment, window };
-        let geometry = geometry.checked().ok_or(Error::new(sizes))?;
+        let geometry = Geometry::new(segment, capacity, self.alignment);
+        let geometry = geometry.ok_or(Error::new(ErrorKind::Sizes { segment }))?;
         let needed = least(segment);
         if size < needed {
             return Err(Error::format(FormatError::TooSmall { size, needed }));
@@ -299,17 +260,6 @@ fn as_writer<M: Medium>(
     match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
         Ok((writer, (state, opened))) => Ok((Journal::new(medium, writer, &state), opened)),
         Err(error) => Err(OpenError::new(medium, error)),
-    }
-}
-
-/// Returns a hash of the bytes where the first new record will be, or 0 if they are zeros. As part of the entropy it
-/// gives a new key to a log that replaces an older one, even if the entropy is the same.
-fn remains<M: Readable>(medium: &M, at: u64) -> u64 {
-    let mut bytes = [0; *geometry::SEGMENT.start() as usize];
-    // Unreadable bytes count as none.
-    match medium.read(at, &mut bytes) {
-        Ok(()) if bytes.iter().any(|byte| *byte != 0) => tag::of(0, &bytes),
-        _ => 0,
     }
 }
 

@@ -3,18 +3,17 @@
 //! A reader reads the payload of a record into its one buffer before it verifies the tag. A record ends in its segment,
 //! so no header can make the buffer larger than a segment.
 
-use super::boundary::{ATTEMPTS, overtaken, walk_from};
+use super::boundary::{beside_trims, walk_from};
 use super::error::{Error, OpenError};
+use super::evidence::Ending;
 use super::geometry::{Geometry, Position};
 use super::records::Records;
 use super::recovered::Recovered;
 use super::salvage::Salvage;
 use super::state::State;
-use super::survey::survey;
-use super::walk::Walk;
+use super::walk::{Step, Walk};
 use cachemaint::medium::Readable;
 use cachemaint_format::identity::Identity;
-use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
 
 /// A journal that is open for reading only, even while another process appends. The appending process reads with
@@ -43,7 +42,7 @@ use cachemaint_format::reread::Rereadings;
 /// for record in reader.records()? {
 ///     println!("{}", String::from_utf8_lossy(&record?.payload));
 /// }
-/// assert_eq!(reader.verify(&mut |_| {})?.records, 1);
+/// assert_eq!(reader.verify()?.records, 1);
 /// # Ok(())
 /// # }
 /// # #[cfg(not(feature = "std"))]
@@ -122,19 +121,13 @@ impl<M: Readable> Reader<M> {
     /// # Errors
     /// If the medium fails; [`ErrorKind::NotABoundary`](super::ErrorKind::NotABoundary) if trims overtake every
     /// attempt: verify again; [`ErrorKind::Replaced`](super::ErrorKind::Replaced).
-    pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
-        let mut state = self.now()?;
-        for _ in 0..ATTEMPTS {
-            let mut recovered = survey(&self.medium, state, progress).map_err(Error::medium)?;
-            let now = self.now()?;
-            if recovered.damage.is_none_or(|damage| !state.is_outdated(&now, &damage)) {
-                let (_, loaded) = State::load(&self.medium, Rereadings::BESIDE_WRITERS)?;
-                recovered.root_lost = loaded.is_one_lost();
-                return Ok(recovered);
-            }
-            state = now;
-        }
-        Err(overtaken(&state, Position(state.head)))
+    pub fn verify(&self) -> Result<Recovered, Error<M::Error>> {
+        let read = |state| survey(&self.medium, state).map_err(Error::medium);
+        let damage = |found: &Result<Recovered, _>| found.as_ref().ok()?.damage;
+        let recovered = beside_trims(|| self.now(), read, damage)?;
+        self.now()?;
+        let (_, loaded) = State::load(&self.medium, Rereadings::BESIDE_WRITERS)?;
+        Ok(Recovered { root_lost: loaded.is_one_lost(), ..recovered })
     }
 
     /// Returns all valid records, including those after damage. If both copies of the newest root are lost, records
@@ -149,4 +142,32 @@ impl<M: Readable> Reader<M> {
     fn now(&self) -> Result<State, Error<M::Error>> {
         self.state.now(&self.medium)
     }
+}
+
+/// Walks over all records and returns a summary.
+pub(super) fn survey<M: Readable>(medium: &M, state: State) -> Result<Recovered, M::Error> {
+    let mut walk = Walk::new(medium, state);
+    let mut found = Recovered { head: Position(state.head), ..Recovered::default() };
+    loop {
+        match walk.step()? {
+            Step::Record { len, .. } => {
+                found.records += 1;
+                found.bytes += len as u64;
+            }
+            Step::Passed => {}
+            Step::End(fault) => match walk.ending(fault)? {
+                Ending::More => {}
+                Ending::End { is_torn, after_gap } => {
+                    (found.torn, found.after_gap) = (is_torn, after_gap);
+                    break;
+                }
+                Ending::Damage(damage) => {
+                    found.damage = Some(damage);
+                    break;
+                }
+            },
+        }
+    }
+    found.end = Position(walk.last);
+    Ok(found)
 }

@@ -1,6 +1,6 @@
 //! The bytes of a record's header and of a mark.
 
-use super::geometry::{HEADER, MARK, WORD};
+use super::geometry::{GOLDEN, HEADER, MARK, WORD};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::tag;
@@ -10,121 +10,86 @@ use cachemaint_format::tag;
 pub(super) enum Kind {
     /// A record that was appended.
     Data = 1,
-    /// The start of a segment or an epoch.
+    /// The start of a segment.
     Mark = 2,
-    /// Padding without a record.
-    Void = 3,
 }
 
-/// The claim of a record that everything before some position was durable when the record was written.
+/// Returns the second word of a header: the length of the payload, the kind, the claim that everything before `durable` was
+/// durable when the record was written, and 16 bits of the position. The claim is the distance to `durable` in words, plus
+/// 1.
 ///
-/// It is stored as the distance to that position in words, plus 1. If an intact record vouches for a missing one, the
-/// missing one had been durable, so it is damaged, not torn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Vouch(u32);
-
-impl Vouch {
-    /// No claim.
-    pub(super) const NOTHING: Self = Self(0);
-
-    /// Returns the claim of a record at `position` that everything before `durable` was durable.
-    #[inline]
-    pub(super) const fn new(position: u64, durable: u64) -> Self {
-        // Less than the largest window less a header, so it fits into 21 bits.
-        Self(1 + ((position - durable) / WORD) as u32)
-    }
-
-    /// Returns the position before which everything was durable when a record at `position` was written, or 0.
-    pub(super) const fn durable(self, position: u64) -> u64 {
-        match self.0 as u64 {
-            0 => 0,
-            code => position.saturating_sub((code - 1) * WORD),
-        }
-    }
-}
-
-/// The two words of a header, without the position that they state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    /// The hash of the other fields, the position and the payload.
-    pub(super) tag: u64,
-    pub(super) kind: Kind,
-    pub(super) vouch: Vouch,
-    /// Bytes of the payload.
-    pub(super) len: u64,
-}
-
-/// Returns the bits that state the position in a header. The low bits distinguish positions within a segment. The upper
-/// bits are mixed in, so that remains of earlier laps in the same place state another position.
+/// The low bits of the position distinguish those within a segment. The upper bits are mixed in, so that remains of
+/// earlier laps in the same place state another position.
 #[inline]
-const fn stated(position: u64) -> u16 {
+pub(super) const fn second_word(kind: Kind, durable: u64, len: u64, position: u64) -> u64 {
     let words = position / WORD;
-    // 2^64 divided by the golden ratio: consecutive numbers get very different bits.
-    let mixed = (words >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
-    (words & 0xffff ^ mixed) as u16
+    let mixed = (words >> 16).wrapping_mul(GOLDEN) >> 48;
+    // Less than the largest window less a header, so it fits into 21 bits. The other fields have 24, 3 and 16 bits.
+    let claim = 1 + (position - durable) / WORD;
+    len | (kind as u64) << 24 | claim << 27 | (words ^ mixed) << 48
 }
 
 /// Returns true if the second word of a header states this position.
 #[inline]
 pub(super) const fn names(word: u64, position: u64) -> bool {
     // Zeros are not the header of the first position.
-    word != 0 && (word >> 48) as u16 == stated(position)
+    word != 0 && word >> 48 == second_word(Kind::Data, position, 0, position) >> 48
+}
+
+/// Returns the seed of a record's tag.
+#[inline]
+pub(super) fn seed(key: u64, second: u64, position: u64) -> u64 {
+    tag::of(key, [second, position].map(u64::to_le_bytes).as_flattened())
+}
+
+/// Returns the bytes of a header with this second word.
+#[inline]
+pub(super) fn header(
+    key: u64,
+    second: u64,
+    position: u64,
+    payload: &[u8],
+) -> [u8; HEADER as usize] {
+    let words = [tag::of(seed(key, second, position), payload), second];
+    let mut bytes = [0; HEADER as usize];
+    bytes.copy_from_slice(words.map(u64::to_le_bytes).as_flattened());
+    bytes
+}
+
+/// A header that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    tag: u64,
+    second: u64,
+    pub(super) kind: Kind,
+    /// Bytes of the payload.
+    pub(super) len: u64,
 }
 
 impl Header {
-    /// Returns a header that still lacks its tag.
-    #[inline]
-    pub(super) const fn untagged(kind: Kind, vouch: Vouch, len: u64) -> Self {
-        Self { tag: 0, kind, vouch, len }
-    }
-
-    /// Returns the header of a record or a mark with this payload.
-    #[inline]
-    pub(super) fn of(key: u64, kind: Kind, vouch: Vouch, payload: &[u8], position: u64) -> Self {
-        let header = Self::untagged(kind, vouch, payload.len() as u64);
-        Self { tag: tag::of(header.seed(key, position), payload), ..header }
-    }
-
-    /// Returns true if the payload belongs to this header, at this position, in the key's epoch.
-    #[inline]
-    pub(super) fn proves(&self, key: u64, position: u64, payload: &[u8]) -> bool {
-        tag::of(self.seed(key, position), payload) == self.tag
-    }
-
-    /// Returns the seed of the tag.
-    #[inline]
-    pub(super) fn seed(&self, key: u64, position: u64) -> u64 {
-        tag::of_words(key, [self.second_word(position), position])
-    }
-
-    /// Returns the word after the tag.
-    #[inline]
-    pub(super) const fn second_word(&self, position: u64) -> u64 {
-        let Self { kind, vouch, len, .. } = *self;
-        // The sizes were checked: the fields have 24, 3, 21 and 16 bits.
-        len | (kind as u64) << 24 | (vouch.0 as u64) << 27 | (stated(position) as u64) << 48
-    }
-
-    /// Returns the bytes of both words.
-    #[inline]
-    pub(super) fn bytes(&self, position: u64) -> [u8; HEADER as usize] {
-        let mut bytes = [0; HEADER as usize];
-        bytes[..8].copy_from_slice(&self.tag.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.second_word(position).to_le_bytes());
-        bytes
-    }
-
     /// Returns the header in two words, or `None` if their kind is unknown.
     #[inline]
     pub(super) const fn read([tag, second]: [u64; 2]) -> Option<Self> {
         let kind = match second >> 24 & 0x7 {
             1 => Kind::Data,
             2 => Kind::Mark,
-            3 => Kind::Void,
             _ => return None,
         };
-        let vouch = Vouch((second >> 27 & 0x1f_ffff) as u32);
-        Some(Self { tag, kind, vouch, len: second & 0xff_ffff })
+        Some(Self { tag, second, kind, len: second & 0xff_ffff })
+    }
+
+    /// Returns true if the payload belongs to this header, at this position, in the key's epoch.
+    #[inline]
+    pub(super) fn proves(&self, key: u64, position: u64, payload: &[u8]) -> bool {
+        tag::of(seed(key, self.second, position), payload) == self.tag
+    }
+
+    /// Returns the position before which everything was durable when a record at `position` was written, or 0.
+    pub(super) const fn durable(&self, position: u64) -> u64 {
+        match self.second >> 27 & 0x1f_ffff {
+            0 => 0,
+            claim => position.saturating_sub((claim - 1) * WORD),
+        }
     }
 }
 
@@ -144,12 +109,16 @@ impl Epoch {
     }
 }
 
-/// The content of the mark at the beginning of a segment.
+/// The mark at the beginning of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
+    pub(super) position: u64,
+    /// The epoch of all records in the segment.
     pub(super) epoch: Epoch,
-    /// The end of the records before the epoch. The epoch begins at the first start of a segment from there on.
+    /// The end of the record before the mark.
     pub(super) before: u64,
+    /// Everything before this position was durable when the mark was written.
+    pub(super) durable: u64,
 }
 
 layout! {
@@ -168,24 +137,25 @@ impl Mark {
     pub(super) const SIZE: usize = (HEADER + MARK) as usize;
 
     /// Returns the bytes of the whole record.
-    pub(super) fn bytes(&self, identity: Identity, position: u64) -> [u8; Self::SIZE] {
-        let Self { epoch: Epoch { number: epoch, key }, before } = *self;
+    pub(super) fn bytes(&self, identity: Identity) -> [u8; Self::SIZE] {
+        let Self { position, epoch: Epoch { number: epoch, key }, before, durable } = *self;
         let payload = MarkFields { identity: identity.0, epoch, key, before, position }.to_bytes();
         let of_mark = tag::key(identity, epoch, position, tag::Kind::JournalMark);
-        let header = Header::of(of_mark, Kind::Mark, Vouch::NOTHING, &payload, position);
+        let second = second_word(Kind::Mark, durable, MARK, position);
         let mut bytes = [0; Self::SIZE];
-        bytes[..HEADER as usize].copy_from_slice(&header.bytes(position));
-        bytes[HEADER as usize..].copy_from_slice(&payload);
+        let (head, rest) = bytes.split_at_mut(HEADER as usize);
+        head.copy_from_slice(&header(of_mark, second, position, &payload));
+        rest.copy_from_slice(&payload);
         bytes
     }
 
-    /// Returns the position and the content of a mark, if it belongs to this journal and its tag matches.
-    pub(super) fn read(
-        identity: Identity,
-        words: [u64; 2],
-        payload: &[u8; MARK as usize],
-    ) -> Option<(u64, Self)> {
-        let header = Header::read(words)?;
+    /// Returns a mark, if it belongs to this journal and its tag matches.
+    pub(super) fn read(identity: Identity, bytes: &[u8; Self::SIZE]) -> Option<Self> {
+        let (words, payload) = bytes.split_first_chunk::<{ HEADER as usize }>()?;
+        let payload = payload.first_chunk()?;
+        let words = u128::from_le_bytes(*words);
+        let second = (words >> 64) as u64;
+        let header = Header::read([words as u64, second])?;
         let MarkFields { identity: of, epoch, key, before, position } =
             MarkFields::from_bytes(payload);
         let of_mark = tag::key(identity, epoch, position, tag::Kind::JournalMark);
@@ -195,36 +165,31 @@ impl Mark {
             // Arithmetic on these numbers must not overflow.
             && before <= position
             && i64::try_from(position).is_ok()
-            && names(words[1], position)
+            && names(second, position)
             && header.proves(of_mark, position, payload);
-        is_whole.then_some((position, Self { epoch: Epoch { number: epoch, key }, before }))
+        let (epoch, durable) = (Epoch { number: epoch, key }, header.durable(position));
+        is_whole.then_some(Self { position, epoch, before, durable })
     }
-}
-
-/// Returns the header of a void of `size` bytes in all.
-pub(super) fn void(key: u64, position: u64, size: u64) -> [u8; HEADER as usize] {
-    let header = Header::untagged(Kind::Void, Vouch::NOTHING, size - HEADER);
-    Header { tag: tag::of(header.seed(key, position), &[]), ..header }.bytes(position)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Vouch, names};
+    use super::{Header, Kind, names, second_word};
 
     /// By hand: a record of 16 bytes at the end of a window of 16 MiB.
     #[test]
     fn the_largest_window_fits_into_the_field() {
         const MOST: u64 = (16 << 20) - 16;
-        let vouch = Vouch::new(MOST + 8, 8);
-        assert!(vouch.0 < 1 << 21);
-        assert_eq!(vouch.durable(MOST + 8), 8);
+        let word = second_word(Kind::Mark, 8, 0, MOST + 8);
+        assert!(names(word, MOST + 8));
+        assert_eq!(Header::read([0, word]).unwrap().durable(MOST + 8), 8);
     }
 
     /// By hand: 2^21 words are 16 MiB, of which 32 × 2^16 words are 2^21: the upper part grows by 32.
     #[test]
     fn laps_state_other_positions() {
         const LAP: u64 = 16 << 20;
-        let word = |position| u64::from(super::stated(position)) << 48 | 1;
+        let word = |position| second_word(Kind::Data, position, 0, position);
         for lap in 0..1000 {
             assert!(names(word(lap * LAP), lap * LAP));
             for earlier in 0..lap {

@@ -60,8 +60,8 @@ impl<M: Medium> Journal<M> {
     /// [`ErrorKind::Damaged`] if a record that the call reads is damaged.
     ///
     /// # Cost
-    /// Reads the records before the position in the segment of the previous record, except those before the head. If an
-    /// opening began there, also those in the segment before, and so on. Continuing with a kept [`Records`] avoids this.
+    /// Reads the records before the position in the segment of the previous record, except those before the head.
+    /// Continuing with a kept [`Records`] avoids this.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         let (head, end) = (self.head(), self.end());
         if position > end {
@@ -154,7 +154,8 @@ impl<'r, M: Readable> Records<'r, M> {
         }
         // A later end is the work of a writer beside, who confirms each append.
         let is_unknown = !self.has_searched || fault == Fault::Unreadable;
-        let is_missing = at < self.walk.state.acknowledged || self.walk.confirmed().is_some();
+        let is_missing =
+            at < self.walk.state.acknowledged || self.walk.confirmed().is_some_and(|end| end > at);
         if !is_unknown && !is_missing {
             return Ok(false);
         }
@@ -193,20 +194,18 @@ impl<M: Readable> Iterator for Records<'_, M> {
 }
 
 impl<M: Readable> Walk<'_, M> {
-    /// Moves the bound to the end of the acknowledged records.
+    /// Moves the limit to the end of the acknowledged records.
     fn follow(&mut self, in_flight: &InFlight) {
-        self.bound = in_flight.advance();
-        // Acknowledged records were reserved with this head or an earlier one.
-        self.limit = self.state.geometry.limit(in_flight.head());
+        self.limit = in_flight.advance();
     }
 
-    /// Returns true if more records were acknowledged since the bound was moved. It is an error if the walk ended
-    /// before the bound, since an acknowledged record is then invalid.
+    /// Returns true if more records were acknowledged since the limit was moved. It is an error if the walk ended before
+    /// the limit, since an acknowledged record is then invalid.
     fn goes_on(&mut self, in_flight: &InFlight, fault: Fault) -> Result<bool, Error<M::Error>> {
-        let (at, end) = (self.state.geometry.settled(self.at), self.bound);
-        if at >= end {
+        let end = self.limit;
+        if self.at >= end {
             self.follow(in_flight);
-            return Ok(self.bound > end);
+            return Ok(self.limit > end);
         }
         // The space was reused after the head had moved.
         atomic::fence(Ordering::Acquire);

@@ -67,10 +67,8 @@ impl fmt::Display for Damage {
 pub enum Fault {
     /// The header does not state its position: no record is stored there.
     Nothing,
-    /// The header states its position, but the tag does not match the bytes, the position and the epoch.
+    /// The header states its position, but the tag does not match the bytes, the position and the epoch of the journal.
     Tag,
-    /// The mark is missing or invalid, or belongs to another journal or an impossible epoch.
-    Mark,
     /// The medium cannot read the bytes: a bad block.
     Unreadable,
 }
@@ -81,9 +79,6 @@ impl fmt::Display for Fault {
             Self::Nothing => f.write_str("no record of this journal is stored there"),
             Self::Tag => f.write_str("the tag does not match the record"),
             Self::Unreadable => f.write_str("the medium cannot read the bytes there"),
-            Self::Mark => {
-                f.write_str("the mark (header record) of a segment is missing or invalid")
-            }
         }
     }
 }

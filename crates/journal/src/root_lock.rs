@@ -12,24 +12,22 @@ use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 #[derive(Debug)]
 pub(super) struct RootLock {
     is_taken: AtomicBool,
-    generation: AtomicU64,
-    /// The number and the key of the head's epoch.
+    pub(super) generation: AtomicU64,
     head_epoch: [AtomicU64; 2],
     /// The end of the acknowledged records, as the root states it.
-    acknowledged: AtomicU64,
+    pub(super) acknowledged: AtomicU64,
 }
 
 impl RootLock {
     pub(super) fn new(state: &State) -> Self {
-        let lock = Self {
+        let Epoch { number, key } = state.head_epoch;
+        Self {
             is_taken: AtomicBool::new(false),
-            generation: AtomicU64::new(0),
-            head_epoch: [const { AtomicU64::new(0) }; 2],
-            acknowledged: AtomicU64::new(0),
-        };
-        // The epoch has no record yet.
-        lock.note(&State { acknowledged: state.start(), ..*state });
-        lock
+            generation: AtomicU64::new(state.generation),
+            head_epoch: [number, key].map(AtomicU64::new),
+            // The epoch has no record yet.
+            acknowledged: AtomicU64::new(state.start()),
+        }
     }
 
     /// Takes over the root that was stored.
@@ -41,17 +39,9 @@ impl RootLock {
         self.acknowledged.store(*acknowledged, Relaxed);
     }
 
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Relaxed)
-    }
-
     pub(super) fn head_epoch(&self) -> Epoch {
-        let [number, key] = &self.head_epoch;
-        Epoch { number: number.load(Relaxed), key: key.load(Relaxed) }
-    }
-
-    pub(super) fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Relaxed)
+        let [number, key] = self.head_epoch.each_ref().map(|word| word.load(Relaxed));
+        Epoch { number, key }
     }
 
     /// Waits until no other thread holds the lock. With page granularity, a thread holds it during a system call.
@@ -88,7 +78,7 @@ mod loom_tests {
     /// A thread that finds the lock taken sleeps until it is released.
     #[test]
     fn the_lock_of_the_roots_excludes_and_wakes() {
-        let geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
+        let geometry = Geometry::new(128, 1024, 8).unwrap();
         let epoch = Epoch { number: 1, key: 5 };
         let state = State {
             identity: Identity([7; 16]),

@@ -23,22 +23,23 @@ pub enum Salvaged {
 /// An iterator over all valid records, from the oldest one on. [`Reader::salvage`](super::Reader::salvage) returns it.
 ///
 /// After damage it continues at the next valid record, which it searches for in the rest of the journal. To verify a
-/// record, it needs the key of its epoch: from the mark of its segment, the next mark, or the mark of the last record
-/// before the damage. If all of them are lost, the record cannot be verified.
+/// record, it needs the key of its epoch: from the mark of its segment, or if that is lost, from the last record before.
+/// If an opening began there, the records of this one segment cannot be verified.
 ///
 /// A damaged journal is not written to. Append its records to a new one, created with the [same
 /// sizes](super::Options::sizes_of).
 #[derive(Debug)]
 pub struct Salvage<'r, M: Readable> {
     walk: Walk<'r, M>,
-    /// The segment whose epochs were looked up last, and those epochs.
-    epochs: (u64, [Option<Epoch>; 2]),
+    /// The segment whose epoch was looked up last, and that epoch.
+    epoch: (u64, Epoch),
     is_over: bool,
 }
 
 impl<'r, M: Readable> Salvage<'r, M> {
     pub(super) const fn new(walk: Walk<'r, M>) -> Self {
-        Self { walk, epochs: (u64::MAX, [None; 2]), is_over: false }
+        let epoch = (u64::MAX, walk.epoch);
+        Self { walk, epoch, is_over: false }
     }
 
     /// Returns the position up to which the journal was searched.
@@ -74,12 +75,10 @@ impl<'r, M: Readable> Salvage<'r, M> {
 
     /// Moves to the next position with a valid record or mark. Returns true if one was found.
     fn resume(&mut self) -> Result<bool, M::Error> {
-        let from = self.walk.state.geometry.settled(self.walk.at) + 8;
+        let from = self.walk.at + 8;
         let mut found = None;
         for at in (from..self.walk.limit).step_by(8) {
-            if self.walk.names_itself(at)
-                && let Some(epoch) = self.proven(at)?
-            {
+            if let Some(epoch) = self.proven(at)? {
                 found = Some((at, epoch));
                 break;
             }
@@ -93,57 +92,30 @@ impl<'r, M: Readable> Salvage<'r, M> {
     /// Returns the epoch at `at`, if a valid record or mark is there.
     fn proven(&mut self, at: u64) -> Result<Option<Epoch>, M::Error> {
         let Ok(header) = self.walk.header(at) else { return Ok(None) };
-        match header.kind {
-            Kind::Mark => {
-                let epoch = self.epoch_of(at)?;
-                let mark = self.walk.mark(at)?.map(|mark| mark.epoch);
-                Ok(epoch.filter(|_| epoch == mark))
-            }
-            // A void has no payload to salvage.
-            Kind::Void => Ok(None),
-            Kind::Data => {
-                for epoch in self.epochs(at)?.into_iter().flatten() {
-                    if self.walk.proves(at, header, epoch.key)? {
-                        return Ok(Some(epoch));
-                    }
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// Returns the epoch of the segment that begins here. An epoch later than the root's shows that the newest root is
-    /// lost.
-    fn epoch_of(&self, segment: u64) -> Result<Option<Epoch>, M::Error> {
-        let last = self.walk.state.epoch.number;
-        match self.walk.mark(segment)? {
-            Some(mark) if mark.epoch.number > last => Ok(Some(mark.epoch)),
-            _ => self.walk.epoch_of(segment),
-        }
-    }
-
-    /// Returns the epochs that a record at `at` can have: that of its segment's mark or, if it is later and began
-    /// earlier, that of the next mark. If the mark is lost, that of the last record before the damage, and of the next
-    /// mark.
-    fn epochs(&mut self, at: u64) -> Result<[Option<Epoch>; 2], M::Error> {
         let State { geometry, before, .. } = self.walk.state;
-        if (before..self.walk.state.start()).contains(&at) {
-            return Ok([None; 2]);
-        }
-        let segment = geometry.segment_of(at);
-        if self.epochs.0 != segment {
-            let own = self.epoch_of(segment)?;
-            let next = self.walk.mark(segment + geometry.segment)?;
-            let next = next.filter(|next| next.before <= segment).map(|next| next.epoch);
-            let found = match (own, next) {
-                // The mark of the segment itself is a remain of an earlier epoch.
-                (Some(own), Some(next)) if next.number > own.number => [Some(next), None],
-                (Some(own), _) => [Some(own), None],
-                (None, next) => [Some(self.walk.epoch), next],
+        let epoch = self.epoch_of(geometry.segment_of(at))?;
+        let is_valid = match header.kind {
+            Kind::Mark => self.walk.mark(at)?.is_ok_and(|mark| mark.epoch == epoch),
+            Kind::Data => {
+                !(before..self.walk.state.start()).contains(&at)
+                    && self.walk.proves(at, header, epoch.key)?
+            }
+        };
+        Ok(is_valid.then_some(epoch))
+    }
+
+    /// Returns the epoch of a segment by its mark, or else that of the last record. An epoch later than the root's shows
+    /// that the newest root is lost.
+    fn epoch_of(&mut self, segment: u64) -> Result<Epoch, M::Error> {
+        if self.epoch.0 != segment {
+            let last = self.walk.state.epoch.number;
+            let found = match self.walk.mark(segment)? {
+                Ok(mark) if mark.epoch.number > last => Some(mark.epoch),
+                _ => self.walk.epoch_of(segment)?,
             };
-            self.epochs = (segment, found);
+            self.epoch = (segment, found.unwrap_or(self.walk.epoch));
         }
-        Ok(self.epochs.1)
+        Ok(self.epoch.1)
     }
 }
 

@@ -11,23 +11,22 @@ use cachemaint_format::root::{self, Loaded};
 use core::sync::atomic::{self, Ordering::Acquire};
 
 /// The journal's own bytes in a root.
-const OWN: usize = 80;
+const OWN: usize = 72;
 
 pub(super) type Root = root::Root<OWN>;
 
 layout! {
-    struct Fields: 80 {
+    struct Fields: 72 {
         0 capacity: u64,
-        8 window: u64,
-        16 segment: u32,
-        20 alignment: u32,
-        24 head: u64,
-        32 head_epoch: u64,
-        40 head_key: u64,
-        48 epoch: u64,
-        56 key: u64,
-        64 before: u64,
-        72 acknowledged: u64,
+        8 segment: u32,
+        12 alignment: u32,
+        16 head: u64,
+        24 head_epoch: u64,
+        32 head_key: u64,
+        40 epoch: u64,
+        48 key: u64,
+        56 before: u64,
+        64 acknowledged: u64,
     }
 }
 
@@ -80,7 +79,6 @@ impl State {
         let Self { identity, generation, geometry, head_epoch, epoch, .. } = *self;
         let fields = Fields {
             capacity: geometry.capacity,
-            window: geometry.window,
             // Both were checked to fit.
             segment: geometry.segment as u32,
             alignment: geometry.alignment as u32,
@@ -98,9 +96,8 @@ impl State {
     /// Returns the state in a root, or `None` if it is inconsistent.
     pub(super) fn of(root: &Root) -> Option<Self> {
         let fields = Fields::from_bytes(&root.own);
-        let Fields { capacity, window, segment, alignment, .. } = fields;
-        let (segment, alignment) = (segment.into(), alignment.into());
-        let geometry = Geometry { segment, capacity, alignment, window }.checked()?;
+        let Fields { capacity, segment, alignment, .. } = fields;
+        let geometry = Geometry::new(segment.into(), capacity, alignment.into())?;
         let state = Self {
             identity: root.identity,
             generation: root.generation,
@@ -169,7 +166,7 @@ mod tests {
     const FIRST: State = State {
         identity: Identity([7; 16]),
         generation: 1,
-        geometry: Geometry { capacity: 1024, window: 512, segment: 256, alignment: 8 },
+        geometry: Geometry::new(256, 1024, 8).unwrap(),
         head: 0,
         head_epoch: EPOCH,
         epoch: EPOCH,

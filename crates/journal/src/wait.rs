@@ -2,13 +2,10 @@
 
 use super::error::{Error, ErrorKind};
 use super::geometry::Position;
-use super::group::Group;
-use super::inflight::InFlight;
 use super::journal::Journal;
 use super::waiters::left;
 use cachemaint::medium::Medium;
 use cachemaint_format::clock;
-use core::ops::Range;
 use core::time::Duration;
 
 impl<M: Medium> Journal<M> {
@@ -64,8 +61,11 @@ impl<M: Medium> Journal<M> {
         position: Position,
         timeout: Duration,
     ) -> Result<Position, Error<M::Error>> {
-        let end = self.in_flight.wait_for_end(position.0, timeout);
-        if end <= position.0 && self.in_flight.never_passes(position.0) {
+        let in_flight = &self.in_flight;
+        let never_passes = || in_flight.never_reaches(position.0.saturating_add(1));
+        in_flight.wait(timeout, || in_flight.advance() <= position.0 && !never_passes());
+        let end = in_flight.advance();
+        if end <= position.0 && never_passes() {
             return Err(self.failed());
         }
         Ok(Position(end))
@@ -86,42 +86,19 @@ impl<M: Medium> Journal<M> {
         timeout: Duration,
     ) -> Result<Position, Error<M::Error>> {
         let size = self.geometry.size(payload.len() as u64);
-        self.when_there_is_room(size, timeout, || self.append(payload))
-    }
-
-    /// Appends a group as [`append_group`](Self::append_group) does. While the journal is full, it waits as
-    /// [`append_within`](Self::append_within) does.
-    ///
-    /// # Errors
-    /// Same as [`append_within`](Self::append_within), and the group is then unchanged.
-    ///
-    /// # Cost
-    /// That of [`append_group`](Self::append_group) if there is space.
-    pub fn append_group_within(
-        &self,
-        group: &mut Group,
-        timeout: Duration,
-    ) -> Result<Range<Position>, Error<M::Error>> {
-        let size = group.size(self.geometry.alignment);
-        self.when_there_is_room(size, timeout, || self.append_group(group))
-    }
-
-    /// Appends `size` bytes, waiting for other threads to trim a full journal.
-    fn when_there_is_room<T>(
-        &self,
-        size: u64,
-        timeout: Duration,
-        mut append: impl FnMut() -> Result<T, Error<M::Error>>,
-    ) -> Result<T, Error<M::Error>> {
         let mut started = None;
         loop {
-            let error = match append() {
+            let error = match self.append(payload) {
                 Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => error,
                 appended => return appended,
             };
             let started = *started.get_or_insert_with(clock::now);
             let Some(left) = left(timeout, started) else { return Err(error) };
-            let has_room = self.in_flight.wait_for_room(size, left);
+            let mut has_room = false;
+            self.in_flight.wait(left, || {
+                has_room = self.in_flight.has_room(size);
+                !has_room && !self.in_flight.has_failed()
+            });
             if self.in_flight.has_failed() {
                 return Err(self.failed());
             }
@@ -131,35 +108,10 @@ impl<M: Medium> Journal<M> {
         }
     }
 
-    /// Ends all current and future waits of [`wait_for_records`](Self::wait_for_records),
-    /// [`append_within`](Self::append_within) and [`append_group_within`](Self::append_group_within), as if their time
-    /// had run out. All other calls work as before. A producer that fails must call it too: if it just leaves by `?` or
-    /// a panic, the consumer waits forever.
+    /// Ends all current and future waits of [`wait_for_records`](Self::wait_for_records) and
+    /// [`append_within`](Self::append_within), as if their time had run out. All other calls work as before. A producer
+    /// that fails must call it too: if it just leaves by `?` or a panic, the consumer waits forever.
     pub fn cancel_waits(&self) {
         self.in_flight.cancel_waits();
-    }
-}
-
-impl InFlight {
-    /// Waits until the watermark exceeds `end` or never will, or waits are cancelled. Returns the watermark.
-    fn wait_for_end(&self, end: u64, timeout: Duration) -> u64 {
-        self.wait(timeout, || self.advance() <= end && !self.never_passes(end));
-        self.advance()
-    }
-
-    /// Returns true if the watermark will never exceed `end`.
-    fn never_passes(&self, end: u64) -> bool {
-        self.never_reaches(end.saturating_add(1))
-    }
-
-    /// Waits until `size` bytes can be reserved, the journal has failed or waits are cancelled. Returns true if the
-    /// bytes could be reserved. Another thread may have reserved them since.
-    fn wait_for_room(&self, size: u64, timeout: Duration) -> bool {
-        let mut has_room = false;
-        self.wait(timeout, || {
-            has_room = self.has_room(size);
-            !has_room && !self.has_failed()
-        });
-        has_room
     }
 }

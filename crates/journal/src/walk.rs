@@ -1,6 +1,6 @@
 //! A walk from one record to the next, as long as they are valid.
 
-use super::geometry::{HEADER, MARK, Position};
+use super::geometry::{HEADER, MARK, Position, WORD};
 use super::record::{Epoch, Header, Kind, Mark, names};
 use super::recovered::{Damage, Fault};
 use super::state::State;
@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering::Relaxed;
 pub(super) enum Step {
     /// A record with `len` bytes of payload, which are in the walk's buffer.
     Record { position: u64, len: usize },
-    /// A mark, a void or the end of an epoch, which was passed over.
+    /// A mark, or the end of a segment or an epoch, which was passed over.
     Passed,
     /// The end: there is no valid record here.
     End(Fault),
@@ -25,7 +25,7 @@ pub(super) enum Step {
 pub(super) struct Walk<'m, M> {
     pub(super) medium: &'m M,
     pub(super) state: State,
-    /// The end of the space that can hold records.
+    /// The end of the space that can hold records, or of the records to read.
     pub(super) limit: u64,
     /// The position at which the next record begins.
     pub(super) at: u64,
@@ -33,21 +33,16 @@ pub(super) struct Walk<'m, M> {
     pub(super) epoch: Epoch,
     /// The end of the last record.
     pub(super) last: u64,
-    /// The end of the records to read.
-    pub(super) bound: u64,
     pub(super) patience: Patience,
     buffer: Vec<u8>,
 }
 
-/// Returns how many times the bytes of a segment may be verified in vain.
+/// The number of times that the bytes of a segment may be verified in vain.
 ///
-/// Torn records with intact headers have at most the bytes of the segment, and are verified with at most two keys. In a
-/// payload of equal words, one in 2^16 words states its own position and can be read as a header, always with the same
-/// length. Those that fit take a quarter of the segment for each 512 KiB, with each key. Only crafted, nested records
-/// need more.
-const fn patience(segment: u64) -> u64 {
-    4 + (segment >> 20)
-}
+/// Torn records with intact headers have at most the bytes of the segment. In a payload of equal words, one in 2^16 words
+/// states its own position and can be read as a header, always with the same length. Those that fit take a quarter of the
+/// segment for each 512 KiB: twice the largest segment. Only crafted, nested records need more.
+const PATIENCE: u64 = 6;
 
 /// A bound on the work for bytes that are not valid records.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,7 +58,7 @@ impl Patience {
         if self.segment != segment {
             *self = Self { segment, spent: 0 };
         }
-        self.spent <= patience(bytes) * bytes
+        self.spent <= PATIENCE * bytes
     }
 }
 
@@ -71,9 +66,17 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Returns a walk from the oldest record on.
     pub(super) fn new(medium: &'m M, state: State) -> Self {
         let limit = state.geometry.limit(state.head);
-        let (at, epoch, last, bound) = (state.head, state.head_epoch, state.head, u64::MAX);
-        let (patience, buffer) = (Patience::default(), Vec::new());
-        Self { medium, state, limit, at, epoch, last, bound, patience, buffer }
+        let (at, epoch, last) = (state.head, state.head_epoch, state.head);
+        Self {
+            medium,
+            state,
+            limit,
+            at,
+            epoch,
+            last,
+            patience: Patience::default(),
+            buffer: Vec::new(),
+        }
     }
 
     /// Moves to the start of a segment, if its epoch can be known from its mark, or is the last one. All records of a
@@ -91,7 +94,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         if segment >= self.state.start() {
             return Ok(Some(epoch));
         }
-        let found = self.mark(segment)?.map(|mark| mark.epoch);
+        let found = self.mark(segment)?.ok().map(|mark| mark.epoch);
         Ok(found.filter(|found| (head_epoch.number..epoch.number).contains(&found.number)))
     }
 
@@ -103,7 +106,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Returns the damage at the current position. `evidence` was written after this place had become durable.
     pub(super) const fn damage(&self, evidence: u64, fault: Fault) -> Damage {
         let geometry = self.state.geometry;
-        let offset = geometry.place(geometry.settled(self.at));
+        let offset = geometry.place(self.at);
         Damage { at: Position(self.at), offset, evidence: Position(evidence), fault }
     }
 
@@ -125,82 +128,76 @@ impl<'m, M: Readable> Walk<'m, M> {
             (self.at, self.epoch) = (self.state.start(), self.state.epoch);
             return Ok(Step::Passed);
         }
-        let at = geometry.settled(self.at);
-        if at >= self.limit.min(self.bound) {
+        let at = self.at;
+        if at >= self.limit {
             return Ok(Step::End(Fault::Nothing));
         }
-        let is_begin = geometry.left(at) == geometry.segment;
         let fault = match self.header(at) {
-            Ok(Header { kind: Kind::Mark, .. }) if is_begin => {
-                if self.mark(at)?.is_some_and(|mark| self.is_of_epoch(&mark)) {
+            Ok(Header { kind: Kind::Mark, .. }) => {
+                let mark = self.mark(at)?;
+                if mark.is_ok_and(|mark| mark.epoch == self.epoch) {
                     self.at = at + geometry.size(MARK);
                     return Ok(Step::Passed);
                 }
-                Fault::Mark
+                mark.err().unwrap_or(Fault::Tag)
             }
-            Ok(header) if !is_begin && self.is_in_epoch(at, header) => {
-                match self.proof(at, header, self.epoch.key)? {
-                    Ok(()) if header.kind == Kind::Void => {
-                        self.at = at + geometry.size(header.len);
-                        return Ok(Step::Passed);
-                    }
-                    Ok(()) => {
-                        self.at = at + geometry.size(header.len);
-                        self.last = self.at;
-                        return Ok(Step::Record { position: at, len: header.len as usize });
-                    }
-                    Err(fault) => fault,
+            Ok(header) if self.is_in_epoch(at) => match self.proof(at, header, self.epoch.key)? {
+                Ok(()) => {
+                    self.at = at + geometry.size(header.len);
+                    self.last = self.at;
+                    return Ok(Step::Record { position: at, len: header.len as usize });
                 }
-            }
-            Ok(_) => Fault::Mark,
+                Err(fault) => fault,
+            },
+            Ok(_) => Fault::Tag,
             Err(fault) => fault,
         };
-        self.pass_epoch(fault)
+        self.pass(fault)
     }
 
-    /// Returns true if a mark belongs to the epoch of the walk. Marks of the last epoch must state the same end as the
-    /// root.
-    fn is_of_epoch(&self, mark: &Mark) -> bool {
-        let State { epoch, before, .. } = self.state;
-        mark.epoch == self.epoch && (self.epoch != epoch || mark.before == before)
-    }
-
-    /// Passes the end of an earlier epoch. An opening found no record after the last one and began the next epoch in
-    /// the next segment, as its mark states. Otherwise this is the end.
+    /// Passes to the next segment, if its mark states that it was begun after the last record: the next record did not
+    /// fit, or an opening found no other record and began an epoch. Otherwise this is the end.
     #[cold]
-    fn pass_epoch(&mut self, fault: Fault) -> Result<Step, M::Error> {
-        let next = self.state.geometry.next_segment(self.last);
-        if next < self.state.start() && next < self.limit {
-            let later = self.epoch.number + 1..self.state.epoch.number;
-            if let Some(Mark { epoch, before }) = self.mark(next)?
-                && before == self.last
-                && later.contains(&epoch.number)
+    fn pass(&mut self, fault: Fault) -> Result<Step, M::Error> {
+        let State { geometry, epoch: newest, .. } = self.state;
+        let next = geometry.next_segment(self.at);
+        let later = self.epoch.number + 1..newest.number;
+        let is_bound = next >= self.state.start() && self.epoch.number < newest.number;
+        if is_bound || next >= self.limit {
+            return Ok(Step::End(fault));
+        }
+        match self.mark(next)? {
+            Ok(Mark { before, epoch, .. })
+                if before == self.last
+                    && (epoch == self.epoch || later.contains(&epoch.number)) =>
             {
                 (self.at, self.epoch) = (next, epoch);
-                return Ok(Step::Passed);
+                Ok(Step::Passed)
             }
+            // It may have led to more records.
+            Err(Fault::Unreadable) => {
+                self.at = next;
+                Ok(Step::End(Fault::Unreadable))
+            }
+            _ => Ok(Step::End(fault)),
         }
-        Ok(Step::End(fault))
     }
 
-    /// Returns true if a data record or a void can be here: in the last epoch, or before the end of the earlier epochs.
-    pub(super) const fn is_in_epoch(&self, at: u64, header: Header) -> bool {
-        !matches!(header.kind, Kind::Mark)
+    /// Returns true if a record can be here: after the start of a segment, and in the last epoch or before the end of the
+    /// earlier epochs.
+    const fn is_in_epoch(&self, at: u64) -> bool {
+        self.state.geometry.segment_of(at) != at
             && (self.epoch.number >= self.state.epoch.number || at < self.state.before)
     }
 
-    /// Returns true if a data record or a void is valid. The buffer then holds the payload of the record.
+    /// Returns true if a record is valid. The buffer then holds its payload.
     pub(super) fn proves(&mut self, at: u64, header: Header, key: u64) -> Result<bool, M::Error> {
         self.proof(at, header, key).map(|proof| proof.is_ok())
     }
 
-    /// Returns the fault of a data record or a void, if it is invalid.
+    /// Returns the fault of a record, if it is invalid.
     #[inline]
     fn proof(&mut self, at: u64, header: Header, key: u64) -> Result<Result<(), Fault>, M::Error> {
-        let valid = |is_valid: bool| if is_valid { Ok(()) } else { Err(Fault::Tag) };
-        if header.kind == Kind::Void {
-            return Ok(valid(header.proves(key, at, &[])));
-        }
         let geometry = self.state.geometry;
         if !self.patience.has_some(geometry.segment_of(at), geometry.segment) {
             return Ok(Err(Fault::Tag));
@@ -216,27 +213,22 @@ impl<'m, M: Readable> Walk<'m, M> {
         if if_readable(self.medium, read)?.is_none() {
             return Ok(Err(Fault::Unreadable));
         }
-        let is_proved = header.proves(key, at, &bytes[..len]);
-        if !is_proved {
-            self.patience.spent += header.len;
+        if header.proves(key, at, &bytes[..len]) {
+            return Ok(Ok(()));
         }
-        Ok(valid(is_proved))
+        self.patience.spent += header.len;
+        Ok(Err(Fault::Tag))
     }
 
     /// Returns true if a header at a position states this position. This one word nearly always suffices to rule out a
     /// record.
-    #[inline]
-    pub(super) fn names_itself(&self, at: u64) -> bool {
-        self.states(at) == Ok(true)
-    }
-
     #[inline]
     fn states(&self, at: u64) -> Result<bool, Fault> {
         let geometry = &self.state.geometry;
         if !geometry.is_aligned(at) || geometry.left(at) < HEADER {
             return Ok(false);
         }
-        Ok(names(self.word(geometry.place(at) + 8)?, at))
+        Ok(names(self.word(geometry.place(at) + WORD)?, at))
     }
 
     /// Returns the header at a position, if it states this position and its record fits there.
@@ -246,14 +238,9 @@ impl<'m, M: Readable> Walk<'m, M> {
         if !self.states(at)? {
             return Err(Fault::Nothing);
         }
-        let header = Header::read(self.words(geometry.place(at))?);
+        let place = geometry.place(at);
+        let header = Header::read([self.word(place)?, self.word(place + WORD)?]);
         header.filter(|header| geometry.size(header.len) <= geometry.left(at)).ok_or(Fault::Tag)
-    }
-
-    /// Returns the two words of a header.
-    #[inline]
-    pub(super) fn words(&self, place: u64) -> Result<[u64; 2], Fault> {
-        Ok([self.word(place)?, self.word(place + 8)?])
     }
 
     /// Returns a word. The caller then asks the medium whether it has failed as a whole.
@@ -263,28 +250,28 @@ impl<'m, M: Readable> Walk<'m, M> {
     }
 
     /// Returns this journal's mark at a position. Marks occur only at the start of segments.
-    pub(super) fn mark(&self, at: u64) -> Result<Option<Mark>, M::Error> {
-        if self.state.geometry.segment_of(at) != at {
-            return Ok(None);
+    pub(super) fn mark(&self, at: u64) -> Result<Result<Mark, Fault>, M::Error> {
+        match self.states(at) {
+            Ok(true) if self.state.geometry.segment_of(at) == at => {
+                let found = self.mark_of_any_lap(at)?;
+                Ok(found
+                    .and_then(|mark| Some(mark).filter(|_| mark.position == at).ok_or(Fault::Tag)))
+            }
+            Ok(_) => Ok(Err(Fault::Nothing)),
+            Err(fault) => Ok(Err(fault)),
         }
-        let found = self.mark_of_any_lap(at)?;
-        Ok(found.filter(|(position, _)| *position == at).map(|(_, mark)| mark))
     }
 
-    /// Returns this journal's mark in the place of a segment, from any lap, and the mark's own position.
-    pub(super) fn mark_of_any_lap(&self, segment: u64) -> Result<Option<(u64, Mark)>, M::Error> {
+    /// Returns this journal's mark in the place of a segment, from any lap.
+    pub(super) fn mark_of_any_lap(&self, segment: u64) -> Result<Result<Mark, Fault>, M::Error> {
         let State { geometry, identity, .. } = self.state;
         let place = geometry.place(segment);
-        let Ok(words) = self.words(place) else { return Ok(None) };
-        if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
-            return Ok(None);
-        }
-        let mut payload = [0; MARK as usize];
-        let read = self.medium.read(place + HEADER, &mut payload);
+        let mut bytes = [0; Mark::SIZE];
+        let read = self.medium.read(place, &mut bytes);
         if if_readable(self.medium, read)?.is_none() {
-            return Ok(None);
+            return Ok(Err(Fault::Unreadable));
         }
-        let found = Mark::read(identity, words, &payload);
-        Ok(found.filter(|(position, _)| geometry.place(*position) == place))
+        let found = Mark::read(identity, &bytes);
+        Ok(found.filter(|mark| geometry.place(mark.position) == place).ok_or(Fault::Tag))
     }
 }

@@ -95,14 +95,14 @@ fn spread(place: u16, bytes: u64) -> u64 {
 
 /// Changes a field of the root in a slot.
 fn root(medium: &Image, slot: u64, field: u8, value: Value) {
-    let segment = medium.load(slot + 64, Relaxed) & 0xffff_ffff;
-    let at = slot + 8 * (u64::from(field) % 16);
+    let segment = medium.load(slot + 56, Relaxed) & 0xffff_ffff;
+    let at = slot + 8 * (u64::from(field) % 15);
     let word = medium.load(at, Relaxed);
     let (low, high) = (word & 0xffff_ffff, word >> 32);
-    let changed = match (field % 16, field & 16 == 0) {
+    let changed = match (field % 15, field & 16 == 0) {
         // Two fields: version and length, segment and alignment.
-        (1 | 8, true) => value.of(low, segment) & 0xffff_ffff | high << 32,
-        (1 | 8, false) => low | value.of(high, segment) << 32,
+        (1 | 7, true) => value.of(low, segment) & 0xffff_ffff | high << 32,
+        (1 | 7, false) => low | value.of(high, segment) << 32,
         _ => value.of(word, segment),
     };
     medium.store(at, changed, Relaxed);
@@ -121,12 +121,12 @@ impl Layout {
         let [first, second] = [40, 4096 + 40].map(|at| medium.load(at, Relaxed));
         let page = if second > first { 4096 } else { 0 };
         let most = medium.len() - LOG;
-        let segment = medium.load(page + 64, Relaxed) & 0xffff_ffff;
+        let segment = medium.load(page + 56, Relaxed) & 0xffff_ffff;
         Self {
             page,
             segment: segment.clamp(128, most.max(128)),
             capacity: medium.load(page + 48, Relaxed).clamp(8, most),
-            head: medium.load(page + 72, Relaxed) & u64::MAX >> 2,
+            head: medium.load(page + 64, Relaxed) & u64::MAX >> 2,
         }
     }
 
@@ -159,10 +159,10 @@ impl Layout {
             second_word(position, 2, 48),
             field(24),
             field(32),
-            field(96).wrapping_add_signed(epochs.into()),
+            field(88).wrapping_add_signed(epochs.into()),
             // Each epoch has its own key.
-            field(104).wrapping_add_signed(epochs.into()),
-            field(112),
+            field(96).wrapping_add_signed(epochs.into()),
+            field(104),
             position,
         ];
         for (word, at) in words.into_iter().zip((place + 8..).step_by(8)) {

@@ -21,15 +21,15 @@ use forge::Edit;
 enum Sizes {
     Least,
     Usual,
-    Aligned,
+    Pages,
 }
 
 impl Sizes {
     const fn shape(self) -> Shape {
         match self {
-            Self::Least => Shape { segment: 128, segments: 5, alignment: 8 },
-            Self::Usual => Shape { segment: 256, segments: 8, alignment: 8 },
-            Self::Aligned => Shape { segment: 512, segments: 4, alignment: 64 },
+            Self::Least => Shape { segment: 128, segments: 5, is_powersafe: true },
+            Self::Usual => Shape { segment: 256, segments: 8, is_powersafe: true },
+            Self::Pages => Shape { segment: 8192, segments: 3, is_powersafe: false },
         }
     }
 

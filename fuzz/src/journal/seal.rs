@@ -32,10 +32,10 @@ fn k(identity: [u8; 16], kind: u64, epoch: u64, place: u64) -> u64 {
 }
 
 fn root(medium: &Image, slot: u64) -> Option<Root> {
-    if medium.len() < slot + 128 {
+    if medium.len() < slot + 120 {
         return None;
     }
-    let bytes = read(medium, slot, 128);
+    let bytes = read(medium, slot, 120);
     if !bytes.starts_with(b"cmjournl") {
         return None;
     }
@@ -47,10 +47,10 @@ fn root(medium: &Image, slot: u64) -> Option<Root> {
         identity,
         generation: word(40),
         capacity: word(48),
-        segment: word(64) & 0xffff_ffff,
-        head: word(72),
-        keys: [88, 104].map(word),
-        before: word(112),
+        segment: word(56) & 0xffff_ffff,
+        head: word(64),
+        keys: [80, 96].map(word),
+        before: word(104),
     })
 }
 
@@ -68,26 +68,25 @@ fn log(medium: &Image, root: &Root) {
         let place = LOG + offset;
         let second = medium.load(place + 8, Relaxed);
         let (len, kind) = (second & 0xff_ffff, second >> 24 & 7);
-        let payload = if kind == 3 { 0 } else { len };
-        if second >> 48 != stated(at) || place + 16 + payload > medium.len() {
+        if second >> 48 != stated(at) || place + 16 + len > medium.len() {
             continue;
         }
         let its_key = match kind {
-            1 | 3 if start.is_some_and(|start| at >= start) => keys[1],
-            1 | 3 => key,
+            1 if start.is_some_and(|start| at >= start) => keys[1],
+            1 => key,
             2 if place + 64 <= medium.len() => {
                 key = medium.load(place + 40, Relaxed);
                 k(identity, 17, medium.load(place + 32, Relaxed), at)
             }
             _ => continue,
         };
-        records.push((at, place, its_key, payload));
+        records.push((at, place, its_key, len));
     }
     // Tags are written starting with the last record, so that a record that contains others is also right.
-    for (at, place, key, payload) in records.into_iter().rev() {
+    for (at, place, key, len) in records.into_iter().rev() {
         let second = medium.load(place + 8, Relaxed);
         let header = [second.to_le_bytes(), at.to_le_bytes()];
-        let tag = h(h(key, header.as_flattened()), &read(medium, place + 16, payload));
+        let tag = h(h(key, header.as_flattened()), &read(medium, place + 16, len));
         medium.store(place, tag, Relaxed);
     }
 }

@@ -72,7 +72,7 @@ fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f Read
 
 /// Reads all of a journal, and returns the summary of its records.
 pub(super) fn verified(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<Recovered> {
-    reader.verify(&mut |_| {}).map_err(|error| named(path, error))
+    reader.verify().map_err(|error| named(path, error))
 }
 
 /// Returns the error with its file.

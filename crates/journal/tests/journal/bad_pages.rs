@@ -8,7 +8,7 @@ use cachemaint_test_support::bad_blocks::{Mapped, PAGE};
 const LOG: u64 = 5 * PAGE;
 const SEGMENT: u64 = PAGE;
 
-fn options() -> Options<'static> {
+fn options() -> Options {
     Options::with_entropy([1, 2]).segment(SEGMENT)
 }
 

@@ -50,7 +50,7 @@ const SECOND: u64 = FIRST + 1;
 pub(crate) struct Shape {
     pub(crate) segment: u64,
     pub(crate) segments: u64,
-    pub(crate) alignment: u64,
+    pub(crate) is_powersafe: bool,
 }
 
 impl Shape {
@@ -64,11 +64,10 @@ impl Shape {
     }
 
     /// Returns the same options each time, except for the random words, which differ between openings.
-    pub(crate) fn options(&self, opening: u64) -> Options<'static> {
+    pub(crate) fn options(&self, opening: u64) -> Options {
         Options::with_entropy([0x0123_4567_89ab_cdef, opening])
             .segment(self.segment)
-            .window(2 * self.segment)
-            .alignment(self.alignment)
+            .powersafe_overwrite(self.is_powersafe)
     }
 }
 
@@ -99,7 +98,7 @@ pub(crate) enum Remains {
         kind: u8,
         len: u8,
     },
-    /// Another journal, created with the same random words, whose roots are overwritten.
+    /// Another journal, whose roots are overwritten.
     Journal(Vec<Deed>),
 }
 
@@ -116,7 +115,7 @@ impl Remains {
                 medium.store(at, word, Relaxed);
             }),
             Self::Journal(deeds) => {
-                drop(live(medium, shape, deeds, true));
+                drop(live_from(1 << 48, medium, shape, deeds, true));
                 for root in [0, 4096, 8192, 12288] {
                     medium.store(root, 0, Relaxed);
                 }
@@ -150,9 +149,18 @@ pub(crate) fn kill<M: Medium>(medium: &M, journal: Journal<&M>) {
 /// Creates a journal as opening 0, does all operations and kills it. With `trims`, a full journal is trimmed to its
 /// newer half.
 pub(crate) fn live<M: Medium>(medium: &M, shape: Shape, deeds: &[Deed], trims: bool) -> Lived {
+    live_from(0, medium, shape, deeds, trims)
+}
+
+fn live_from<M: Medium>(
+    mut number: u64,
+    medium: &M,
+    shape: Shape,
+    deeds: &[Deed],
+    trims: bool,
+) -> Lived {
     let mut lived = Lived { shape, head: 0, records: Vec::new(), ever: Vec::new() };
-    let (mut journal, _) = shape.options(0).create_new(medium).unwrap();
-    let mut number = 0_u64;
+    let (mut journal, _) = shape.options(number).create_new(medium).unwrap();
     for deed in deeds {
         number += 1;
         match deed {
@@ -340,7 +348,7 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
     assert!(written.starts_with(&read), "{read:?} of {written:?}");
     let before = |record: &&Record| !lived.touches(lived.head..record.end.0, changed);
     assert!(written.iter().take_while(before).count() <= read.len(), "{read:?} of {written:?}");
-    let verified = reader.verify(&mut |_| ()).unwrap();
+    let verified = reader.verify().unwrap();
     assert_eq!(verified.records, read.len() as u64);
     assert!(
         read.len() == written.len() || verified.damage.is_some(),
@@ -379,7 +387,7 @@ where
     }
     assert!(written.starts_with(&read), "{read:?} of {written:?}");
     assert!(is_told || read.len() == written.len(), "{read:?} of {written:?}");
-    let verified = reader.verify(&mut |_| ()).unwrap();
+    let verified = reader.verify().unwrap();
     assert_eq!((verified.records, verified.damage.is_some()), (read.len() as u64, is_told));
 
     let whole = lived.whole(&lived.flags(bad));
@@ -400,7 +408,7 @@ pub(crate) fn a_copy_of_the_root_is_lost<M: Medium>(medium: &M, lived: &Lived, c
     let copy = newest_root(medium)[changed.len() % 2];
     medium.store(copy + 72, !medium.load(copy + 72, Relaxed), Relaxed);
     let reader = Reader::open(medium).unwrap();
-    assert!(reader.verify(&mut |_| ()).unwrap().root_lost);
+    assert!(reader.verify().unwrap().root_lost);
     damage_costs_what_it_touches(medium, lived, changed);
 }
 
@@ -414,7 +422,7 @@ pub(crate) fn the_newest_root_is_lost<M: Medium>(medium: &M, lived: &Lived, chan
         assert!(lived.shape.options(FIRST).open(medium).is_err());
         return;
     };
-    let verified = reader.verify(&mut |_| ()).unwrap();
+    let verified = reader.verify().unwrap();
     assert!(verified.root_lost);
     let read: Vec<_> = reader.records().unwrap().map_while(Result::ok).collect();
     let is_known = |record: &Record| lived.ever.contains(record);
@@ -435,7 +443,7 @@ fn bytes<M: Medium>(medium: &M) -> Vec<u64> {
 fn goes_on<M: Medium>(medium: &M, shape: Shape, kept: &[Record]) {
     let (journal, Opened { recovered, .. }) = shape.options(FIRST).open(medium).unwrap();
     assert_eq!(recovered.records, kept.len() as u64);
-    let verified = Reader::open(medium).unwrap().verify(&mut |_| ()).unwrap();
+    let verified = Reader::open(medium).unwrap().verify().unwrap();
     assert_eq!((verified.damage, verified.after_gap, verified.root_lost), (None, 0, false));
     let appended = journal.append(b"more");
     drop(journal);
@@ -457,7 +465,7 @@ pub(crate) fn anything_is_read_to_an_end<M: Medium>(medium: &M, shape: Shape) {
     if let Ok(reader) = Reader::open(medium) {
         read.extend(reader.records().unwrap().map_while(Result::ok));
         assert!(read.len() as u64 <= most);
-        assert_eq!(reader.verify(&mut |_| ()).unwrap().records, read.len() as u64);
+        assert_eq!(reader.verify().unwrap().records, read.len() as u64);
         assert!(reader.salvage().unwrap().count() as u64 <= 2 * most + 1);
         assert!(salvaged(medium).starts_with(&read));
         for (number, record) in read.iter().enumerate() {

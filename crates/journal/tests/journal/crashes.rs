@@ -85,7 +85,7 @@ fn killed_and_gone_on(
     life: &[Do],
 ) -> Exploration {
     let simulation = simulation.clone().prepared(|medium| {
-        drop(options().segment(segment).window(2 * segment).create_new(medium).unwrap());
+        drop(options().segment(segment).create_new(medium).unwrap());
         drop(options().open(medium).unwrap());
     });
     simulation.explore(
@@ -167,7 +167,7 @@ const LONG: u64 = LOG + 4 * 1024;
 /// A record that fills six lines and begins inside one, and one that begins a segment. Each word that no fence covers
 /// can be lost separately, and recovery reads all of them, so few are lost at once.
 fn long_records(simulation: &Simulation) -> Exploration {
-    let options = || options().segment(1024).window(2048);
+    let options = || options().segment(1024);
     let payload = |number: u64| vec![7 + number as u8; 389 + number as usize];
     let simulation = simulation.clone().effort(Effort::Deviations(2)).prepared(|medium| {
         drop(options().create_new(medium).unwrap());
@@ -198,7 +198,7 @@ fn long_records(simulation: &Simulation) -> Exploration {
 /// Two threads append. Neither of them opened the journal. Each waits for earlier records.
 fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
     // With segments in which a mark can be on two lines.
-    let options = || options().segment(256).window(512);
+    let options = || options().segment(256);
     let simulation = simulation.clone().prepared(|medium| {
         drop(options().create_new(medium).unwrap());
         let (journal, _) = options().open(medium).unwrap();
@@ -232,7 +232,7 @@ fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
 /// Two threads append, and the last record is damaged after both have returned. The thread that confirms last confirms
 /// both records.
 fn confirmed_by_threads(simulation: &Simulation) -> Exploration {
-    let options = || options().segment(256).window(512);
+    let options = || options().segment(256);
     let simulation =
         simulation.clone().prepared(|medium| drop(options().create_new(medium).unwrap()));
     simulation.explore(
@@ -242,7 +242,7 @@ fn confirmed_by_threads(simulation: &Simulation) -> Exploration {
             medium.run_threads(&[&|| append(4), &|| append(5)]);
             let last = records(&journal).unwrap()[1].position;
             medium.store(LOG + last.0 + 16, 0, Relaxed);
-            let found = Reader::open(medium).unwrap().verify(&mut |_| ()).unwrap();
+            let found = Reader::open(medium).unwrap().verify().unwrap();
             assert!(found.damage.is_some(), "{found:?}");
             notes.add(());
         },

@@ -11,8 +11,8 @@ use core::sync::atomic::Ordering::Relaxed;
 const MAGICS: [u64; 4] = [0, 4096, 8192, 12288];
 
 /// An earlier journal in the same place, with an identity of its own.
-fn earlier() -> Options<'static> {
-    Options::with_entropy([3, 4]).segment(128).window(256)
+fn earlier() -> Options {
+    Options::with_entropy([3, 4]).segment(128)
 }
 
 fn zeros() -> SimMedium {

@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
 
 /// Eight segments of 256 bytes.
-const SHAPE: Shape = Shape { segment: 256, segments: 8, alignment: 8 };
+const SHAPE: Shape = Shape { segment: 256, segments: 8, is_powersafe: true };
 
 fn harms() -> impl Strategy<Value = Vec<Harm>> {
     let at = 0..256_u16;

@@ -60,7 +60,7 @@ fn a_medium_that_fails_while_records_are_read_is_an_error() {
 
 #[test]
 fn a_medium_that_fails_while_a_journal_is_verified_is_an_error() {
-    assert_failure_is_returned(|medium| Reader::open(medium)?.verify(&mut |_| ()));
+    assert_failure_is_returned(|medium| Reader::open(medium)?.verify());
 }
 
 #[test]

@@ -15,10 +15,8 @@ pub(crate) const BYTES: u64 = LOG + 5 * SEGMENT;
 pub(crate) const WIDE: u64 = LOG + 3 * 2 * SEGMENT;
 
 /// Returns the same options each time, as the simulator requires.
-pub(crate) fn options() -> Options<'static> {
-    Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
-        .segment(SEGMENT)
-        .window(2 * SEGMENT)
+pub(crate) fn options() -> Options {
+    Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).segment(SEGMENT)
 }
 
 /// Returns the payload of a record by its number. All payloads differ, also in length.

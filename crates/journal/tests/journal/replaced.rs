@@ -11,8 +11,8 @@ fn medium() -> SimMedium {
     Simulation::new(Model::CACHES_KEPT, LOG + 8 * SEGMENT).medium()
 }
 
-fn options(opening: u64) -> Options<'static> {
-    Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
+fn options(opening: u64) -> Options {
+    Options::with_entropy([7, opening]).segment(SEGMENT)
 }
 
 /// Checks that every operation of a reader fails with `Replaced`.
@@ -35,7 +35,7 @@ fn assert_replaced(replace: impl Fn(&SimMedium)) {
         reader.records().map(drop),
         reader.records_from(first).map(drop),
         reader.salvage().map(drop),
-        reader.verify(&mut |_| ()).map(drop),
+        reader.verify().map(drop),
     ];
     for refused in refused {
         assert!(matches!(reason(&refused), Some(ErrorKind::Replaced)), "{refused:?}");
@@ -63,7 +63,7 @@ fn a_reader_is_refused_after_another_creation() {
     assert_replaced(overwrite);
     assert_replaced(|medium| {
         overwrite(medium);
-        let other = Options::with_entropy([8, 0]).segment(SEGMENT).window(2 * SEGMENT);
+        let other = Options::with_entropy([8, 0]).segment(SEGMENT);
         other.create_new(medium).unwrap().0.append(&[3; 8]).unwrap();
     });
     assert_replaced(|medium| {
@@ -99,7 +99,7 @@ fn a_reader_opened_before_a_lap_returns_the_records_from_the_oldest_one_on() {
     let mut records = reader.records().unwrap();
     assert_eq!(records.next().unwrap().unwrap().payload, [19; 48]);
     assert!(records.next().is_none());
-    let found = reader.verify(&mut |_| ()).unwrap();
+    let found = reader.verify().unwrap();
     assert_eq!((found.records, found.damage), (1, None));
     assert_eq!(reader.records_from(last).unwrap().count(), 1);
     assert_eq!(reader.salvage().unwrap().count(), 1);

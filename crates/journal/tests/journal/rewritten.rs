@@ -16,8 +16,8 @@ const BYTES: u64 = 10 * PAGE;
 /// The payload that fills a segment after its mark of 64 bytes and a header of 16.
 const WHOLE: usize = 4096 - 64 - 16;
 
-fn options() -> Options<'static> {
-    Options::with_entropy([7, 9]).segment(PAGE).window(2 * PAGE)
+fn options() -> Options {
+    Options::with_entropy([7, 9]).segment(PAGE)
 }
 
 fn created() -> Pages {

@@ -126,8 +126,8 @@ fn a_file_with_a_journal_takes_no_recorder() {
 type Failed = cachemaint_journal::Error<Broken>;
 
 /// Segments hold one record of 48 bytes.
-fn segments(opening: u64) -> Options<'static> {
-    Options::with_entropy([7, opening]).segment(128).window(256)
+fn segments(opening: u64) -> Options {
+    Options::with_entropy([7, opening]).segment(128)
 }
 
 fn bytes(medium: &SimMedium) -> Vec<u8> {

@@ -242,7 +242,7 @@ mod crashes {
     /// Two threads append, and one of them reads.
     #[test]
     fn a_record_that_was_read_is_found_by_every_recovery() {
-        let options = || options().segment(256).window(512);
+        let options = || options().segment(256);
         for model in [Model::X86, Model::NEUTRAL] {
             let simulation =
                 Simulation::new(model, WIDE).crashes_in_recovery(0).effort(Effort::Deviations(1));

@@ -29,24 +29,23 @@ fn an_append_stores_its_record_alone_and_fences_once() {
     // A mark of 64 bytes, a header of 16 bytes, and the payload. Each append stores the confirmation word, too.
     journal.append(&[7; 20]).unwrap();
     assert_eq!(counting.taken(), [8 + 64 + 40, 2, 1]);
-    // 64 + 40 + 40 exceed a segment: the header of a void, a mark of 64 bytes and the record.
+    // 64 + 40 + 40 exceed a segment: a mark of 64 bytes and the record.
     journal.append(&[7; 24]).unwrap();
-    assert_eq!(counting.taken(), [8 + 16 + 64 + 40, 3, 1]);
+    assert_eq!(counting.taken(), [8 + 64 + 40, 2, 1]);
     // It does not fit again.
     journal.append(b"123456789").unwrap();
-    assert_eq!(counting.taken(), [8 + 16 + 64 + 32, 3, 1]);
-    // A void, a mark and two records of one byte.
+    assert_eq!(counting.taken(), [8 + 64 + 32, 2, 1]);
+    // A mark and two records of one byte.
     let mut group = Group::new();
     (0..2).for_each(|_| group.push(b"a"));
     journal.append_group(&mut group).unwrap();
-    assert_eq!(counting.taken(), [8 + 16 + 64 + 48, 3, 1]);
+    assert_eq!(counting.taken(), [8 + 64 + 48, 2, 1]);
 }
 
 #[test]
 fn each_line_of_a_record_is_written_back_once() {
     let counting = Counting::new(Simulation::new(Model::X86, 32 << 10).medium());
-    let (journal, _) =
-        options().segment(1 << 10).window(2 << 10).create_new(erased(&counting)).unwrap();
+    let (journal, _) = options().segment(1 << 10).create_new(erased(&counting)).unwrap();
     counting.taken();
     // After the mark of 64 bytes, 16 + 256 bytes begin at a line and end in the fifth.
     journal.append(&[7; 256]).unwrap();
@@ -73,7 +72,7 @@ fn four_fences_open_a_journal() {
 #[test]
 fn records_of_every_size_come_back_whole() {
     let medium = Simulation::new(Model::X86, 1 << 20).medium();
-    let (journal, _) = options().segment(4096).window(8192).create_new(&medium).unwrap();
+    let (journal, _) = options().segment(4096).create_new(&medium).unwrap();
     let record = |len: usize| (0..len).map(|byte| byte as u8 ^ len as u8).collect::<Vec<u8>>();
     // Lengths around the one from which the payload is not copied, and around a segment.
     let sizes: Vec<usize> = (0..40).chain(230..260).chain(3990..4017).collect();
@@ -167,71 +166,60 @@ fn a_too_long_record_is_refused() {
     assert_eq!(payloads(&journal).len(), 4);
 }
 
-/// By hand: a sixteenth of the log, rounded down to a power of two, from 128 bytes to 64 KiB. The window is 256 KiB or four
-/// segments, at most a quarter of the segments and at least two segments. The root states both.
+/// By hand: a sixteenth of the log, rounded down to a power of two, from 128 bytes to 64 KiB. A mark and a record of whole
+/// pages take 8 KiB. The root states the segment.
 #[test]
 fn default_sizes_follow_from_the_size_of_the_medium() {
     const KIB: u64 = 1 << 10;
-    for (log, segment, window) in [
-        (3 * 128, 128, 256),
-        (16 * 256 - 8, 128, 7 * 128),
-        (16 * 256, 256, 1024),
-        (16 * 64 * KIB - 8, 32 * KIB, 7 * 32 * KIB),
-        (16 * 64 * KIB, 64 * KIB, 256 * KIB),
-        (8192 * KIB, 64 * KIB, 256 * KIB),
+    for (log, is_safe, segment) in [
+        (3 * 128, true, 128),
+        (16 * 256 - 8, true, 128),
+        (16 * 256, true, 256),
+        (16 * 64 * KIB - 8, true, 32 * KIB),
+        (8192 * KIB, true, 64 * KIB),
+        (24 * KIB, false, 8 * KIB),
     ] {
         let medium = Simulation::new(Model::CACHES_KEPT, LOG + log).medium();
-        drop(Options::with_entropy([1, 2]).create_new(&medium).unwrap());
-        let [found_window, found_segment] = [56, 64].map(|at| medium.load(4096 + at, Relaxed));
-        assert_eq!((found_segment & 0xffff_ffff, found_window), (segment, window), "{log}");
+        let options = Options::with_entropy([1, 2]).powersafe_overwrite(is_safe);
+        drop(options.create_new(&medium).unwrap());
+        assert_eq!(medium.load(4096 + 56, Relaxed) & 0xffff_ffff, segment, "{log}");
     }
-    let medium = Simulation::new(Model::CACHES_KEPT, LOG + (16 << 20)).medium();
-    drop(Options::with_entropy([1, 2]).segment(1 << 20).create_new(&medium).unwrap());
-    assert_eq!(medium.load(4096 + 56, Relaxed), 4 << 20, "four segments");
 }
 
-/// Segments of 4 MiB, a window of 16 MiB and records of one page. The longest payload is a segment less a page for the mark
-/// and a header. An unfinished record and three of the longest fill the window.
+/// Segments of 4 MiB and records of whole pages. The longest payload is a segment less a page for the mark and a header. An
+/// unfinished record and one of the longest fill the window of two segments.
 #[test]
 fn the_largest_sizes_are_possible() {
     const SEGMENT: u64 = 4 << 20;
-    let options = |opening| {
-        Options::with_entropy([1, opening]).segment(SEGMENT).window(4 * SEGMENT).alignment(4096)
-    };
+    let options =
+        |opening| Options::with_entropy([1, opening]).segment(SEGMENT).powersafe_overwrite(false);
     let medium = Simulation::new(Model::CACHES_KEPT, LOG + 6 * SEGMENT).medium();
     let faulty = Faulty::new(&medium);
     let (journal, _) = options(0).create_new(&faulty).unwrap();
     let longest = vec![7; SEGMENT as usize - 4096 - 16];
     assert_eq!(journal.largest(), longest.len() as u64);
-    append_behind(&journal, 8, &[&longest[..]; 3]);
+    append_behind(&journal, 8, &[&longest[..]]);
     let (journal, Opened { recovered, .. }) = options(1).open(&medium).unwrap();
-    assert_eq!((recovered.records, recovered.torn, recovered.after_gap), (0, true, 3));
+    assert_eq!((recovered.records, recovered.torn, recovered.after_gap), (0, true, 1));
 
     for _ in 0..5 {
         journal.append(&longest).unwrap();
     }
     drop(journal);
-    let mut told = Vec::new();
-    let reader = Reader::open(&medium).unwrap();
-    let found = reader.verify(&mut |progress| told.push((progress.done, progress.most))).unwrap();
+    let found = Reader::open(&medium).unwrap().verify().unwrap();
     assert_eq!((found.records, found.damage), (5, None));
-    assert_eq!(told, [(4 * SEGMENT, 6 * SEGMENT)]);
 }
 
 #[test]
 fn sizes_that_cannot_be_are_refused() {
-    let sizes = |options: Options<'static>| Error::from(options.create_new(medium()).unwrap_err());
+    let sizes = |options: Options| Error::from(options.create_new(medium()).unwrap_err());
     assert!(matches!(sizes(options().segment(100)).kind(), ErrorKind::Sizes { segment: 100, .. }));
     assert!(matches!(sizes(options().segment(0)).kind(), ErrorKind::Sizes { segment: 0, .. }));
-    assert!(matches!(
-        sizes(options().alignment(12)).kind(),
-        ErrorKind::Sizes { alignment: 12, .. }
-    ));
-    assert!(matches!(sizes(options().window(128)).kind(), ErrorKind::Sizes { window: 128, .. }));
-    assert!(matches!(sizes(options().window(768)).kind(), ErrorKind::Sizes { window: 768, .. }));
+    let pages = sizes(options().segment(4096).powersafe_overwrite(false));
+    assert!(matches!(pages.kind(), ErrorKind::Sizes { segment: 4096, .. }));
     assert!(matches!(sizes(options().segment(1 << 63)).kind(), ErrorKind::Sizes { .. }));
     let needed = LOG + 3 * 4096;
-    let small = sizes(options().segment(4096).window(8192));
+    let small = sizes(options().segment(4096));
     assert!(
         matches!(small.kind(), ErrorKind::Format(FormatError::TooSmall { size: BYTES, needed: n, .. }) if *n == needed),
         "{small}"
@@ -264,24 +252,6 @@ fn a_wait_ends_with_its_time_or_with_the_journal() {
         Some(ErrorKind::Format(FormatError::Failed))
     ));
     assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), end);
-}
-
-/// Each record takes one of the five segments, and so does the group.
-#[test]
-fn a_group_waits_for_room() {
-    let (journal, _) = options().create_new(medium()).unwrap();
-    while journal.append(&[7; 48]).is_ok() {}
-    let mut group = Group::new();
-    group.push(b"a");
-    group.push(b"b");
-    let full = journal.append_group_within(&mut group, Duration::ZERO);
-    assert!(matches!(reason(&full), Some(ErrorKind::Full { .. })));
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| journal.append_group_within(&mut group, Duration::MAX));
-        journal.trim(journal.end()).unwrap();
-        waiting.join().unwrap().unwrap();
-    });
-    assert_eq!(payloads(&journal), [b"a", b"b"]);
 }
 
 /// There will be no further records.
@@ -362,7 +332,7 @@ fn damage_is_named_and_what_is_behind_it_salvaged() {
     assert!(text.contains(&format!("offset {damaged}")), "{text}");
 
     let reader = Reader::open(&medium).unwrap();
-    let found = reader.verify(&mut |_| ()).unwrap();
+    let found = reader.verify().unwrap();
     assert_eq!(found.records, 2);
     assert!(found.damage.is_some());
     let read: Vec<_> = reader.records().unwrap().collect();

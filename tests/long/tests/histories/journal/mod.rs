@@ -23,7 +23,6 @@ const HEADER: u64 = 16;
 struct Shape {
     segment: u64,
     segments: u64,
-    alignment: u64,
     sizes: &'static [Size],
     /// The journal is opened again in the middle.
     reopens: bool,
@@ -105,11 +104,8 @@ impl Shape {
         LOG + self.segments * self.segment
     }
 
-    fn options(&self, life: &Life<'_, Self>) -> Options<'static> {
-        Options::with_entropy([0x0123_4567_89ab_cdef, life.number])
-            .segment(self.segment)
-            .window(2 * self.segment)
-            .alignment(self.alignment)
+    fn options(&self, life: &Life<'_, Self>) -> Options {
+        Options::with_entropy([0x0123_4567_89ab_cdef, life.number]).segment(self.segment)
     }
 
     /// Salvages a damaged journal and judges the records: only the damaged one may be missing.
@@ -304,13 +300,12 @@ impl Structure for Shape {
 }
 
 /// As long as the mark of a segment.
-const SMALL: Size = Size::Of(40, Ending::Plain);
+const SMALL: Size = Size::Of(48, Ending::Plain);
 
 /// Records in lines of their own.
 const REOPENED: Shape = Shape {
     segment: 256,
     segments: 6,
-    alignment: 64,
     sizes: &[SMALL, Size::Largest],
     reopens: true,
     has_damage: false,
@@ -321,7 +316,6 @@ const REOPENED: Shape = Shape {
 const CHECKSUMS: Shape = Shape {
     segment: 256,
     segments: 3,
-    alignment: 8,
     sizes: &[Size::Of(32, Ending::Plain), Size::Of(16, Ending::Checksum)],
     reopens: false,
     has_damage: false,

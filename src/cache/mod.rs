@@ -284,7 +284,7 @@ impl Cache {
     /// # Ordering
     /// Loads that follow the call return data no older than its start.
     ///
-    /// In user mode no architecture discards lines: dirty lines are written back first, **over the device's stores**.
+    /// In user mode no supported system discards lines: dirty lines are written back first, **over the device's stores**.
     /// Therefore:
     /// 1. have no dirty line there while the device writes ([`writeback_invalidate`] before it starts);
     /// 2. invalidate after it has finished, since a CPU can fetch lines by speculation at any time.

@@ -3,8 +3,9 @@
 use super::Maintain;
 use crate::arch::device;
 
-/// For a device that is coherent with this CPU, or memory that every mapping makes non-cacheable. No line is written
-/// back or dropped. Such a device still needs *order*, and a compiler that knows of the device; this type provides
+/// For a device that is coherent with this CPU, or memory without a cache between this CPU and it, such as memory that
+/// every mapping makes non-cacheable. A core without a data cache does not suffice: STM32H5 has a write-back cache
+/// outside its Cortex-M33 (DCACHE). No line is written back or dropped. Such a device still needs *order*, and a compiler that knows of the device; this type provides
 /// both.
 ///
 /// [`complete`](Maintain::complete) is a full barrier for devices: MFENCE on x86, DMB OSH on arm64, FENCE IORW, IORW on

@@ -100,8 +100,9 @@ pub unsafe trait Maintain: Send + Sync {
     /// # Safety
     /// 1. Each line that the range touches holds a byte of the range that this thread may read, and the
     ///    range does not wrap round the end of the address space.
-    /// 2. The range stays mapped, and nothing relies on the operation, until [`complete`](Self::complete) has been
-    ///    called on this thread.
+    /// 2. The range stays mapped, validly and cacheable, and nothing relies on the operation, until
+    ///    [`complete`](Self::complete) has been called on this thread. Once no mapping is cacheable, one that is valid
+    ///    suffices to drop the lines that are left.
     unsafe fn issue_writeback(&self, start: *const u8, len: usize);
 
     /// Issues the invalidation of `len` bytes from `start`. Does nothing for an empty range.
@@ -140,6 +141,12 @@ pub unsafe trait Maintain: Send + Sync {
     ///
     /// [`Cache::fence`] is another function: it completes only write-backs.
     fn complete(&self);
+
+    /// Tells a model of the machine which bytes of the next range are a value: the others are its padding. Does nothing
+    /// elsewhere.
+    #[doc(hidden)]
+    #[inline]
+    fn note_value(&self, _start: *const u8, _len: usize) {}
 }
 
 /// Uses the instructions of this CPU. Write-backs reach at least the point of coherency, where such observers read,

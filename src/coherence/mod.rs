@@ -44,6 +44,7 @@
 //! | is not coherent, and this CPU's instructions maintain its caches | [`Cache`]; for another host, under the [conditions of CXL](#cxl-memory-of-two-hosts) |
 //! | is coherent: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
 //! | is not coherent, and a memory-mapped controller, functions of a ROM or instructions of the CPU's vendor (T-Head) maintain the cache | the platform's implementation: `cachemaint-platforms` has those of Cortex-M7 and M55, Armv7-A and R, PL310, T-Head, SiFive's CCACHE, CVA6 and a vendor's functions; [`Maintain`] has a sketch |
+//! | is not coherent, but no cache lies between this CPU and the memory; a core without a data cache does not suffice, since one can lie outside it | [`Coherent`] |
 //! | is not coherent, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped non-cacheable (by Svpbmt on RISC-V), and [`Coherent`]; in a guest only [if the hypervisor honours it](#memory-types-in-a-guest) |
 //!
 //! # Descriptor rings
@@ -56,7 +57,8 @@
 //! 2. *Non-cacheable memory*, in every mapping, even [the hypervisor's](#memory-types-in-a-guest): Linux allocates
 //!    rings this way (`dma_alloc_coherent`). [`Coherent`] then orders a descriptor before its flag. Once the last
 //!    cacheable mapping has ended, drop its lines by [`release_range_to_writer`] with the [`Cache`] or the platform's
-//!    [`Maintain`].
+//!    [`Maintain`], through a mapping that is valid: the operation faults while the attributes are being changed by way
+//!    of an invalid entry (tianocore/edk2 12675).
 //! 3. *Whole units.* The ring is cacheable and aligned to the granule. One [`release_range_to_writer`] before the
 //!    doorbell gives away all descriptors of a unit. Until the device has finished with all of them, store to none.
 //!    [`acquire_range`] of the unit shows their status, as often as needed. This suits devices that touch no descriptor
@@ -181,6 +183,7 @@ pub fn release_to_writer<T, const N: usize>(
     T: Plain + ?Sized,
     [u8; N]: Granule,
 {
+    cache.note_value(core::ptr::from_ref(&**buffer).cast(), size_of_val(&**buffer));
     let (start, len) = buffer.granules(cache.granule());
     // SAFETY: (1) all bytes of a reference can be read; it lives beyond the call, which fences (2).
     unsafe { release_range_to_writer(cache, start, len) };
@@ -225,6 +228,7 @@ where
     T: Plain + ?Sized,
     [u8; N]: Granule,
 {
+    cache.note_value(core::ptr::from_ref(&**buffer).cast(), size_of_val(&**buffer));
     let (start, len) = buffer.granules(cache.granule());
     // SAFETY: (1) all bytes of a reference can be read; it lives beyond the call, which fences (2); (3) the
     // buffer is borrowed for writing, and every bit pattern is a value of it.

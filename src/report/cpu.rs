@@ -221,7 +221,7 @@ impl CpuReport {
     }
 
     /// Returns the instruction and fences that invalidate. Dirty lines are written back too, over the stores of a
-    /// device, since no architecture lets user mode discard them. A kernel gets the same choice; it discards with
+    /// device, since no supported system lets user mode discard them. A kernel gets the same choice; it discards with
     /// [another instruction](Self#structfield.discard).
     ///
     /// # Errors

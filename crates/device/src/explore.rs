@@ -1,8 +1,9 @@
 //! Explores a driver: all seeds must pass, and without any one operation some seed must fail.
 
 use crate::state::{State, lock};
-use crate::story::Call;
+use crate::story::{Call, Trial, tell};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,31 +16,28 @@ pub struct Seed {
     run: Arc<Mutex<Run>>,
 }
 
-/// The settings of one run of a scenario.
-#[derive(Debug)]
-struct Run {
-    is_explored: bool,
+/// The settings of one run of a scenario, and what it did.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) is_explored: bool,
     /// The number of machine calls after which a driver counts as waiting forever.
-    longest_wait: u32,
+    pub(crate) longest_wait: u32,
     left_out: Option<Call>,
+    pub(crate) tried: Vec<Trial>,
     calls: Vec<Call>,
     failure: Option<String>,
-    machines: Vec<Arc<Mutex<State>>>,
+    pub(crate) machines: Vec<Arc<Mutex<State>>>,
 }
 
 /// The number of machine calls within which a driver that makes progress ends.
 const LONGEST_WAIT: u32 = 100_000;
 
-impl Run {
-    fn new(is_explored: bool, longest_wait: u32, left_out: Option<Call>) -> Self {
-        let (calls, failure, machines) = Default::default();
-        Self { is_explored, longest_wait, left_out, calls, failure, machines }
-    }
-}
+/// The number of sets of remedies that are tried.
+const TRIALS: usize = 40;
 
 impl From<u64> for Seed {
     fn from(number: u64) -> Self {
-        let run = Run::new(false, LONGEST_WAIT, None);
+        let run = Run { longest_wait: LONGEST_WAIT, ..Run::default() };
         Self { number, run: Arc::new(Mutex::new(run)) }
     }
 }
@@ -51,41 +49,25 @@ impl Seed {
         self.number
     }
 
-    pub(crate) fn is_explored(&self) -> bool {
-        self.run().is_explored
-    }
-
-    pub(crate) fn add(&self, machine: Arc<Mutex<State>>) {
-        if self.is_explored() {
-            self.run().machines.push(machine);
-        }
-    }
-
-    pub(crate) fn called(&self, call: Call) {
-        let mut run = self.run();
-        if !run.calls.contains(&call) {
-            run.calls.push(call);
-        }
-    }
-
-    /// Returns true if the call is left out in this run. Nothing is left out while a driver unwinds, since it may reset
-    /// its device.
-    pub(crate) fn is_left_out(&self, call: Call) -> bool {
-        self.run().left_out == Some(call) && !std::thread::panicking()
-    }
-
-    pub(crate) fn longest_wait(&self) -> u32 {
-        self.run().longest_wait
-    }
-
-    pub(crate) fn fail(&self, message: &str) {
-        if !std::thread::panicking() {
-            self.run().failure.get_or_insert_with(|| message.to_owned());
-        }
-    }
-
-    fn run(&self) -> MutexGuard<'_, Run> {
+    pub(crate) fn run(&self) -> MutexGuard<'_, Run> {
         lock(&self.run)
+    }
+}
+
+impl Run {
+    /// Records a call. Returns true if it is left out in this run. Nothing is left out while a driver unwinds, since it may
+    /// reset its device.
+    pub(crate) fn leaves_out(&mut self, call: Call) -> bool {
+        if !self.calls.contains(&call) {
+            self.calls.push(call);
+        }
+        self.left_out == Some(call) && !std::thread::panicking()
+    }
+
+    pub(crate) fn fail(&mut self, message: &str) {
+        if !std::thread::panicking() {
+            self.failure.get_or_insert_with(|| message.to_owned());
+        }
     }
 }
 
@@ -111,26 +93,17 @@ pub enum Failure {
         seeds: usize,
         /// The message of the scenario or the machine.
         message: String,
-        /// A description of how data were lost.
+        /// A description of how data were lost. It advises a call only if all seeds pass with it.
         story: String,
     },
     /// All seeds pass even without these operations: they are not needed, or the scenario does not test what they
     /// protect.
     Unneeded {
-        /// The operations.
+        /// The operations, each with what would make it needed.
         operations: Vec<String>,
     },
     /// The driver called no operation, so nothing was tested.
     NoOperation,
-}
-
-impl Failure {
-    fn counted(mut self, number: usize, all: usize) -> Self {
-        if let Self::Wrong { wrong, seeds, .. } = &mut self {
-            (*wrong, *seeds) = (number, all);
-        }
-        self
-    }
 }
 
 impl fmt::Display for Failure {
@@ -143,11 +116,7 @@ impl fmt::Display for Failure {
             Self::Unneeded { operations } => {
                 writeln!(f, "all seeds pass even without one of these operations:")?;
                 operations.iter().try_for_each(|operation| writeln!(f, "    {operation}"))?;
-                write!(
-                    f,
-                    "Let the scenario test what it protects: store to the buffer before a `release`, check its bytes after an \
-                     `acquire`. Only then remove it."
-                )
+                f.write_str("Let the scenario exercise them. Remove an operation only if nothing can make it needed.")
             }
             Self::NoOperation => f.write_str(
                 "the driver called no operation of the machine, so nothing was tested; give it the machine as its `Maintain`",
@@ -190,32 +159,51 @@ pub fn explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Explored {
 /// If a run fails, if an operation is not needed, or if there was none.
 pub fn try_explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Result<Explored, Failure> {
     let mut calls: Vec<Call> = Vec::new();
-    let (mut wrong, mut shortest) = (0, None::<(usize, Failure)>);
+    let (mut wrong, mut shortest) = (Vec::new(), None::<Wrong>);
     let (mut most, mut longest_wait) = (0, LONGEST_WAIT);
     for seed in seeds.clone() {
-        let outcome = run(seed, longest_wait, None, &scenario);
+        let outcome = run(seed, Run { longest_wait, ..Run::default() }, &scenario);
         let new = outcome.calls.into_iter().filter(|call| !calls.contains(call));
         calls.extend(new.collect::<Vec<_>>());
-        most = most.max(outcome.waited);
-        if let Some((events, failure)) = outcome.wrong {
-            wrong += 1;
-            if shortest.as_ref().is_none_or(|(fewest, _)| events < *fewest) {
-                shortest = Some((events, failure));
+        if outcome.wrong.is_none() {
+            most = most.max(outcome.waited);
+        }
+        if let Some(failed) = outcome.wrong {
+            wrong.push(seed);
+            if shortest.as_ref().is_none_or(|shortest| failed.events < shortest.events) {
+                shortest = Some(failed);
             }
             longest_wait = longest_wait.min(LONGEST_WAIT / 10);
         }
     }
-    if let Some((_, failure)) = shortest {
-        return Err(failure.counted(wrong, seeds.count()));
-    }
     // A driver that needs many times the calls of the longest passing run waits forever.
-    let longest_wait = most.saturating_mul(4).saturating_add(1_000);
+    let enough = most.saturating_mul(4).saturating_add(1_000);
+    if let Some(Wrong { seed, message, machines, suggested, .. }) = shortest {
+        let longest_wait = if most > 0 { enough } else { longest_wait };
+        let count = wrong.len();
+        wrong.sort_by_key(|other| *other != seed); // the told one comes first
+        wrong.extend(seeds.clone().filter(|seed| !wrong.contains(seed)).collect::<Vec<_>>());
+        let helpful = help(suggested, &|tried| {
+            let setup = || Run { longest_wait, tried: tried.to_vec(), ..Run::default() };
+            wrong.iter().find_map(|seed| run(*seed, setup(), &scenario).wrong)
+        });
+        let stories = machines.iter().map(|state| tell(&lock(state).memory, &helpful));
+        let none = if calls.is_empty() { NO_CALL } else { "" };
+        let story = stories.chain([none.to_owned()]).collect();
+        return Err(Failure::Wrong { seed, wrong: count, seeds: wrong.len(), message, story });
+    }
     let (mut needed, mut operations) = (Vec::new(), Vec::new());
-    for call in calls {
-        let is_wrong = |seed: &u64| run(*seed, longest_wait, Some(call), &scenario).wrong.is_some();
-        match seeds.clone().find(is_wrong) {
-            Some(seed) => needed.push((call.to_string(), seed)),
-            None => operations.push(call.to_string()),
+    let names: Vec<_> = calls.iter().map(ToString::to_string).collect();
+    for (n, (call, mut name)) in calls.iter().zip(names.clone()).enumerate() {
+        let equal = |names: &[String]| names.iter().filter(|other| **other == name).count();
+        if equal(&names) > 1 {
+            let (nth, all) = (equal(&names[..=n]), equal(&names));
+            name = format!("{name} (number {nth} of {all} such calls, by first use)");
+        }
+        let setup = || Run { longest_wait: enough, left_out: Some(*call), ..Run::default() };
+        match seeds.clone().find(|seed| run(*seed, setup(), &scenario).wrong.is_some()) {
+            Some(seed) => needed.push((name, seed)),
+            None => operations.push(format!("{name}: {}", call.operation.exercise())),
         }
     }
     match (needed.is_empty(), operations.is_empty()) {
@@ -225,11 +213,51 @@ pub fn try_explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Result<Explore
     }
 }
 
+const NO_CALL: &str = "No call has reached the machine. If the driver makes calls, its cache is not the machine, and they \
+                       did not reach the machine.\n";
+
+/// Returns a smallest set of remedies with which no seed fails, of those that failures suggest; or none. `fails` returns
+/// the first failure with a set.
+fn help(suggested: Vec<Trial>, fails: &dyn Fn(&[Trial]) -> Option<Wrong>) -> Vec<Trial> {
+    let mut sets = VecDeque::from([(Vec::new(), suggested)]);
+    let mut trials = 0;
+    while let Some((set, suggested)) = sets.pop_front() {
+        for trial in suggested {
+            if set.contains(&trial) || trials == TRIALS {
+                continue;
+            }
+            trials += 1;
+            let mut set = [&set[..], &[trial]].concat();
+            if let Some(wrong) = fails(&set) {
+                sets.push_back((set, wrong.suggested));
+                continue;
+            }
+            for one in set.clone() {
+                let without: Vec<_> = set.iter().copied().filter(|other| *other != one).collect();
+                if fails(&without).is_none() {
+                    set = without;
+                }
+            }
+            return set;
+        }
+    }
+    Vec::new()
+}
+
 struct Outcome {
     calls: Vec<Call>,
     /// The number of machine calls.
     waited: u32,
-    wrong: Option<(usize, Failure)>,
+    wrong: Option<Wrong>,
+}
+
+/// A run that failed.
+struct Wrong {
+    seed: u64,
+    message: String,
+    events: usize,
+    suggested: Vec<Trial>,
+    machines: Vec<Arc<Mutex<State>>>,
 }
 
 thread_local! {
@@ -239,23 +267,25 @@ thread_local! {
 
 /// Runs the scenario once. It is called through its trait object, so that it stays a separate function, which delimits
 /// the driver's part of a backtrace.
-fn run(number: u64, longest_wait: u32, left_out: Option<Call>, scenario: &dyn Fn(Seed)) -> Outcome {
+fn run(number: u64, setup: Run, scenario: &dyn Fn(Seed)) -> Outcome {
     keep_panics_quiet();
-    let run = Run::new(true, longest_wait, left_out);
+    let run = Run { is_explored: true, ..setup };
     let seed = Seed { number, run: Arc::new(Mutex::new(run)) };
     MESSAGE.set(Some(String::new()));
     let result = catch_unwind(AssertUnwindSafe(|| scenario(seed.clone())));
     let panicked = MESSAGE.take();
-    let run = std::mem::replace(&mut *seed.run(), Run::new(true, 0, None));
-    let message = run.failure.or(result.is_err().then_some(panicked.unwrap_or_default()));
-    let states: Vec<_> = run.machines.iter().map(|state| lock(state)).collect();
-    let waited = states.iter().map(|state| state.waited).max().unwrap_or(0);
+    let Run { calls, failure, machines, .. } = std::mem::take(&mut *seed.run());
+    let message = failure
+        .or(result.is_err().then_some(panicked.unwrap_or_default()))
+        .or_else(|| machines.iter().find_map(|state| lock(state).lost_neighbour()));
+    let waited = machines.iter().map(|state| lock(state).waited).max().unwrap_or(0);
     let wrong = message.map(|message| {
-        let (stories, events): (Vec<_>, Vec<_>) = states.iter().map(|state| state.story()).unzip();
-        let story = stories.concat();
-        (events.iter().sum(), Failure::Wrong { seed: number, wrong: 1, seeds: 1, message, story })
+        let suggestions = machines.iter().map(|state| lock(state).suggestions());
+        let (events, suggested): (Vec<_>, Vec<_>) = suggestions.unzip();
+        let (events, suggested) = (events.iter().sum(), suggested.concat());
+        Wrong { seed: number, message, events, suggested, machines }
     });
-    Outcome { calls: run.calls, waited, wrong }
+    Outcome { calls, waited, wrong }
 }
 
 /// Keeps the panic messages of runs from standard error, since hundreds of runs fail as they should.

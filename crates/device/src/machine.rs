@@ -1,15 +1,17 @@
 //! The machine: CPUs with write-back caches, and devices that see only memory.
 
 use crate::explore::Seed;
-use crate::line::Place;
+use crate::line::{Line, Place};
 use crate::memory::{ARENA, Memory, PAGE};
 use crate::site::Site;
-use crate::state::{Access, State, lock};
-use crate::story::{Call, Event, Operation, What};
+use crate::state::{State, lock};
+use crate::story::{Call, Operation};
 use cachemaint::cache::Plain;
 use cachemaint::coherence::{Granule, Maintain, Padded, hand_over};
 use std::alloc::Layout;
 use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, Weak};
@@ -17,7 +19,8 @@ use std::sync::{Arc, Mutex, Weak};
 /// The largest number of steps of a wait.
 const LONGEST_WAIT: u32 = 10_000;
 
-type Device<'d> = Box<dyn FnMut(&Bus<'_>) + Send + 'd>;
+/// A device. It is never dropped, so it may borrow what is dropped before the machine.
+type Device<'d> = ManuallyDrop<Box<dyn FnMut(&Bus<'_>) + Send + 'd>>;
 /// The devices. A device that is taking a step is not in its place.
 type Devices<'d> = Mutex<Vec<Option<Device<'d>>>>;
 
@@ -29,14 +32,16 @@ type Devices<'d> = Mutex<Vec<Option<Device<'d>>>>;
 pub struct Machine<'d> {
     cpu: Cpu<'d>,
     devices: Arc<Devices<'d>>,
+    state: Arc<Mutex<State>>,
 }
 
 /// A CPU of a [`Machine`]; the caches of different CPUs do not see each other. A clone is the same CPU.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Cpu<'d> {
     number: usize,
-    state: Arc<Mutex<State>>,
-    /// A weak reference, since devices may own CPUs.
+    line: usize,
+    /// Weak references, since devices may own CPUs. A CPU does nothing after its machine has ended.
+    state: Weak<Mutex<State>>,
     devices: Weak<Devices<'d>>,
 }
 
@@ -46,6 +51,7 @@ pub struct Bus<'m> {
     state: &'m Mutex<State>,
 }
 
+#[expect(clippy::mut_from_ref, reason = "each call returns memory of its own")]
 impl<'d> Machine<'d> {
     /// Returns a machine with one CPU, and lines of `line` bytes. The seed comes from [`explore`](crate::explore), or
     /// is a number. With number 0, lines are evicted or fetched only if the CPU needs it.
@@ -67,41 +73,22 @@ impl<'d> Machine<'d> {
         assert!(line.is_power_of_two() && (8..=PAGE).contains(&line), "no line has {line} bytes");
         assert!(cpus > 0, "a machine has a CPU");
         let seed = seed.into();
-        let state = Arc::new(Mutex::new(State::new(seed.clone(), Memory::new(cpus, line))));
-        seed.add(Arc::clone(&state));
+        let memory = Memory::new(cpus, line, seed.run().tried.clone());
+        let state = Arc::new(Mutex::new(State::new(seed.clone(), memory)));
+        if seed.run().is_explored {
+            seed.run().machines.push(Arc::clone(&state));
+        }
         let devices = Arc::new(Mutex::new(Vec::new()));
-        Self { cpu: Cpu { number: 0, state, devices: Arc::downgrade(&devices) }, devices }
+        let (weak_state, weak_devices) = (Arc::downgrade(&state), Arc::downgrade(&devices));
+        let cpu = Cpu { number: 0, line, state: weak_state, devices: weak_devices };
+        Self { cpu, devices, state }
     }
 
     /// Adds a device. Each call of the closure is a step, which may come at any call of the machine: it looks for work,
-    /// does a part of it, and returns. Declare data that it shares with the test, such as registers, before the
-    /// machine, or move them into the closure.
-    ///
-    /// Another CPU is a device that owns a [`Cpu`]:
-    ///
-    /// ```
-    /// use cachemaint::coherence::{acquire_range, release_range};
-    /// use cachemaint_device::{Machine, explore};
-    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-    ///
-    /// explore(0..100, |seed| {
-    ///     let machine = Machine::with_cpus(2, 64, seed); // CPU 0 is the machine itself
-    ///     let word = machine.padded::<_, 64>(AtomicU32::new(0));
-    ///     cachemaint::coherence::release_to_writer(&machine, word);
-    ///     let (cpu, address) = (machine.cpu(1), std::ptr::from_mut(word).expose_provenance());
-    ///     machine.attach(move |_| {
-    ///         let word: *mut AtomicU32 = cpu.view(std::ptr::with_exposed_provenance_mut(address));
-    ///         unsafe { (*word).store(7, Relaxed) };
-    ///         unsafe { release_range(&cpu, word.cast(), 4) };
-    ///     });
-    ///     machine.wait_until(|| {
-    ///         unsafe { acquire_range(&machine, std::ptr::from_mut(word).cast(), 4) };
-    ///         word.load(Relaxed) == 7
-    ///     });
-    /// });
-    /// ```
+    /// does a part of it, and returns. It may borrow data of the test, such as registers. The closure is never dropped.
+    /// Another CPU is a device that owns a [`Cpu`]: see [Two CPUs](crate#two-cpus).
     pub fn attach(&self, device: impl FnMut(&Bus<'_>) + Send + 'd) {
-        lock(&self.devices).push(Some(Box::new(device)));
+        lock(&self.devices).push(Some(ManuallyDrop::new(Box::new(device))));
     }
 
     /// Returns a CPU, by its number from 0.
@@ -110,10 +97,7 @@ impl<'d> Machine<'d> {
     /// If the machine has fewer CPUs.
     #[must_use]
     pub fn cpu(&self, number: usize) -> Cpu<'d> {
-        assert!(
-            number < lock(&self.cpu.state).memory.bases.len(),
-            "the machine has no CPU {number}"
-        );
+        assert!(number < lock(&self.state).memory.bases.len(), "the machine has no CPU {number}");
         Cpu { number, ..self.cpu.clone() }
     }
 
@@ -122,14 +106,13 @@ impl<'d> Machine<'d> {
     /// # Panics
     /// If the machine's lines are longer than `N`, or its memory of 16 MiB is full.
     #[track_caller]
-    #[expect(clippy::mut_from_ref, reason = "each call returns memory of its own")]
     pub fn padded<T: Plain, const N: usize>(&self, value: T) -> &mut Padded<T, N>
     where
         [u8; N]: Granule,
     {
         let value = Padded::for_granule(value, self.granule());
         // SAFETY: (1) every bit pattern of a padded plain value is a value.
-        unsafe { self.place_value(value) }
+        unsafe { self.place_value(value, size_of::<T>()) }
     }
 
     /// Places a value in the machine's memory, for as long as the machine lives. It can begin within a line. The line's
@@ -138,18 +121,16 @@ impl<'d> Machine<'d> {
     /// # Panics
     /// If the machine's memory of 16 MiB is full.
     #[track_caller]
-    #[expect(clippy::mut_from_ref, reason = "each call returns memory of its own")]
     pub fn place<T: Plain>(&self, value: T) -> &mut T {
         // SAFETY: (1) the trait says so.
-        unsafe { self.place_value(value) }
+        unsafe { self.place_value(value, size_of::<T>()) }
     }
 
     /// # Safety
     /// 1. Every bit pattern is a value of `T`: devices write it.
     #[track_caller]
-    #[expect(clippy::mut_from_ref, reason = "each call returns memory of its own")]
-    unsafe fn place_value<T>(&self, value: T) -> &mut T {
-        let at: NonNull<T> = self.alloc(Layout::new::<T>()).cast();
+    unsafe fn place_value<T>(&self, value: T, len: usize) -> &mut T {
+        let at: NonNull<T> = self.alloc_value(Layout::new::<T>(), len).cast();
         // SAFETY: the memory is of this layout, nobody else has it, and it lives as long as the machine.
         unsafe { at.write(value) };
         // SAFETY: as above.
@@ -162,7 +143,6 @@ impl<'d> Machine<'d> {
     /// As [`padded`](Self::padded).
     #[must_use]
     #[track_caller]
-    #[expect(clippy::mut_from_ref, reason = "each call returns memory of its own")]
     pub fn padded_slice<T: Plain, const N: usize>(&self, len: usize) -> &mut Padded<[T], N>
     where
         [u8; N]: Granule,
@@ -171,7 +151,7 @@ impl<'d> Machine<'d> {
         let layout = Layout::array::<T>(len).and_then(|layout| layout.align_to(N));
         // A length beyond the address space is also beyond the machine's memory.
         let layout = layout.unwrap_or(Layout::new::<[u8; ARENA]>()).pad_to_align();
-        let start = self.alloc(layout).cast::<T>().as_ptr();
+        let start = self.alloc_value(layout, size_of::<T>() * len).cast::<T>().as_ptr();
         let slice = std::ptr::slice_from_raw_parts_mut(start, len) as *mut Padded<[T], N>;
         // SAFETY: the memory is of its layout, zeros are values of it, nobody else has it, and it lives as long as the machine.
         unsafe { &mut *slice }
@@ -183,7 +163,7 @@ impl<'d> Machine<'d> {
     /// # Safety
     /// 1. Such memory is not freed while a device may write to it.
     pub unsafe fn allow_program_memory(&self) {
-        lock(&self.cpu.state).has_program_memory = true;
+        lock(&self.state).has_program_memory = true;
     }
 
     /// Allocates zeros in the machine's memory, for a driver or a HAL that works with pointers. Like all fresh memory,
@@ -195,23 +175,28 @@ impl<'d> Machine<'d> {
     #[must_use]
     #[track_caller]
     pub fn alloc(&self, layout: Layout) -> NonNull<u8> {
-        let mut state = lock(&self.cpu.state);
+        self.alloc_value(layout, layout.size())
+    }
+
+    /// Allocates memory, of which devices may access the first `len` bytes.
+    #[track_caller]
+    fn alloc_value(&self, layout: Layout, len: usize) -> NonNull<u8> {
+        let mut state = lock(&self.state);
         let (size, align) = (state.memory.line_size, layout.align());
         // Anywhere in a line that the alignment allows, so that it has neighbours.
         let offset = state.random.usize(..size) / align * align;
-        let start = state.memory.alloc(layout.size(), align, offset, Location::caller());
-        for (line, _) in state.memory.lines(0, start..start + layout.size()) {
-            state.events.push(Event { line, cpu: 0, what: What::Stored, hazard: None });
-        }
+        let sizes = [len, layout.size()];
+        let start = state.memory.alloc(sizes, align, offset, Location::caller());
         NonNull::new(std::ptr::with_exposed_provenance_mut(start)).unwrap_or(NonNull::dangling())
     }
 
-    /// Frees memory of [`alloc`](Self::alloc), which is not reused. A device that touches it afterwards fails.
+    /// Frees memory of [`alloc`](Self::alloc), which is not reused. A device that touches it afterwards fails, as does an
+    /// operation on it.
     ///
     /// # Panics
     /// If the machine did not allocate it, or it was already freed.
     pub fn dealloc(&self, start: NonNull<u8>) {
-        let was_allocated = lock(&self.cpu.state).memory.dealloc(start.addr().get());
+        let was_allocated = lock(&self.state).memory.dealloc(start.addr().get());
         assert!(was_allocated, "{start:p} was not allocated by this machine");
     }
 
@@ -222,7 +207,7 @@ impl<'d> Machine<'d> {
     /// # Panics
     /// If the range is not whole lines of memory that the machine allocated.
     pub fn set_cacheable(&self, start: NonNull<u8>, len: usize, is_cacheable: bool) {
-        let mut state = lock(&self.cpu.state);
+        let mut state = lock(&self.state);
         let start = start.addr().get();
         for (line, is_whole) in state.memory.lines(0, start..start + len) {
             state.look(line);
@@ -256,7 +241,7 @@ impl<'d> Machine<'d> {
             }
             self.step();
         }
-        lock(&self.cpu.state)
+        lock(&self.state)
             .fail("the driver waits forever: the condition does not hold after 10,000 steps");
     }
 
@@ -272,52 +257,47 @@ impl<'d> Machine<'d> {
     }
 }
 
-impl Drop for Machine<'_> {
-    fn drop(&mut self) {
-        let state = lock(&self.cpu.state);
-        let lost = state.lost_neighbour();
-        let seed = state.seed.clone();
-        drop(state);
-        if let Some(message) = lost {
-            seed.fail(&message);
-            assert!(seed.is_explored() || std::thread::panicking(), "{message}");
-        }
-    }
-}
-
 impl Cpu<'_> {
     /// Returns this CPU's pointer to the memory that `pointer` names on the first CPU: each CPU has its own view of the
     /// machine's memory.
     ///
     /// # Panics
-    /// If it does not point into the machine's memory.
+    /// If it does not point into the machine's memory, or the machine has ended.
     #[must_use]
     pub fn view<T>(&self, pointer: *mut T) -> *mut T {
-        let state = lock(&self.state);
-        let offset = pointer.addr().wrapping_sub(state.memory.bases[0]);
+        let bases = self.with(|state| state.memory.bases.clone()).unwrap_or_default();
+        let offset = bases.first().map_or(ARENA, |base| pointer.addr().wrapping_sub(*base));
         assert!(offset < ARENA, "{pointer:p} is not in the machine's memory");
-        std::ptr::with_exposed_provenance_mut(state.memory.bases[self.number] + offset)
+        std::ptr::with_exposed_provenance_mut(bases[self.number] + offset)
     }
 
     /// Lets caches and devices act, as any call of the machine does.
     pub fn step(&self) {
         self.run_devices();
-        lock(&self.state).act();
+        self.with(State::act);
+    }
+
+    fn with<R>(&self, then: impl FnOnce(&mut State) -> R) -> Option<R> {
+        let state = self.state.upgrade()?;
+        let result = then(&mut lock(&state));
+        Some(result)
     }
 
     fn run_devices(&self) {
-        let Some(devices) = self.devices.upgrade() else { return };
+        let (Some(devices), Some(state)) = (self.devices.upgrade(), self.state.upgrade()) else {
+            return;
+        };
         for _ in 0..4 {
-            let mut state = lock(&self.state);
+            let mut machine = lock(&state);
             let mut all = lock(&devices);
-            if all.is_empty() || !state.runs_a_device() {
+            if all.is_empty() || !machine.runs_a_device() {
                 return;
             }
-            let chosen = state.random.usize(..all.len());
+            let chosen = machine.random.usize(..all.len());
             let device = all[chosen].take();
-            drop((all, state));
+            drop((all, machine));
             if let Some(mut device) = device {
-                device(&Bus { state: &self.state });
+                device(&Bus { state: &state });
                 lock(&devices)[chosen] = Some(device);
             }
         }
@@ -330,77 +310,63 @@ impl Cpu<'_> {
         if len > 0 {
             let call = Call { operation, site: Site::of_the_caller() };
             let start = start.expose_provenance();
+            let range = start..start.saturating_add(len);
             // SAFETY: (1) is the caller's duty.
-            unsafe { lock(&self.state).meet(self.number, call, start..start + len) };
+            self.with(|state| unsafe { state.issue(self.number, call, range) });
             self.step();
-            lock(&self.state).issue(self.number, call, start..start + len);
         }
     }
 }
 
-// SAFETY: (1) the size of lines does not change; (2), (3) operations are carried out when they complete, and act on all
-// that was stored before; (4) only whole lines are discarded; (5) calls are made in their order, under a lock; (6) ranges
-// are handed over, and calls are opaque through their volatile accesses; (7) a failure ends the test by a panic.
-unsafe impl Maintain for Cpu<'_> {
-    fn granule(&self) -> usize {
-        lock(&self.state).memory.line_size
-    }
+/// Implements [`Maintain`] for a type with a CPU.
+macro_rules! maintain {
+    ($type:ident, $($cpu:tt)*) => {
+        // SAFETY: (1) the size of lines does not change; (2), (3) operations are carried out when they complete, and act on
+        // all that was stored before; (4) only whole lines are discarded; (5) calls are made in their order, under a lock;
+        // (6) ranges are handed over, and calls are opaque through their volatile accesses; (7) a failure ends the test by a
+        // panic.
+        unsafe impl Maintain for $type<'_> {
+            fn granule(&self) -> usize {
+                self$($cpu)*.line
+            }
 
-    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
-        // SAFETY: (1) is the caller's duty.
-        unsafe { self.issue(Operation::WriteBack, start, len) };
-    }
+            unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+                // SAFETY: (1) is the caller's duty.
+                unsafe { self$($cpu)*.issue(Operation::WriteBack, start, len) };
+            }
 
-    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
-        // SAFETY: (1) is the caller's duty.
-        unsafe { self.issue(Operation::Invalidate, start, len) };
-    }
+            unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+                // SAFETY: (1) is the caller's duty.
+                unsafe { self$($cpu)*.issue(Operation::Invalidate, start, len) };
+            }
 
-    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
-        // SAFETY: (1) is the caller's duty.
-        unsafe { self.issue(Operation::WriteBackInvalidate, start, len) };
-    }
+            unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+                // SAFETY: (1) is the caller's duty.
+                unsafe { self$($cpu)*.issue(Operation::WriteBackInvalidate, start, len) };
+            }
 
-    fn order_observed(&self) {
-        self.step();
-        lock(&self.state).order(self.number);
-    }
+            fn order_observed(&self) {
+                self$($cpu)*.with(|state| state.order(self$($cpu)*.number));
+                self$($cpu)*.step();
+            }
 
-    fn complete(&self) {
-        self.step();
-        lock(&self.state).complete(self.number);
-    }
+            fn complete(&self) {
+                self$($cpu)*.with(|state| state.order(self$($cpu)*.number));
+                while self$($cpu)*.with(|state| state.complete_one(self$($cpu)*.number)) == Some(true) {
+                    self$($cpu)*.run_devices();
+                }
+                self$($cpu)*.step();
+            }
+
+            fn note_value(&self, start: *const u8, len: usize) {
+                self$($cpu)*.with(|state| state.value = Some(start.addr()..start.addr() + len));
+            }
+        }
+    };
 }
 
-// SAFETY: as for its first CPU.
-unsafe impl Maintain for Machine<'_> {
-    fn granule(&self) -> usize {
-        self.cpu.granule()
-    }
-
-    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
-        // SAFETY: (1) is the caller's duty.
-        unsafe { self.cpu.issue(Operation::WriteBack, start, len) };
-    }
-
-    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
-        // SAFETY: (1) is the caller's duty.
-        unsafe { self.cpu.issue(Operation::Invalidate, start, len) };
-    }
-
-    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
-        // SAFETY: (1) is the caller's duty.
-        unsafe { self.cpu.issue(Operation::WriteBackInvalidate, start, len) };
-    }
-
-    fn order_observed(&self) {
-        self.cpu.order_observed();
-    }
-
-    fn complete(&self) {
-        self.cpu.complete();
-    }
-}
+maintain!(Cpu,);
+maintain!(Machine, .cpu);
 
 impl Bus<'_> {
     /// Reads memory, as a device that does not snoop.
@@ -408,7 +374,10 @@ impl Bus<'_> {
     /// # Panics
     /// If the bytes are outside the machine's memory, and no driver has handed them over.
     pub fn read(&self, address: u64, into: &mut [u8]) {
-        lock(self.state).transfer(address, "reads", Access::Read(into));
+        lock(self.state).transfer((address, into.len()), "reads", |line, at, part| {
+            line.read(at, &mut into[part]);
+            Ok(())
+        });
     }
 
     /// Writes memory, as a device that does not snoop.
@@ -416,7 +385,8 @@ impl Bus<'_> {
     /// # Panics
     /// If the bytes are not in a buffer that was handed over, or share a line with other data of the program.
     pub fn write(&self, address: u64, bytes: &[u8]) {
-        lock(self.state).transfer(address, "writes", Access::Write(bytes));
+        let write = |line: &mut Line, at, part: Range<usize>| line.write(at, &bytes[part]);
+        lock(self.state).transfer((address, bytes.len()), "writes", write);
     }
 
     /// Reads `N` bytes, for `u32::from_le_bytes` and the like.
@@ -430,12 +400,6 @@ impl Bus<'_> {
 
 impl fmt::Debug for Machine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Machine").field(&*lock(&self.cpu.state)).finish()
-    }
-}
-
-impl fmt::Debug for Cpu<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cpu").field("number", &self.number).finish_non_exhaustive()
+        f.debug_tuple("Machine").field(&*lock(&self.state)).finish()
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Site([usize; 2]);
 enum Frame {
     Ours,
     Library,
-    /// An optimizer's copies of one line have one address.
+    /// An optimizer's copies of one call have one address.
     Driver(usize),
 }
 
@@ -65,7 +65,7 @@ impl Frame {
             is_driver |= is_of_driver(&function);
         });
         let frame = match (is_driver, is_ours) {
-            (true, _) => Self::Driver(same_line(address).unwrap_or(address)),
+            (true, _) => Self::Driver(same_call(address).unwrap_or(address)),
             (false, true) => Self::Ours,
             (false, false) => Self::Library,
         };
@@ -74,8 +74,8 @@ impl Frame {
     }
 }
 
-/// Returns an earlier address of the same line, if the program has debugging information.
-fn same_line(address: usize) -> Option<usize> {
+/// Returns an earlier address of the same call, if the program has debugging information.
+fn same_call(address: usize) -> Option<usize> {
     let text = describe(address);
     let same = |frame: &Frame| match frame {
         Frame::Driver(known) if text.ends_with(')') && describe(*known) == text => Some(*known),
@@ -95,7 +95,8 @@ fn describe(address: usize) -> String {
         if let (Some(file), Some(line)) = (symbol.filename(), symbol.lineno()) {
             let here = std::env::current_dir().unwrap_or_default();
             let file = file.strip_prefix(here).unwrap_or(file).display();
-            _ = write!(text, " ({file}:{line})");
+            let column = symbol.colno().map(|column| format!(":{column}")).unwrap_or_default();
+            _ = write!(text, " ({file}:{line}{column})");
         }
     });
     if text.is_empty() { format!("code at {address:#x}") } else { text }

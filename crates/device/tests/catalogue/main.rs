@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by a panic")]
 #![expect(unsafe_code, reason = "drivers maintain ranges")]
 
+mod model;
 mod receive;
 mod send;
 mod share;
@@ -20,6 +21,7 @@ const RELEASE: &str = "=> `release` before";
 const RELEASE_TO_WRITER: &str = "=> `release_to_writer` before";
 const ACQUIRE: &str = "=> `acquire`";
 const WRITTEN_BACK_FIRST: &str = "=> the dirty bytes had to be written back first";
+const LAYOUT: &str = "=> stored bytes and those of the other side share a line";
 
 /// Runs a driver as reported, which must fail with the remedy, and as fixed.
 #[track_caller]

@@ -1,6 +1,6 @@
 //! Lines that are shared with others, or discarded although others need them.
 
-use crate::{RELEASE_TO_WRITER, Registers, WRITTEN_BACK_FIRST, compare};
+use crate::{LAYOUT, Registers, WRITTEN_BACK_FIRST, compare};
 use cachemaint::coherence::{self, Padded};
 use cachemaint_device::Machine;
 use std::sync::atomic::Ordering::SeqCst;
@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::SeqCst;
 fn descriptors_of_16_bytes_in_lines_of_32() {
     const OWN: u32 = 1 << 31;
     const DESCRIPTORS: usize = 4;
-    compare(RELEASE_TO_WRITER, |seed, is_mended| {
+    compare(LAYOUT, |seed, is_mended| {
         let stride = if is_mended { 32 } else { 16_usize };
         let mac = Registers::default();
         let (mut next, mut frame) = (0, 0_u32);

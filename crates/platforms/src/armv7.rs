@@ -6,6 +6,10 @@ use cachemaint::coherence::{Maintain, hand_over};
 /// The data caches of a Cortex-A or Cortex-R with Armv7, or with Armv8 in `AArch32`, maintained through CP15. An outer
 /// cache needs [`Pl310`](crate::Pl310) around it.
 ///
+/// # Interrupts
+/// A handler may call it, also while it interrupts a call: an operation is one instruction, and nothing is kept between
+/// two. The interrupted call goes on with the next line.
+///
 /// # Cost
 /// DCCMVAC or DCCIMVAC for each line, a DSB before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

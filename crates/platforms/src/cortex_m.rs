@@ -23,6 +23,10 @@ use cachemaint::coherence::{Maintain, hand_over};
 /// # }
 /// ```
 ///
+/// # Interrupts
+/// A handler may call it, also while it interrupts a call: an operation is one store to a register, and nothing is kept
+/// between two. The interrupted call goes on with the next line.
+///
 /// # Cost
 /// A store to a register for each line of 32 bytes; a DSB before; a DSB and an ISB after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

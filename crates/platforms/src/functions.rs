@@ -1,6 +1,7 @@
 //! Caches that functions maintain: a vendor's functions by address, or a flush of the whole cache.
 
 use cachemaint::coherence::{Coherent, Maintain, hand_over};
+use core::fmt;
 
 /// A cache that a vendor's functions maintain by address: functions of a ROM, a HAL or an RTOS.
 ///
@@ -20,28 +21,60 @@ use cachemaint::coherence::{Coherent, Maintain, hand_over};
 ///     /// `CACHE_MAP_L1_DCACHE` and `CACHE_MAP_L2_CACHE`.
 ///     const CACHES: u32 = 1 << 4 | 1 << 5;
 ///
-///     // Both cores share their registers: add the lock that ESP-IDF takes around them.
-///     pub unsafe fn writeback(start: *const u8, len: usize) {
-///         unsafe { Cache_WriteBack_Addr(CACHES, start.addr() as u32, len as u32) };
+///     // Both cores share their registers: add the lock that ESP-IDF takes around them. 0 is success, 1 a wrong argument.
+///     pub unsafe fn writeback(start: *const u8, len: usize) -> i32 {
+///         unsafe { Cache_WriteBack_Addr(CACHES, start.addr() as u32, len as u32) }
 ///     }
-///     pub unsafe fn writeback_invalidate(start: *const u8, len: usize) {
-///         unsafe { Cache_WriteBack_Invalidate_Addr(CACHES, start.addr() as u32, len as u32) };
+///     pub unsafe fn writeback_invalidate(start: *const u8, len: usize) -> i32 {
+///         unsafe { Cache_WriteBack_Invalidate_Addr(CACHES, start.addr() as u32, len as u32) }
 ///     }
 /// }
 ///
 /// // SAFETY: (1) the board's functions do this, for ranges of any alignment, and (3) exclude each other; (2) lines of its second
 /// // level have 128 bytes at most.
-/// let cache = unsafe { Functions::new(128, board::writeback, board::writeback_invalidate) };
+/// let cache = unsafe { Functions::try_new(128, board::writeback, board::writeback_invalidate) }?;
+/// # Ok::<(), cachemaint_platforms::Refused>(())
 /// ```
+///
+/// A C function that can refuse returns a number, and its result must not be dropped: under Zephyr,
+/// `sys_cache_data_flush_range` returns `-ENOTSUP` and does nothing if cache management is configured off. Pass such
+/// functions to [`try_new`](Self::try_new).
+///
+/// # Interrupts
+/// A handler may call it if the functions may be called there: duty (3) of [`new`](Self::new). A function that takes a
+/// lock must not wait for a call that the handler has interrupted.
 ///
 /// # Cost
 /// A call of the function, and two device barriers.
 #[derive(Clone, Copy, Debug)]
 pub struct Functions {
     granule: usize,
-    writeback: unsafe fn(*const u8, usize),
-    writeback_invalidate: unsafe fn(*const u8, usize),
+    writeback: Function,
+    writeback_invalidate: Function,
 }
+
+#[derive(Clone, Copy, Debug)]
+enum Function {
+    Infallible(unsafe fn(*const u8, usize)),
+    /// It returns 0 since it did so when the value was made.
+    Checked(unsafe fn(*const u8, usize) -> i32),
+}
+
+/// A cache function that has refused an empty range, with its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused(pub i32);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(code) = self;
+        write!(
+            f,
+            "a cache function returned {code} for an empty range; enable cache management in the platform"
+        )
+    }
+}
+
+impl core::error::Error for Refused {}
 
 impl Functions {
     /// Returns the cache maintained by these functions. They get the first address and the number of bytes, which is
@@ -64,7 +97,39 @@ impl Functions {
         writeback: unsafe fn(*const u8, usize),
         writeback_invalidate: unsafe fn(*const u8, usize),
     ) -> Self {
-        Self { granule: checked(granule), writeback, writeback_invalidate }
+        let writeback = Function::Infallible(writeback);
+        Self {
+            granule: checked(granule),
+            writeback,
+            writeback_invalidate: Function::Infallible(writeback_invalidate),
+        }
+    }
+
+    /// Returns the cache maintained by functions that can refuse: they return 0, or an error. Each is called once, for an
+    /// empty range.
+    ///
+    /// # Errors
+    /// If a function refuses the empty range.
+    ///
+    /// # Safety
+    /// 1. As for [`new`](Self::new) (1) to (4). A function that returned 0 for an empty range returns 0 for every range that
+    ///    changes hands.
+    pub unsafe fn try_new(
+        granule: usize,
+        writeback: unsafe fn(*const u8, usize) -> i32,
+        writeback_invalidate: unsafe fn(*const u8, usize) -> i32,
+    ) -> Result<Self, Refused> {
+        let here = 0_u8;
+        for function in [writeback, writeback_invalidate] {
+            // SAFETY: (1) the caller vouches for the function; the range is empty.
+            let code = unsafe { function(&raw const here, 0) };
+            if code != 0 {
+                return Err(Refused(code));
+            }
+        }
+        let [writeback, writeback_invalidate] =
+            [writeback, writeback_invalidate].map(Function::Checked);
+        Ok(Self { granule: checked(granule), writeback, writeback_invalidate })
     }
 }
 
@@ -75,12 +140,19 @@ const fn checked(granule: usize) -> usize {
 }
 
 /// Calls the function of a [`Functions`] for a range that is not empty.
-fn call(function: unsafe fn(*const u8, usize), start: *const u8, len: usize) {
+fn call(function: Function, start: *const u8, len: usize) {
     hand_over(start); // the compiler stores what it kept in registers
     Coherent.complete(); // preceding stores and loads are complete as devices see them
     if len > 0 {
-        // SAFETY: the maker of the value vouched for the function.
-        unsafe { function(start, len) };
+        match function {
+            // SAFETY: the maker of the value vouched for the function.
+            Function::Infallible(function) => unsafe { function(start, len) },
+            Function::Checked(function) => {
+                // SAFETY: as above.
+                let code = unsafe { function(start, len) };
+                debug_assert_eq!(code, 0, "the cache function refused a range");
+            }
+        }
     }
 }
 
@@ -152,6 +224,10 @@ unsafe impl Maintain for Functions {
 /// }
 /// ```
 ///
+/// # Interrupts
+/// A handler may call it if the function may interrupt itself: duty (4) of [`new`](Self::new). FENCE of a CVA6 may, and so
+/// may a loop over all lines, as above.
+///
 /// # Cost
 /// Each completion covers the whole cache, however short the ranges are. Use the methods of [`Maintain`] to cover
 /// several ranges with one completion.
@@ -173,7 +249,7 @@ impl WholeCache {
     /// 2. It orders every load and store of this thread before it with every one after it, as the observer sees them. It is
     ///    assembly that may access memory, or code that the compiler does not see.
     /// 3. No cache writes back a unit larger than `granule`.
-    /// 4. It may be called whenever the value is used, and neither fails nor unwinds.
+    /// 4. It may be called whenever the value is used, in interrupts too if a handler uses it, and neither fails nor unwinds.
     #[must_use]
     pub const unsafe fn new(granule: usize, flush: fn()) -> Self {
         Self { granule: checked(granule), operate: flush }
@@ -253,7 +329,7 @@ unsafe impl Maintain for WholeCache {
 
 #[cfg(test)]
 mod tests {
-    use super::{Functions, WholeCache};
+    use super::{Functions, Refused, WholeCache};
     use cachemaint::coherence::{self, Maintain, Padded};
     use std::cell::RefCell;
     use std::thread_local;
@@ -307,6 +383,30 @@ mod tests {
                 std::panic::catch_unwind(|| make(granule)).unwrap_err();
             }
         }
+    }
+
+    #[test]
+    fn functions_that_refuse_an_empty_range_are_no_cache() {
+        type CanRefuse = unsafe fn(*const u8, usize) -> i32;
+        const NOT_SUPPORTED: i32 = -134; // -ENOTSUP of Zephyr's minimal libc
+        unsafe fn done(_: *const u8, len: usize) -> i32 {
+            called("checked", len);
+            0
+        }
+        unsafe fn off(_: *const u8, _: usize) -> i32 {
+            NOT_SUPPORTED
+        }
+        let cases: [[CanRefuse; 2]; 2] = [[off, done], [done, off]];
+        for [writeback, both] in cases {
+            // SAFETY: (1) there is no observer.
+            let refused = unsafe { Functions::try_new(64, writeback, both) };
+            assert!(matches!(refused, Err(Refused(NOT_SUPPORTED))));
+        }
+        // SAFETY: (1) there is no observer.
+        let cache = unsafe { Functions::try_new(64, done, done) }.unwrap();
+        CALLS.take();
+        coherence::release(&cache, &[0_u8; 3]);
+        assert_eq!(CALLS.take(), [("checked", 3)]);
     }
 
     #[test]

@@ -21,8 +21,12 @@
 //!
 //! # Limits
 //! No operation discards: `acquire` cleans a line before it drops it. Instruction caches are not maintained. Memory
-//! that the MPU or MMU maps non-cacheable, tightly coupled memory, and Cortex-M cores without a data cache need only
-//! [`Coherent`](cachemaint::coherence::Coherent).
+//! without a cache between the CPU and it needs only [`Coherent`](cachemaint::coherence::Coherent): what the MPU or MMU
+//! maps non-cacheable, and tightly coupled memory. A core without a data cache does not suffice: STM32H5 has a
+//! write-back cache outside its Cortex-M33 (DCACHE), before the external memories.
+//!
+//! Each type says if an interrupt handler may use it. A range needs a mapping that is valid and cacheable while an
+//! operation is on it.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -51,7 +55,7 @@ mod xtheadcmo;
 pub use armv7::Armv7;
 #[cfg(any(target_arch = "arm", doc, test))]
 pub use cortex_m::CortexM;
-pub use functions::{Functions, WholeCache};
+pub use functions::{Functions, Refused, WholeCache};
 #[cfg(any(target_arch = "arm", doc, test))]
 pub use pl310::Pl310;
 #[cfg(any(target_arch = "riscv64", doc, test))]

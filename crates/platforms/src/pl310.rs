@@ -5,6 +5,10 @@ use cachemaint::coherence::{Maintain, hand_over};
 
 /// The caches `inner` of the CPUs, with an L2C-310 (PL310) behind them.
 ///
+/// # Interrupts
+/// A handler may call it, also while it interrupts a call, and so may another CPU: an operation is one store to a
+/// register, and a cache sync waits for those of all callers. The interrupted call goes on with its next step.
+///
 /// # Cost
 /// For each 32-byte line of the outer cache, a store to its registers that waits for the line; one cache sync per call.
 /// Dropped lines are maintained twice in the inner caches.
@@ -194,6 +198,21 @@ mod tests {
     #[test]
     fn a_buffer_that_a_device_writes_is_read_back_whatever_the_caches_do_meanwhile() {
         assert!(is_read_back(&released_to_writer(), &acquired(), OUTER));
+    }
+
+    /// A handler hands over and takes back the same line at any step of a call that it interrupts.
+    #[test]
+    fn a_call_that_an_interrupt_handler_interrupts_does_its_work() {
+        let interrupt =
+            |steps: &[Executed], at, with: &[Executed]| [&steps[..at], with, &steps[at..]].concat();
+        let handler = [released(), released_to_writer(), acquired()].concat();
+        for at in 0..=released().len() {
+            assert!(is_released(&interrupt(&released(), at, &handler), OUTER), "at {at}");
+        }
+        for at in 0..=acquired().len() {
+            let steps = interrupt(&acquired(), at, &acquired());
+            assert!(is_read_back(&released_to_writer(), &steps, OUTER), "at {at}");
+        }
     }
 
     #[test]

@@ -8,6 +8,10 @@ use cachemaint::coherence::{Maintain, hand_over};
 /// Most boards with this cache need only [`Coherent`](cachemaint::coherence::Coherent), since their devices are
 /// attached before it: FU540, FU740 and most of JH7110.
 ///
+/// # Interrupts
+/// A handler may call it, also while it interrupts a call, and so may another CPU: a flush is one store to a register.
+/// The interrupted call goes on with the next line.
+///
 /// # Cost
 /// For each line of 64 bytes, a fence and a store to a register that waits until the line has been flushed. A
 /// write-back also drops the line.

@@ -23,6 +23,10 @@ use cachemaint::coherence::{Maintain, hand_over};
 /// # }
 /// ```
 ///
+/// # Interrupts
+/// A handler may call it, also while it interrupts a call: an operation is one instruction, and nothing is kept between
+/// two. The interrupted call goes on with the next line.
+///
 /// # Cost
 /// An instruction for each line of 64 bytes; `th.sync.s` before invalidations; `th.sync.s` and a fence afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,13 @@
 //! Appending: each producer makes its own records durable, then waits for the records before them.
 
-use super::confirmation;
 use super::error::{Error, ErrorKind};
-use super::geometry::{CONFIRMATION, HEADER, MARK, Placement, Position};
+use super::geometry::{HEADER, MARK, Placement, Position};
 use super::group::Group;
 use super::inflight::Refused;
 use super::journal::Journal;
 use super::record::{Kind, Mark, header, second_word, seed};
 use cachemaint::medium::{Granularity, Medium};
-use cachemaint_format::{sync, tag};
+use cachemaint_format::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -92,28 +91,6 @@ impl<M: Medium> Journal<M> {
         }
         Ok(claim)
     }
-
-    /// Confirms that everything before `end` is acknowledged.
-    #[inline]
-    fn confirm(&self, end: u64) {
-        // A reader that sees the word also sees the records before its position.
-        let word = confirmation::word(self.epoch.key, end);
-        self.medium.store(CONFIRMATION, word, Ordering::Release);
-        if !self.in_flight.is_last(end) {
-            self.confirm_beside_others(end);
-        }
-    }
-
-    /// Confirms again if another thread may already have confirmed a later position.
-    #[cold]
-    fn confirm_beside_others(&self, end: u64) {
-        // Of two threads, at least one sees the other's watermark.
-        sync::fence(Ordering::SeqCst);
-        let now = self.in_flight.durable();
-        if now > end {
-            self.confirm(now);
-        }
-    }
 }
 
 /// Space that belongs to one producer. If it does not become a durable record, dropping it fails the journal.
@@ -125,38 +102,47 @@ struct Claim<'j, M: Medium> {
 }
 
 impl<M: Medium> Claim<'_, M> {
-    /// Makes a record durable. Up to a few lines, and for pages, ordinary stores of words are the fastest.
+    /// Makes a record durable, with the mark before it. Up to a few lines, and for pages, ordinary stores of words are the
+    /// fastest.
     #[inline]
     fn store(&self, payload: &[u8]) -> Result<(), M::Error> {
         let Journal { medium, geometry, epoch, .. } = self.journal;
-        let Placement { record: position, durable, .. } = self.placement;
+        let Placement { record: position, durable, mark, .. } = self.placement;
         let at = geometry.place(position);
         let second = second_word(Kind::Data, durable, payload.len() as u64, position);
         // With page granularity each write-back is a system call, so one call for the whole record is faster.
-        if payload.len() > SMALL && !matches!(medium.granularity(), Granularity::Page(_)) {
-            return self.store_large(at, second, payload);
-        }
-        let seed = seed(epoch.key, second, position);
-        let words = &payload[..payload.len() / WORD * WORD];
-        let mut last = [0; WORD];
-        let rest = &payload[words.len()..];
-        last[..rest.len()].copy_from_slice(rest);
-        let last = if rest.is_empty() { &[][..] } else { &last };
-        let end = at + HEADER + (words.len() + last.len()) as u64;
-        // These stores come before the tag is computed, so that the lines are fetched meanwhile. The write-back comes
-        // after all stores: on AMD a store waits for a write-back in progress.
-        medium.store(at + WORD as u64, second, Ordering::Relaxed);
-        medium.write(at + HEADER, words);
-        medium.write(at + HEADER + words.len() as u64, last);
-        // A reader that sees the tag sees everything that the record vouches for.
-        medium.store(at, tag::of(seed, payload), Ordering::Release);
-        self.complete(at..end, Ok(()))
+        let is_large =
+            payload.len() > SMALL && !matches!(medium.granularity(), Granularity::Page(_));
+        let (end, copied) = if is_large {
+            self.store_large(at, second, payload)
+        } else {
+            let words = &payload[..payload.len() / WORD * WORD];
+            let mut last = [0; WORD];
+            let rest = &payload[words.len()..];
+            last[..rest.len()].copy_from_slice(rest);
+            let last = if rest.is_empty() { &[][..] } else { &last };
+            // These stores come before the tag is computed, so that the lines are fetched meanwhile. The write-back comes
+            // after all stores: on AMD a store waits for a write-back in progress.
+            medium.store(at + WORD as u64, second, Ordering::Relaxed);
+            medium.write(at + HEADER, words);
+            medium.write(at + HEADER + words.len() as u64, last);
+            // A reader that sees the tag sees everything that the record vouches for.
+            let seed = seed(epoch.key, second, position);
+            medium.store(at, tag::of(seed, payload), Ordering::Release);
+            (at + HEADER + (words.len() + last.len()) as u64, Ok(()))
+        };
+        let written = copied.and(medium.issue_writeback(at..end));
+        let written = if mark.is_some() { written.and(self.enter_segment()) } else { written };
+        // The fence is also needed after a failure: it orders the stores of the other parts.
+        let fenced = medium.fence();
+        written.and(fenced)
     }
 
-    /// Makes a long record durable with the fastest stores. The record is cut at line boundaries, so that no line is
-    /// stored to by two parts. The tag is computed while the stores drain.
+    /// Stores a long record with the fastest stores, and returns the end of the part that has yet to be written back. The
+    /// record is cut at line boundaries, so that no line is stored to by two parts. The tag is computed while the stores
+    /// drain.
     #[expect(unsafe_code, reason = "the copy is not ordered before the tag")]
-    fn store_large(&self, at: u64, second: u64, payload: &[u8]) -> Result<(), M::Error> {
+    fn store_large(&self, at: u64, second: u64, payload: &[u8]) -> (u64, Result<(), M::Error>) {
         let Journal { medium, epoch, .. } = self.journal;
         let to_line = LINE - (at + HEADER) as usize % LINE;
         let (first, rest) = payload.split_at(to_line);
@@ -170,20 +156,7 @@ impl<M: Medium> Claim<'_, M> {
         let copied = unsafe { medium.copy_unordered(&[(middle_at, middle), (end_at, end)]) };
         medium.write(at, &header(epoch.key, second, self.placement.record, payload));
         medium.write(at + HEADER, first);
-        self.complete(at..middle_at, copied)
-    }
-
-    /// Writes back the record's range, with the mark before it, and fences.
-    #[inline]
-    fn complete(&self, record: Range<u64>, written: Result<(), M::Error>) -> Result<(), M::Error> {
-        let medium = &self.journal.medium;
-        let mut written = written.and(medium.issue_writeback(record));
-        if self.placement.mark.is_some() {
-            written = written.and(self.enter_segment());
-        }
-        // The fence is also needed after a failure: it orders the stores of the other parts.
-        let fenced = medium.fence();
-        written.and(fenced)
+        (middle_at, copied)
     }
 
     /// Writes the mark before the record, if there is one, and issues its write-back.

@@ -9,17 +9,42 @@
 //! products of unrelated keys have unrelated upper bits, and those of positions that differ in one bit differ there.
 
 use super::geometry::{CONFIRMATION, GOLDEN, WORD};
-use cachemaint::medium::Readable;
+use super::journal::Journal;
+use cachemaint::medium::{Medium, Readable};
+use cachemaint_format::sync;
 use core::ops::RangeInclusive;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
 /// The number of bits of the position in the word.
 const BITS: u32 = 24;
 const MASK: u64 = (1 << BITS) - 1;
 
+impl<M: Medium> Journal<M> {
+    /// Confirms that everything before `end` is acknowledged.
+    #[inline]
+    pub(super) fn confirm(&self, end: u64) {
+        // A reader that sees the word also sees the records before its position.
+        self.medium.store(CONFIRMATION, word(self.epoch.key, end), Release);
+        if !self.in_flight.is_last(end) {
+            self.confirm_beside_others(end);
+        }
+    }
+
+    /// Confirms again if another thread may already have confirmed a later position.
+    #[cold]
+    fn confirm_beside_others(&self, end: u64) {
+        // Of two threads, at least one sees the other's watermark.
+        sync::fence(SeqCst);
+        let now = self.in_flight.durable();
+        if now > end {
+            self.confirm(now);
+        }
+    }
+}
+
 /// Returns the word that confirms a position.
 #[inline]
-pub(super) const fn word(key: u64, position: u64) -> u64 {
+const fn word(key: u64, position: u64) -> u64 {
     (key ^ position).wrapping_mul(GOLDEN) & !MASK | (position / WORD) & MASK
 }
 

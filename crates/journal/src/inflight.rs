@@ -203,12 +203,6 @@ impl InFlight {
         self.geometry.placement(self.tail.0.load(Relaxed), size, 0).end
     }
 
-    /// Returns the slot of the reservation that begins at `start`. The mask keeps it in range.
-    #[inline]
-    fn entry(&self, start: u64) -> &AtomicU64 {
-        &self.done[(start / HEADER) as usize & (self.done.len() - 1)]
-    }
-
     /// Records that a reservation is durable, and returns the watermark. Moves the watermark over the reservation, or
     /// leaves an entry for whoever next calls [`advance`](Self::advance).
     #[inline]
@@ -216,9 +210,10 @@ impl InFlight {
         let Placement { start, end, .. } = *placement;
         // Usually no earlier record is in progress.
         if self.durable.0.compare_exchange(start, end, SeqCst, Relaxed).is_err() {
-            self.entry(start).swap(end, SeqCst);
+            self.done[(start / HEADER) as usize & (self.done.len() - 1)].swap(end, SeqCst);
         }
-        self.announce();
+        #[cfg(feature = "std")]
+        self.waiters.wake();
         self.advance()
     }
 
@@ -246,7 +241,7 @@ impl InFlight {
     pub(super) fn advance(&self) -> u64 {
         let mut durable = self.durable.0.load(Acquire);
         loop {
-            let end = self.entry(durable).load(Acquire);
+            let end = self.done[(durable / HEADER) as usize & (self.done.len() - 1)].load(Acquire);
             if end <= durable {
                 return durable;
             }

@@ -41,7 +41,7 @@ const SUB_BUFFER: u32 = 256;
 const LARGE_SUB_BUFFER: u32 = 1 << 18;
 /// The places of a journal's log and of a recording's events, from their documentation.
 const LOG: u64 = 20_480;
-const EVENTS: u64 = 24_576;
+const EVENTS: u64 = 20_480;
 /// The maximum size of a sub-buffer's header.
 const HEADER: u64 = 64;
 /// The maximum number of one-byte event names in a file: 4096 bytes, and 4 for each.

@@ -25,7 +25,7 @@ thread_local! {
     /// This thread's shard, claimed at its first event.
     static WRITER: OnceCell<Writer<'static, Memory<'static>>> = const { OnceCell::new() };
 }
-/// The number of events of threads that found no free shard, or that had already returned theirs while ending.
+/// The number of events that were too long, or whose threads found no free shard or had returned theirs while ending.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 struct Flight(&'static Recorder<'static, Memory<'static>>);
 impl<S: Subscriber> Layer<S> for Flight {
@@ -39,8 +39,9 @@ impl<S: Subscriber> Layer<S> for Flight {
                 REFUSED.fetch_add(1, Ordering::Relaxed);
                 return;
             };
-            // The recording counts lost events.
-            drop(writer.record(1, text.0.as_bytes()));
+            if writer.record(1, text.0.as_bytes()).is_err() {
+                REFUSED.fetch_add(1, Ordering::Relaxed);
+            }
         });
         if recorded.is_err() {
             REFUSED.fetch_add(1, Ordering::Relaxed);

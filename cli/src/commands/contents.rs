@@ -1,4 +1,4 @@
-//! The fill, losses and damage of a journal, a flight recorder or a store, for `cachemaint inspect FILE`.
+//! The fill and damage of a journal, a flight recorder or a store, for `cachemaint inspect FILE`.
 
 use super::payload::hex;
 use super::recording;
@@ -8,7 +8,7 @@ use crate::read_only::ReadOnly;
 use cachemaint::dax;
 use cachemaint_journal::{self, Recovered};
 use cachemaint_recorder::{
-    self, Description, FormatError, Found, Mode, Skipped, SkippedKind, TimeSource,
+    self, Description, FormatError, Found, Skipped, SkippedKind, TimeSource,
 };
 use serde::Serialize;
 use std::io::{self, Write};
@@ -37,7 +37,6 @@ pub(super) struct Recording {
     openings: u64,
     sub_buffers: u32,
     sub_buffer_bytes: u32,
-    refuses: bool,
     clock: &'static str,
     ticks_per_second: u64,
     anchor: Anchor,
@@ -58,7 +57,6 @@ struct Anchor {
 struct Shard {
     events: u64,
     bytes: u64,
-    lost: u64,
     damaged: u64,
     first: Option<String>,
     last: Option<String>,
@@ -155,7 +153,6 @@ impl Recording {
             openings: description.generation,
             sub_buffers: description.sub_buffers,
             sub_buffer_bytes: description.sub_buffer_size,
-            refuses: description.mode == Mode::Refuse,
             clock: name_of(description.time_source),
             ticks_per_second: description.ticks_per_second,
             anchor: Anchor { ticks, time },
@@ -167,7 +164,7 @@ impl Recording {
     }
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { identity, openings, sub_buffers, sub_buffer_bytes, refuses, .. } = self;
+        let Self { identity, openings, sub_buffers, sub_buffer_bytes, .. } = self;
         let Self { clock, ticks_per_second, anchor, .. } = self;
         let Self { root_damaged, names_damaged, shards, .. } = self;
         row(out, "recording", identity)?;
@@ -178,9 +175,6 @@ impl Recording {
             "shards",
             format!("{}, each of {sub_buffers} sub-buffers of {size}", shards.len()),
         )?;
-        let when_full =
-            if *refuses { "refuses new events" } else { "overwrites the oldest events" };
-        row(out, "when full", when_full)?;
         row(
             out,
             "clock",
@@ -216,7 +210,7 @@ fn look_at_shard(
     reader: &cachemaint_recorder::Reader<&ReadOnly>,
     shard: u32,
 ) -> Result<Shard, cachemaint_recorder::Error<dax::Error>> {
-    let mut found = Shard { lost: reader.lost(shard)?, ..Shard::default() };
+    let mut found = Shard::default();
     let (mut first, mut last) = (None, None);
     let mut events = reader.shard(shard);
     let mut buffer = vec![0; reader.largest_payload()];
@@ -237,14 +231,11 @@ fn look_at_shard(
 }
 
 fn words(shard: &Shard) -> String {
-    let Shard { events, bytes, lost, damaged, first, last } = shard;
+    let Shard { events, bytes, damaged, first, last } = shard;
     let time = match (first, last) {
         (Some(first), Some(last)) => format!("; from {first} to {last}"),
         _ => String::new(),
     };
-    let [events, bytes, lost, damaged] =
-        [events, bytes, lost, damaged].map(|count| thousands(*count));
-    format!(
-        "{events} events with {bytes} bytes of payload; {lost} events not recorded; {damaged} bytes damaged{time}"
-    )
+    let [events, bytes, damaged] = [events, bytes, damaged].map(|count| thousands(*count));
+    format!("{events} events with {bytes} bytes of payload; {damaged} bytes damaged{time}")
 }

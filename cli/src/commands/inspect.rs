@@ -1,4 +1,4 @@
-//! `cachemaint inspect`: the guarantee of a file at a path, and the fill, losses and damage of a log or store in it.
+//! `cachemaint inspect`: the guarantee of a file at a path, and the fill and damage of a log or store in it.
 
 use super::contents::Contents;
 use super::text::{self, heading, row};
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 /// Show which crashes a file's data survives, and why
 ///
-/// For a journal, recording or store, the command reads the whole file and also shows its fill level, losses and damage.
+/// For a journal, recording or store, the command reads the whole file and also shows its fill level and damage.
 /// While another process trims a journal or opens a recording, a root can be half written for a moment: run the command
 /// again.
 ///

@@ -82,7 +82,6 @@ fn recording_goes_on_where_it_has_ended_and_the_oldest_is_overwritten() {
     assert!(many.ends_with(&kept), "the last ones, and no gap: {kept:?}");
     let found = place.inspected();
     assert_eq!(found["shards"][0]["events"], kept.len());
-    assert_eq!(found["shards"][0]["lost"], 0);
 }
 
 /// A sub-buffer of 4096 bytes has a header of 64, and a record one of 24 (crate `cachemaint-recorder`, the format).
@@ -172,21 +171,6 @@ fn damage_is_shown_and_the_rest_is_read() {
     assert_eq!(fs::read(&place.path).unwrap(), bytes, "only read");
 }
 
-#[test]
-fn lost_events_are_marked_where_they_were_lost() {
-    let place = with("one\ntwo\n");
-    let options = dax::Options::new().allow_page_granularity();
-    let file = options.open(&place.path).unwrap();
-    let recorder = Recorder::open(file).unwrap().0;
-    recorder.claim().unwrap().record(3, &[0; 1 << 13]).unwrap_err();
-    let events = place.events();
-    let texts: Vec<_> = events.iter().map(|event| event["text"].as_str()).collect();
-    assert_eq!(texts, [Some("one"), Some("two"), None]);
-    assert_eq!(events[2], json!({"lost": {"shard": 0, "events": 1}}));
-    let text = stdout(&place.run(&["print", "--last", "1"]).success());
-    assert!(text.ends_with(" two\n[shard 0: 1 events were lost]\n"), "{text}");
-}
-
 /// Readers that take numbers as doubles would round them.
 #[test]
 fn numbers_beyond_2_to_the_53rd_are_text() {
@@ -255,18 +239,6 @@ fn a_journal_is_recognized_by_its_magic() {
     assert!(text.contains("\nused        112 of 45,056 bytes (0 %)\n"), "{text}");
     let error = stderr(&place.run(&["print"]).code(3));
     assert!(error.contains("trace: the medium holds a journal, not a recording"), "{error}");
-}
-
-#[test]
-fn the_message_of_a_panic_is_named() {
-    let place = with("");
-    let options = dax::Options::new().allow_page_granularity();
-    let recorder = Recorder::open(options.open(&place.path).unwrap()).unwrap().0;
-    recorder.claim().unwrap().record(65_535, b"src/main.rs:7:5: the valve is shut").unwrap();
-    drop(recorder);
-    let text = stdout(&place.run(&["print"]).success());
-    assert!(text.ends_with(" panic src/main.rs:7:5: the valve is shut\n"), "{text}");
-    assert_eq!(place.events()[0]["id"], 65_535);
 }
 
 /// A tick is a millisecond.

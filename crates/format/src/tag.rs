@@ -53,8 +53,6 @@ pub enum Kind {
     SubBuffer = 33,
     /// The texts of events.
     Texts = 34,
-    /// The number of events that a shard has lost.
-    Losses = 35,
 }
 
 /// Returns the key for tags: XXH3, seeded with the kind, over the identity of the file, the epoch and the place, in

@@ -16,12 +16,6 @@ pub struct Cursor {
     head: AtomicU64,
     /// The position up to which all bytes have been written back.
     done: AtomicU64,
-    /// The sequence number below which sub-buffers may be overwritten, in mode [`Refuse`](super::Mode::Refuse).
-    released: AtomicU64,
-    /// The number of lost events. A signal handler may count one between two instructions of the owner.
-    lost: AtomicU64,
-    /// The file's word that counts lost events, as last written back.
-    lost_done: AtomicU64,
     /// True while the shard has an owner.
     is_owned: AtomicBool,
 }
@@ -31,24 +25,13 @@ impl Cursor {
     #[cfg(not(cachemaint_loom))] // whose atomics are not made in constants
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            head: AtomicU64::new(0),
-            done: AtomicU64::new(0),
-            released: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            lost_done: AtomicU64::new(0),
-            is_owned: AtomicBool::new(false),
-        }
+        Self { head: AtomicU64::new(0), done: AtomicU64::new(0), is_owned: AtomicBool::new(false) }
     }
 
-    /// Starts at the beginning of a sub-buffer, with all bytes before it written back. `lost` events are lost, as the
-    /// file's `lost_word` states.
-    pub(super) fn begin(&self, position: u64, released: u64, (lost, lost_word): (u64, u64)) {
+    /// Starts at the beginning of a sub-buffer, with all bytes before it written back.
+    pub(super) fn begin(&self, position: u64) {
         self.head.store(position, Ordering::Relaxed);
         self.done.store(position, Ordering::Relaxed);
-        self.released.store(released, Ordering::Relaxed);
-        self.lost.store(lost, Ordering::Relaxed);
-        self.lost_done.store(lost_word, Ordering::Relaxed);
         self.is_owned.store(false, Ordering::Relaxed);
     }
 
@@ -89,35 +72,6 @@ impl Cursor {
         if self.done() == head {
             self.written_back_by_owner(next);
         }
-    }
-
-    pub(super) fn released(&self) -> u64 {
-        self.released.load(Ordering::Acquire)
-    }
-
-    /// Releases the sub-buffers before this one, which were read, but not the one that is being written.
-    pub(super) fn release(&self, before: u64, size: u32) {
-        let begun = self.head() / u64::from(size);
-        self.released.fetch_max(before.min(begun), Ordering::AcqRel);
-    }
-
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// Counts a lost event.
-    pub(super) fn lose(&self) {
-        self.lost.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// True if the file's count of lost events must be written back.
-    pub(super) fn is_lost_word_new(&self, word: u64) -> bool {
-        word != self.lost_done.load(Ordering::Acquire)
-    }
-
-    /// Records that this word was written back and fenced.
-    pub(super) fn lost_word_written_back(&self, word: u64) {
-        self.lost_done.store(word, Ordering::Release);
     }
 }
 
@@ -176,11 +130,6 @@ impl<'c> Shards<'c> {
     /// Returns every shard with its cursor.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Cursor)> {
         (0..).zip(self.cursors())
-    }
-
-    /// Returns the cursor of a shard.
-    pub(super) fn get(&self, shard: u32) -> Option<&Cursor> {
-        self.cursors().get(shard as usize)
     }
 
     /// Claims a shard that has no owner. The search begins after the shard that was claimed last, so the events of

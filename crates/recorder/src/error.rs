@@ -24,8 +24,7 @@ impl<E> Error<E> {
 pub enum ErrorKind<E> {
     /// An error that the journal, the recorder and the store share.
     ///
-    /// If an event returns [`FormatError::Medium`], it is in the medium but may not be persistent. If it is refused
-    /// with [`FormatError::WornOut`], it is counted as lost.
+    /// If an event returns [`FormatError::Medium`], it is in the medium but may not be persistent.
     Format(FormatError<E>),
     /// The options of the recording are impossible.
     Geometry(&'static str),
@@ -57,17 +56,15 @@ pub enum ErrorKind<E> {
         /// The number of shards in the file.
         shards: u32,
     },
-    /// Each shard has an owner: a writer, or the hook of [`stop_on_panic`](super::Recorder#method.stop_on_panic).
+    /// Each shard has an owner.
     #[non_exhaustive]
     AllShardsTaken {
         /// The number of shards.
         shards: u32,
     },
-    /// Recording was stopped. The event is not counted.
+    /// Recording was stopped.
     Stopped,
-    /// The shard is full, and the recording does not overwrite. The event is counted as lost.
-    Full,
-    /// The payload does not fit into a record of this file. The event is counted as lost.
+    /// The payload does not fit into a record of this file.
     #[non_exhaustive]
     TooLong {
         /// Size of the payload in bytes.
@@ -75,8 +72,7 @@ pub enum ErrorKind<E> {
         /// The largest possible payload in bytes.
         most: usize,
     },
-    /// A signal handler used the writer that it had interrupted in the middle of an event. The handler's event is
-    /// counted as lost.
+    /// A signal handler used the writer that it had interrupted in the middle of an event.
     Nested,
 }
 
@@ -116,11 +112,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             }
             Self::AllShardsTaken { shards } => write!(
                 f,
-                "all {shards} shards are taken by writers or `stop_on_panic`; drop a writer, or create the file \
-                 with more shards"
+                "all {shards} shards are taken by writers; drop a writer, or create the file with more shards"
             ),
             Self::Stopped => f.write_str("recording was stopped"),
-            Self::Full => f.write_str("the shard is full; read it, and release what was read"),
             Self::TooLong { len, most } => {
                 write!(f, "the payload has {len} bytes, but an event of this file holds at most {most}; split it")
             }
@@ -150,7 +144,6 @@ impl<E> ErrorKind<E> {
             | Self::OtherEvents
             | Self::FewCursors { .. }
             | Self::TooLong { .. } => io::ErrorKind::InvalidInput,
-            Self::Full => io::ErrorKind::StorageFull,
             Self::AllShardsTaken { .. } | Self::Nested => io::ErrorKind::ResourceBusy,
             Self::Stopped => io::ErrorKind::Other,
         }

@@ -10,14 +10,6 @@ pub enum Found<'b> {
     Event(Event<'b>),
     /// Bytes that do not verify.
     Skipped(Skipped),
-    /// Events that the shard lost since the start of the sub-buffer before this item, or earlier if sub-buffers before
-    /// it are missing. It comes after all events of that sub-buffer.
-    Lost {
-        /// The shard that lost them.
-        shard: u32,
-        /// The number of lost events.
-        events: u64,
-    },
 }
 
 /// An event with a verified record.
@@ -39,20 +31,11 @@ pub struct Event<'b> {
     pub timestamp: u64,
     /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
     ///
-    /// It is the wall clock at the start of the sub-buffer, plus the time since then on the recording's clock. If the
-    /// wall clock is set, a new sub-buffer begins within a second. See the limits of
-    /// [`Clock::host`](crate::Clock::host).
+    /// It is the wall clock at the start of the sub-buffer, plus the time since then on the recording's clock. See the
+    /// limits of [`Clock::host`](crate::Clock::host).
     pub wall: Option<u64>,
     /// The recorded bytes.
     pub payload: &'b [u8],
-}
-
-impl Event<'_> {
-    /// The id of an event with the message of a panic, recorded by
-    /// [`Recorder::stop_on_panic`](crate::Recorder#method.stop_on_panic).
-    pub const PANIC: u16 = 0xffff;
-    /// The first id that is reserved for the format.
-    pub(crate) const RESERVED: u16 = 0xff00;
 }
 
 /// Bytes of a sub-buffer that do not verify.

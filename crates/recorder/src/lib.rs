@@ -47,8 +47,8 @@
 //!
 //! Each durability includes a write-back of every sub-buffer's header; with page granularity it is omitted.
 //!
-//! All of this holds only as far as the medium's guarantee. In mode [`Overwrite`](Mode::Overwrite), starting the next
-//! sub-buffer of a full shard discards its oldest one as a whole.
+//! All of this holds only as far as the medium's guarantee. Starting the next sub-buffer of a full shard discards its
+//! oldest one as a whole.
 //!
 //! A reader trusts no counter. Each header and each record proves itself with a 64-bit tag; the key includes the file's
 //! identity, the opening, the shard and the sequence number of the sub-buffer. Remains of an earlier lap, records of
@@ -57,7 +57,7 @@
 //! persistent before the first event of its sub-buffer. After damage within a sub-buffer, reading continues at the next
 //! record that verifies.
 //!
-//! # Format, version 3
+//! # Format, version 4
 //! All integers are little-endian, all offsets are bytes. H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash
 //! project, `doc/xxhash_spec.md`, version 0.2.0). K(*kind*, *epoch*, *place*) is H(*kind*, identity, *epoch* in 8 bytes,
 //! *place* in 8 bytes). The place of a sub-buffer is *shard* × 2^40 + *sequence number*.
@@ -66,11 +66,10 @@
 //! |---|---|---|
 //! | 0 | 16384 | four slots of 4096 bytes for roots |
 //! | 16384 | 4096 | texts of events |
-//! | 20480 | 256 × shards | for each shard a word that counts lost events, on its own lines |
-//! | *base* | shards × sub-buffers × size | the sub-buffers, grouped by shard |
+//! | 20480 | shards × sub-buffers × size | the sub-buffers, grouped by shard |
 //!
-//! *base* is the next multiple of 4096. Sub-buffer *slot* of *shard* is at *base* + (*shard* × sub-buffers +
-//! *slot*) × size. The bytes after the last one are unused.
+//! Sub-buffer *slot* of *shard* is at 20480 + (*shard* × sub-buffers + *slot*) × size. The bytes after the last one are
+//! unused.
 //!
 //! ## Root
 //! A root is stored in two slots: generation *g* in slots *g* modulo 2 and *g* modulo 2 plus 2. The intact root with
@@ -79,7 +78,7 @@
 //! | at | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | magic: `CMtRace` and 0x1a |
-//! | 8 | 4 | version: 3 |
+//! | 8 | 4 | version: 4 |
 //! | 12 | 4 | length of the root: 120 |
 //! | 16 | 8 | tag: H(H(K(1, generation, offset of the slot), bytes 0 to 15), bytes 24 to 119) |
 //! | 24 | 16 | identity: random, the same for the life of the file |
@@ -87,9 +86,8 @@
 //! | 48 | 4 | shards: 1 to 4096 |
 //! | 52 | 4 | sub-buffers in each shard: at least 2 |
 //! | 56 | 4 | size of a sub-buffer: a power of two, 256 to 1048576 |
-//! | 60 | 4 | mode: 0 overwrites the oldest, 1 refuses |
-//! | 64 | 4 | source of timestamps: 0 caller, 1 nanoseconds of the system's monotonic clock since the clock was created, 2 time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
-//! | 68 | 4 | bytes of the texts of events, at most 4096 |
+//! | 60 | 4 | source of timestamps: 0 caller, 1 nanoseconds of the system's monotonic clock since the clock was created, 2 time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
+//! | 64 | 8 | bytes of the texts of events, at most 4096 |
 //! | 72 | 8 | tag of the texts: H(K(34, 0, 0), texts); 0 without texts |
 //! | 80 | 8 | ticks per second of the timestamps, not 0 |
 //! | 88 | 8 | anchor: a timestamp |
@@ -116,10 +114,6 @@
 //! The payload holds the fields in this order, without gaps, little-endian like everything else. A field of unknown
 //! type and all fields after it are not read. Damaged texts damage nothing else: events then have only their ids.
 //!
-//! ## Count of lost events
-//! Bits 0 to 31 are the count, which stops at its maximum; it is the shard's sum over all openings. Bits 32 to 63 are
-//! the low half of K(35, count, shard). The word is zero until an event is lost.
-//!
 //! ## Sub-buffer
 //! A sub-buffer is a header of 64 bytes, followed by records. The sequence number counts a shard's sub-buffers from 0
 //! and is below 2^40; *slot* is the sequence number modulo the number of sub-buffers. Each opening begins a new
@@ -129,12 +123,11 @@
 //! |---|---|---|
 //! | 0 | 4 | magic: `CMsb` |
 //! | 4 | 4 | shard |
-//! | 8 | 5 | sequence number |
-//! | 13 | 3 | end of the records of the previous sub-buffer, if the same opening wrote it; 0 if they fill it, or if this sub-buffer is the opening's first |
+//! | 8 | 8 | sequence number |
 //! | 16 | 8 | timestamp of its start |
 //! | 24 | 8 | the wall clock at its start; 0 if unknown |
 //! | 32 | 8 | ticks per second of its timestamps |
-//! | 40 | 8 | events that the shard had lost before it |
+//! | 40 | 8 | end of the records of the previous sub-buffer, if the same opening wrote it; 0 if they fill it, or if this sub-buffer is the opening's first |
 //! | 48 | 8 | generation of the opening that wrote it |
 //! | 56 | 8 | tag: H(K(33, generation, place of the sub-buffer), bytes 0 to 55) |
 //!
@@ -154,9 +147,6 @@
 //! | 12 | 4 | offset of the record in its sub-buffer |
 //! | 16 | 8 | timestamp |
 //! | 24 | length | payload, then zeros up to a multiple of 8 |
-//!
-//! Ids from 0 to 65279 belong to the program. Ids from 65280 on are reserved for the format. The payload of 65535 is
-//! the message of the panic that ended recording: `FILE:LINE:COLUMN: MESSAGE`, in UTF-8, possibly truncated.
 //!
 //! # Limits
 //! - A payload has at most 65535 bytes and must fit into a sub-buffer with 88 bytes to spare. A recording has at most
@@ -180,7 +170,9 @@
 //!   begins with zeros.
 //! - A block that the medium has lost costs the events in it, or all events of a sub-buffer if its header is in it. It
 //!   is always reported. A recorder opens beside such a block, and fails when it begins to write there.
-//! - Setting the wall clock begins a new sub-buffer in each shard that records, at most once a second.
+//! - The wall clock is read when a sub-buffer begins. If it is set later, the times of the events show this from the next
+//!   sub-buffer on.
+//! - Refused events are not counted: [`record`](Writer::record) returns the reason to the caller.
 //!
 //! [`DaxFile`]: cachemaint::dax::DaxFile
 //! [`Medium`]: cachemaint::medium::Medium
@@ -204,8 +196,6 @@ mod error;
 mod events;
 mod format;
 mod found;
-#[cfg(feature = "std")]
-mod hooks;
 #[cfg(all(test, cachemaint_loom))]
 mod loom_tests;
 mod open;
@@ -222,7 +212,7 @@ pub use clock::{Clock, TimeSource};
 pub use cursor::Cursor;
 pub use error::{Error, ErrorKind};
 pub use events::{EventTable, Fields, Value};
-pub use format::{Description, Mode};
+pub use format::Description;
 pub use found::{Event, Found, Skipped, SkippedKind};
 pub use open::Opened;
 pub use options::{Durability, Options};

@@ -1,19 +1,20 @@
 //! loom models of concurrent threads of a recorder.
 
 use super::cursor::Shards;
-use super::format::{Geometry, HEADER, RECORD, Table};
-use super::reader::search::Search;
+use super::format::{BASE, FORMAT, Geometry, HEADER, Header, RECORD, Table};
+use super::reader::sub_buffer::SubBuffer;
 use super::{
-    Clock, Cursor, Description, Durability, Found, Identity, Mode, Reader, Recorder, SkippedKind,
-    Writer,
+    Clock, Cursor, Description, Durability, Found, Identity, Reader, Recorder, SkippedKind, Writer,
 };
 use alloc::vec::Vec;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use cachemaint_format::layout::Layout as _;
 use cachemaint_format::sync::AtomicU64;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use loom::sync::{Arc, Mutex};
+use std::sync::Mutex as Unmodelled;
 
 const GEOMETRY: Geometry = Geometry { shards: 1, sub_buffers: 2, size: 256 };
 const IDENTITY: Identity = Identity([1; 16]);
@@ -21,16 +22,25 @@ const NO_TEXTS: Table = Table { len: 0, tag: 0 };
 /// The number of words of the sub-buffers.
 const WORDS: usize = 2 * 256 / 8;
 
-/// The sub-buffers and the loss count after them, and their state after write-back.
+/// The sub-buffers, and their state after write-back.
 struct SubBuffers {
     words: Vec<AtomicU64>,
     persistent: Mutex<Vec<u64>>,
+    /// The bytes before the sub-buffers, which no thread of a model changes.
+    roots: Unmodelled<Vec<u8>>,
+}
+
+impl SubBuffers {
+    fn new(words: impl Iterator<Item = u64>) -> Self {
+        Self {
+            words: words.map(AtomicU64::new).collect(),
+            persistent: Mutex::new(alloc::vec![0; WORDS]),
+            roots: Unmodelled::new(alloc::vec![0; BASE as usize]),
+        }
+    }
 }
 
 fn place(at: u64) -> usize {
-    if at == Geometry::loss(0) {
-        return WORDS;
-    }
     usize::try_from((at - GEOMETRY.shard(0)) / 8).unwrap()
 }
 
@@ -46,6 +56,10 @@ impl Readable for SubBuffers {
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        if at < BASE {
+            into.copy_from_slice(&self.roots.lock().unwrap()[at as usize..][..into.len()]);
+            return Ok(());
+        }
         for (bytes, word) in into.chunks_exact_mut(8).zip(&self.words[place(at)..]) {
             bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
@@ -76,13 +90,17 @@ impl Medium for SubBuffers {
     }
 
     fn write(&self, at: u64, from: &[u8]) {
+        if at < BASE {
+            self.roots.lock().unwrap()[at as usize..][..from.len()].copy_from_slice(from);
+            return;
+        }
         for (bytes, word) in from.chunks_exact(8).zip(&self.words[place(at)..]) {
             word.store(u64::from_le_bytes(bytes.try_into().unwrap()), Ordering::Relaxed);
         }
     }
 
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        if range.is_empty() {
+        if range.is_empty() || range.start < BASE {
             return Ok(());
         }
         let mut persistent = self.persistent.lock().unwrap();
@@ -112,14 +130,17 @@ type One = Recorder<'static, SubBuffers>;
 /// A recorder after events with payloads of these lengths. The first event begins the first sub-buffer.
 fn with_events(lengths: &[usize]) -> Arc<One> {
     let clock = Clock::from_function(|| 0, 1, || 0);
-    let words = (0..=WORDS).map(|_| AtomicU64::new(0)).collect();
+    let medium = SubBuffers::new((0..WORDS).map(|_| 0));
+    let description = Description::new(IDENTITY, GEOMETRY, &clock, NO_TEXTS);
+    let Ok(()) = description.root().create(&medium, FORMAT);
     let recorder = Recorder {
-        medium: SubBuffers { words, persistent: Mutex::new(alloc::vec![0; WORDS]) },
+        medium,
         shards: free_shards(1),
-        description: Description::new(IDENTITY, GEOMETRY, Mode::Overwrite, &clock, NO_TEXTS),
+        description,
         durability: Durability::OnRequest,
         clock,
         is_stopped: cachemaint_format::sync::AtomicBool::new(false),
+        has_all_roots: true,
         _writer: None,
     };
     for len in lengths {
@@ -137,10 +158,8 @@ const SECOND: u64 = HEADER + RECORD;
 
 /// Returns true if an event at this offset of the first sub-buffer verifies.
 fn is_in(medium: &SubBuffers, recorder: &One, offset: u64) -> bool {
-    let reader = Reader::of(medium, recorder.description);
-    let key = recorder.description.key(0, 1, 0);
-    let mut search = Search::new(GEOMETRY, GEOMETRY.shard(0));
-    reader.record(&mut search, offset, key).is_some()
+    let header = Header { generation: 1, ..Header::from_bytes(&[0; HEADER as usize]) };
+    SubBuffer::new(&recorder.description, header).record(medium, offset).is_some()
 }
 
 /// A reader that sees the first word of a record also sees the rest of it.
@@ -171,12 +190,11 @@ fn events_before_the_cursor_are_written_back() {
         });
         recorder.stop();
         recorder.write_back_all().unwrap();
-        let done = || recorder.shards.get(0).unwrap().done();
+        let done = || recorder.shards.iter().next().unwrap().1.done();
         let before = done();
         let is_recorded = thread.join().unwrap();
         let persistent = recorder.medium.persistent.lock().unwrap().clone();
-        let words = persistent.into_iter().map(AtomicU64::new).collect();
-        let persistent = SubBuffers { words, persistent: Mutex::new(Vec::new()) };
+        let persistent = SubBuffers::new(persistent.into_iter());
         assert_eq!(is_in(&persistent, &recorder, SECOND), before > SECOND);
         assert!(before <= SECOND || is_recorded);
         recorder.write_back_all().unwrap();
@@ -210,7 +228,7 @@ fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
 /// Returns empty shards without owners.
 fn free_shards(shards: u32) -> Shards<'static> {
     let shards = Shards::take::<Infallible>(None, shards).unwrap();
-    shards.iter().for_each(|(_, cursor)| cursor.begin(0, 0, (0, 0)));
+    shards.iter().for_each(|(_, cursor)| cursor.begin(0));
     shards
 }
 
@@ -228,7 +246,8 @@ fn an_event_before_the_next_header_is_not_missed() {
             (0..2).for_each(|_| writer.record_at(2, 2, b"").unwrap());
         });
         let (medium, last) = (recorder.medium(), u64::from(GEOMETRY.size) - RECORD);
-        let is_begun = Reader::of(medium, recorder.description).header(0, 1).is_some();
+        let Ok(next) = Reader::of(medium, recorder.description).header(0, 1);
+        let is_begun = next.is_some();
         assert!(!is_begun || is_in(medium, &recorder, last));
         thread.join().unwrap();
     });

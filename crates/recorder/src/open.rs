@@ -3,7 +3,7 @@
 use super::cursor::Shards;
 use super::error::{Error, ErrorKind};
 use super::events;
-use super::format::{Description, FORMAT, Geometry, Mode, SEQUENCES, Table};
+use super::format::{BASE, Description, FORMAT, Geometry, SEQUENCES, Table};
 use super::options::Options;
 use super::reader::Reader;
 use super::recorder::Recorder;
@@ -12,7 +12,7 @@ use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root;
 use cachemaint_format::sync::AtomicBool;
-use cachemaint_format::unreadable::ThroughKernel;
+use cachemaint_format::unreadable::{ThroughKernel, is_readable};
 use cachemaint_format::writer;
 use core::sync::atomic::Ordering;
 
@@ -103,6 +103,7 @@ impl<'o> Options<'o> {
         match writer.and_then(|writer| Ok((writer, open(self, &medium)?))) {
             Ok((writer, (shards, description, opened))) => {
                 let recorder = Recorder {
+                    has_all_roots: is_readable(&medium, 0..root::BYTES),
                     medium,
                     shards,
                     description,
@@ -124,10 +125,10 @@ impl<'o> Options<'o> {
         root::refuse_existing(medium, FORMAT)?;
         let (identity, clock) = (self.identity, self.clock);
         let table = Table::of(self.events, identity);
-        let description = Description::new(identity, geometry, self.mode, &clock, table);
+        let description = Description::new(identity, geometry, &clock, table);
         create(medium, &description, self.events).map_err(FormatError::Medium)?;
         for (_, cursor) in shards.iter() {
-            cursor.begin(0, 0, (0, 0));
+            cursor.begin(0);
         }
         Ok((shards, description, Opened { is_new: true, is_root_mended: false }))
     }
@@ -219,22 +220,18 @@ fn create<M: Medium>(
     description.root().create(medium, FORMAT)
 }
 
-/// Zeroes the first words of sub-buffers and the loss counts, so that junk is not reported as damage, and issues their
-/// write-back. A word that is already zero may be so only in the caches.
+/// Zeroes the first words of sub-buffers, so that junk is not reported as damage, and issues their write-back. A word
+/// that is already zero may be so only in the caches.
 fn forget<M: Medium>(medium: &M, geometry: Geometry) -> core::result::Result<(), M::Error> {
     let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
-    for shard in 0..geometry.shards {
-        let slots =
-            (0..u64::from(geometry.sub_buffers)).map(|slot| geometry.sub_buffer(shard, slot));
-        for at in slots.chain([Geometry::loss(shard)]) {
-            medium.store(at, 0, Ordering::Relaxed);
-            if !is_by_pages {
-                medium.issue_writeback(at..at + 8)?;
-            }
+    for at in (BASE..geometry.end()).step_by(geometry.size as usize) {
+        medium.store(at, 0, Ordering::Relaxed);
+        if !is_by_pages {
+            medium.issue_writeback(at..at + 8)?;
         }
     }
     // One system call for all pages.
-    if is_by_pages { medium.issue_writeback(Geometry::loss(0)..geometry.end()) } else { Ok(()) }
+    if is_by_pages { medium.issue_writeback(BASE..geometry.end()) } else { Ok(()) }
 }
 
 /// Starts each shard after its existing events. Returns the number of the newest opening that has a sub-buffer.
@@ -242,22 +239,15 @@ fn go_on<M: Readable>(
     reader: &Reader<&M>,
     shards: &Shards<'_>,
 ) -> core::result::Result<u64, ErrorKind<M::Error>> {
-    let description = reader.description();
-    let (geometry, mode) = (description.geometry(), description.mode);
+    let size = u64::from(reader.description().sub_buffer_size);
     let mut newest_generation = 0;
     for (shard, cursor) in shards.iter() {
         let newest = reader.newest_header(shard);
-        let next = newest.map_or(0, |newest| newest.sequence() + 1);
+        let next = newest.map_or(0, |newest| newest.sequence + 1);
         if next >= SEQUENCES {
             return Err(FormatError::WornOut.into());
         }
-        let released = match mode {
-            Mode::Refuse => next.saturating_sub(u64::from(geometry.sub_buffers)),
-            Mode::Overwrite => 0,
-        };
-        let word = reader.loss_word(shard);
-        let lost = (reader.counted_as_lost(shard, newest.as_ref()), word);
-        cursor.begin(next * u64::from(geometry.size), released, lost);
+        cursor.begin(next * size);
         newest_generation = newest_generation.max(newest.map_or(0, |newest| newest.generation));
     }
     Ok(newest_generation)

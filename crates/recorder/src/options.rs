@@ -2,7 +2,6 @@
 
 use super::clock::Clock;
 use super::cursor::Cursor;
-use super::format::Mode;
 use cachemaint_format::identity::Identity;
 #[cfg(feature = "std")]
 use cachemaint_format::identity::entropy;
@@ -35,7 +34,6 @@ pub struct Options<'o> {
     pub(super) shards: u32,
     pub(super) sub_buffers: Option<u32>,
     pub(super) size: Option<u32>,
-    pub(super) mode: Mode,
     pub(super) durability: Durability,
     pub(super) events: &'o [(u16, &'o str)],
     pub(super) cursors: Option<&'o mut [Cursor]>,
@@ -63,7 +61,6 @@ impl<'o> Options<'o> {
             shards: 1,
             sub_buffers: None,
             size: None,
-            mode: Mode::Overwrite,
             durability: Durability::OnRequest,
             events: &[],
             cursors: None,
@@ -104,19 +101,13 @@ impl<'o> Options<'o> {
         self
     }
 
-    /// Sets the behaviour of a full shard. An existing file keeps its own mode.
-    pub const fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
-        self
-    }
-
     /// Sets the names of events and the types of their fields. They are kept in the file, so `cachemaint recording print` and
     /// [`Reader::event_table`](super::Reader::event_table) can show them without the program.
     ///
     /// The file keeps the texts of its creation for its whole life. A later opening gives the same ones in the same
     /// order, or none. If a program's events change, it must record into a new file.
     ///
-    /// Each entry is an event id below 65280 and a text: the name, or `NAME: FIELD=TYPE FIELD=TYPE …`. The fields are
+    /// Each entry is an event id and a text: the name, or `NAME: FIELD=TYPE FIELD=TYPE …`. The fields are
     /// read from the payload in this order, without gaps. Names are printable ASCII characters other than space and
     /// `=`. A text has at most 512 bytes.
     ///

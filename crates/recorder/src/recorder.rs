@@ -1,17 +1,18 @@
 //! An open recording.
 
+#[cfg(doc)]
+use super::ErrorKind;
 use super::clock::Clock;
 use super::cursor::{Cursor, Shards};
-use super::format::{Description, FORMAT, Geometry, Root};
+use super::format::{Description, FORMAT, Root};
 use super::options::Durability;
 #[cfg(doc)]
 use super::options::Options;
 use super::reader::Reader;
-#[cfg(doc)]
-use super::{ErrorKind, Mode};
-use cachemaint::medium::{Medium, WriterLockGuard};
+use cachemaint::medium::{Medium, Readable, WriterLockGuard};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::sync::AtomicBool;
+use cachemaint_format::unreadable::ThroughKernel;
 use core::sync::atomic::Ordering;
 
 /// An open recording, to write events into. See the [crate's example](crate). Dropping it does not write back.
@@ -25,6 +26,8 @@ pub struct Recorder<'c, M> {
     pub(super) durability: Durability,
     pub(super) clock: Clock,
     pub(super) is_stopped: AtomicBool,
+    /// True if all pages of the roots could be read when the recorder was opened.
+    pub(super) has_all_roots: bool,
     /// Held as long as this recorder can write.
     pub(super) _writer: Option<WriterLockGuard>,
 }
@@ -53,7 +56,9 @@ impl<M: Medium> Recorder<'_, M> {
 
     /// Returns true if another recorder has opened or replaced the recording, and then ends recording here.
     pub(super) fn has_another(&self) -> bool {
-        let (own, medium) = (self.description.root(), &self.medium);
+        let (own, calls) = (self.description.root(), ThroughKernel::new(&self.medium));
+        let medium: &dyn Readable<Error = M::Error> =
+            if self.has_all_roots { &self.medium } else { &calls };
         let is_ours = |root: &Root| {
             // If the newest root is damaged, an earlier one is found.
             let is_earlier = root.generation < own.generation;
@@ -76,22 +81,6 @@ impl<M: Medium> Recorder<'_, M> {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// Releases the sub-buffers of a shard below this sequence number: in mode [`Refuse`](Mode::Refuse) they have been
-    /// read and may be overwritten. It does not release sub-buffers that are not yet recorded.
-    ///
-    /// The release is not stored in the file: when the file is reopened, all its events count as unread.
-    pub fn release(&self, shard: u32, before: u64) {
-        if let Some(cursor) = self.shards.get(shard) {
-            cursor.release(before, self.description.sub_buffer_size);
-        }
-    }
-
-    /// Returns the number of events that a shard is known to have lost: refused, too long or nested. Overwritten events
-    /// are not counted.
-    pub fn lost(&self, shard: u32) -> u64 {
-        self.shards.get(shard).map_or(0, Cursor::lost)
-    }
-
     /// Writes back all events that this opening recorded before the call and that have not been written back. They are
     /// persistent when this returns. Events that other threads have not finished are not covered, and a reader does not
     /// see them.
@@ -110,7 +99,7 @@ impl<M: Medium> Recorder<'_, M> {
     ///
     /// # Cost
     /// A check of each shard, one instruction for each line of new events, and two fences for each shard that has new
-    /// events or new losses.
+    /// events.
     pub fn write_back_all(&self) -> Result<(), M::Error> {
         let mut outcome = Ok(());
         for (shard, cursor) in self.shards.iter() {
@@ -121,10 +110,7 @@ impl<M: Medium> Recorder<'_, M> {
 
     fn write_back_shard(&self, shard: u32, cursor: &Cursor) -> Result<(), M::Error> {
         let (geometry, head) = (self.description.geometry(), cursor.head());
-        let loss = Geometry::loss(shard);
-        let lost_word = self.medium.load(loss, Ordering::Relaxed);
-        let is_lost_word_new = cursor.is_lost_word_new(lost_word);
-        if cursor.done() >= head && !is_lost_word_new {
+        if cursor.done() >= head {
             return Ok(());
         }
         // Orders the owner's stores before this thread's write-backs. This must follow the load of the head; otherwise
@@ -133,12 +119,8 @@ impl<M: Medium> Recorder<'_, M> {
         for range in geometry.ranges(shard, cursor.done()..head) {
             self.medium.issue_writeback(range)?;
         }
-        if is_lost_word_new {
-            self.medium.issue_writeback(loss..loss + 8)?;
-        }
         self.medium.fence()?;
         cursor.written_back(head);
-        cursor.lost_word_written_back(lost_word);
         Ok(())
     }
 }

@@ -3,10 +3,9 @@
 //! The state that changes with each event is private to the thread: its place in the medium and the key of its tag. The
 //! medium gets one copy and one word, which is stored last.
 
-use super::clock::Pace;
 use super::cursor::Cursor;
 use super::error::{Error, ErrorKind};
-use super::format::{self, Description, Geometry, HEADER, Header, Mode, RECORD, SEQUENCES, TAGGED};
+use super::format::{self, Description, HEADER, Header, RECORD, SEQUENCES, TAGGED};
 use super::options::Durability;
 use super::recorder::Recorder;
 use cachemaint::medium::{Granularity, Medium};
@@ -14,8 +13,8 @@ use cachemaint_format::error::FormatError;
 use cachemaint_format::sync::fence;
 use cachemaint_format::tag;
 use core::cell::Cell;
+use core::fmt;
 use core::sync::atomic::{Ordering, compiler_fence};
-use core::{fmt, mem};
 
 /// The length up to which a payload is joined with the words before it, so that tag and copy process one range of
 /// bytes.
@@ -32,8 +31,8 @@ const WORDS: usize = (TAGGED + SHORT) / WORD;
 ///
 /// # Signal handlers
 /// A handler on the owner's thread may use the same writer. If it interrupted an event, its own event is refused with
-/// [`ErrorKind::Nested`] and counted as lost; the interrupted event is intact. A handler that must not lose events
-/// needs its own writer, claimed in advance. With page granularity and a durability that writes back, an event makes a
+/// [`ErrorKind::Nested`]; the interrupted event is intact. A handler that must not lose events needs its own writer,
+/// claimed in advance. With page granularity and a durability that writes back, an event makes a
 /// system call, so a handler must not record it.
 pub struct Writer<'r, M: Medium> {
     recorder: &'r Recorder<'r, M>,
@@ -41,8 +40,6 @@ pub struct Writer<'r, M: Medium> {
     shard: u32,
     /// The size of a sub-buffer.
     size: u64,
-    /// A second in ticks.
-    second: u64,
     /// True while an event is recorded on this thread.
     is_busy: Cell<bool>,
     /// The key of the tags of this sub-buffer.
@@ -53,10 +50,6 @@ pub struct Writer<'r, M: Medium> {
     offset: Cell<u64>,
     /// The position of this sub-buffer.
     position: Cell<u64>,
-    /// The wall clock at the start of this sub-buffer.
-    pace: Cell<Pace>,
-    /// The timestamp of the event for which the wall clock was last read.
-    asked: Cell<u64>,
 }
 
 impl<M: Medium> Recorder<'_, M> {
@@ -71,44 +64,32 @@ impl<M: Medium> Recorder<'_, M> {
     /// # Cost
     /// A search through the shards.
     pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
-        let (shard, cursor) = self.claim_shard()?;
-        Ok(Writer::new(self, shard, cursor))
-    }
-
-    /// Claims a shard that has no owner. The caller owns it until a writer of it is dropped.
-    pub(super) fn claim_shard(&self) -> Result<(u32, &Cursor), Error<M::Error>> {
         let shards = self.description.shards;
-        self.shards.claim().ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
+        let (shard, cursor) =
+            self.shards.claim().ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))?;
+        Ok(Writer::new(self, shard, cursor))
     }
 }
 
 impl<'r, M: Medium> Writer<'r, M> {
     /// Continues after the events of the last owner.
-    pub(super) fn new(recorder: &'r Recorder<'r, M>, shard: u32, cursor: &'r Cursor) -> Self {
-        let size = u64::from(recorder.description.geometry().size);
-        let ticks_per_second = recorder.description.ticks_per_second;
+    fn new(recorder: &'r Recorder<'r, M>, shard: u32, cursor: &'r Cursor) -> Self {
+        let size = u64::from(recorder.description.sub_buffer_size);
         let writer = Self {
             recorder,
             cursor,
             shard,
             size,
-            second: ticks_per_second,
             is_busy: Cell::new(false),
             key: Cell::new(0),
             start: Cell::new(0),
             offset: Cell::new(size),
             position: Cell::new(0),
-            pace: Cell::new(Pace { ticks_per_second, timestamp: 0, wall: 0 }),
-            asked: Cell::new(0),
         };
         let (sequence, offset) = (cursor.head() / size, cursor.head() % size);
         // At the start of a sub-buffer, the next event begins it.
         if offset > 0 {
             writer.enter(sequence, offset);
-            let start = writer.start.get();
-            let [timestamp, wall] = [Header::TIMESTAMP, Header::WALL]
-                .map(|field| recorder.medium.load(start + field, Ordering::Relaxed));
-            writer.pace.set(Pace { ticks_per_second, timestamp, wall });
         }
         writer
     }
@@ -131,12 +112,11 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// Records an event with the current time.
     ///
     /// When this returns, the event is in the medium. With [`EachAppend`](Durability::EachAppend), it is also
-    /// persistent. Ids from 65280 on are reserved: a reader takes such an event for one of this crate's.
+    /// persistent.
     ///
     /// # Errors
-    /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
-    /// [`FormatError::WornOut`]: the event is not recorded. It is counted as lost unless recording was stopped; with
-    /// [`EachAppend`](Durability::EachAppend) the count is written back, if that does not fail.
+    /// [`ErrorKind::Stopped`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`], [`FormatError::WornOut`]: the event is not
+    /// recorded.
     /// [`FormatError::AnotherWriter`]: recording stops. It is noticed when the next sub-buffer begins.
     /// [`FormatError::Medium`]: the event is recorded, but its write-back failed, or the medium has failed. With
     /// [`OnRequest`](Durability::OnRequest) a failed medium is noticed when the next sub-buffer begins.
@@ -176,7 +156,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             return Err(Error::new(ErrorKind::Stopped));
         }
         if self.is_busy.replace(true) {
-            return Err(Error::new(self.lose(ErrorKind::Nested)));
+            return Err(Error::new(ErrorKind::Nested));
         }
         // A signal handler on this thread sees `is_busy` during the whole event.
         let _busy = Busy(&self.is_busy);
@@ -184,31 +164,19 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.append(now(), id, payload).map_err(Error::new)
     }
 
-    /// Records an event although recording was stopped. Only a writer that serves no other purpose may do this.
-    #[cfg(feature = "std")]
-    pub(super) fn record_last(&self, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
-        self.append(self.recorder.clock.now(), id, payload)
-    }
-
     #[inline(always)]
     fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
         let room = self.size - self.offset.get();
         // A large sub-buffer has room for a longer payload than the length field can state.
         let fits = format::record_len(payload.len()) <= room && payload.len() <= format::LONGEST;
-        if !fits || self.is_wall_due(timestamp) {
-            return self.append_to_next(timestamp, id, payload, fits);
+        if fits {
+            self.append_here(timestamp, id, payload)
+        } else {
+            self.append_to_next(timestamp, id, payload)
         }
-        self.append_here(timestamp, id, payload)
     }
 
-    /// Returns true if a second has passed since the wall clock was last read, or if the counter has restarted.
-    #[inline(always)]
-    fn is_wall_due(&self, timestamp: u64) -> bool {
-        timestamp.wrapping_sub(self.asked.get()) >= self.second
-    }
-
-    /// Appends an event that does not fit into this sub-buffer, or before which the wall clock must be read. If the
-    /// clock was set, a new sub-buffer begins, unless the shard is full.
+    /// Appends an event that does not fit into this sub-buffer.
     #[cold]
     #[inline(never)]
     fn append_to_next(
@@ -216,11 +184,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         timestamp: u64,
         id: u16,
         payload: &[u8],
-        fits: bool,
     ) -> Result<(), ErrorKind<M::Error>> {
-        if fits && !(self.is_wall_set(timestamp) && self.obstacle(self.next_sequence()).is_none()) {
-            return self.append_here(timestamp, id, payload);
-        }
         let written_back = self.next_sub_buffer(timestamp, payload.len())?;
         // The event is recorded even if a write-back failed.
         self.append_here(timestamp, id, payload).and(written_back.map_err(medium_failed))
@@ -288,8 +252,6 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     /// Begins the next sub-buffer, for an event that does not fit into this one. Returns a failure of the write-back;
     /// the sub-buffer has begun even then.
-    #[cold]
-    #[inline(never)]
     fn next_sub_buffer(
         &self,
         timestamp: u64,
@@ -299,11 +261,12 @@ impl<'r, M: Medium> Writer<'r, M> {
         let cursor = self.cursor;
         let most = description.geometry().largest_payload();
         if payload > most {
-            return Err(self.lose(ErrorKind::TooLong { len: payload, most }));
+            return Err(ErrorKind::TooLong { len: payload, most });
         }
-        let (head, sequence) = (cursor.head(), self.next_sequence());
-        if let Some(why) = self.obstacle(sequence) {
-            return Err(self.lose(why));
+        let head = cursor.head();
+        let sequence = head.div_ceil(self.size);
+        if sequence >= SEQUENCES {
+            return Err(FormatError::WornOut.into());
         }
         if self.recorder.has_another() {
             return Err(FormatError::AnotherWriter.into());
@@ -316,29 +279,6 @@ impl<'r, M: Medium> Writer<'r, M> {
         cursor.skip(head, sequence * self.size);
         let begun = self.begin(sequence, timestamp, head % self.size);
         Ok(written_back.and(begun))
-    }
-
-    /// Returns true if the wall clock was set by a second or more since the start of this sub-buffer.
-    fn is_wall_set(&self, timestamp: u64) -> bool {
-        self.asked.set(timestamp);
-        let (then, now) = (self.pace.get(), self.recorder.clock.pace());
-        let expected = if then.wall == 0 { 0 } else { then.wall_at(now.timestamp) };
-        now.wall != 0 && now.wall.abs_diff(expected) >= Pace::SECOND
-    }
-
-    fn next_sequence(&self) -> u64 {
-        self.cursor.head().div_ceil(self.size)
-    }
-
-    /// Returns the reason why a sub-buffer cannot be started.
-    fn obstacle(&self, sequence: u64) -> Option<ErrorKind<M::Error>> {
-        let description = &self.recorder.description;
-        if sequence >= SEQUENCES {
-            return Some(FormatError::WornOut.into());
-        }
-        let is_full = description.mode == Mode::Refuse
-            && sequence >= self.cursor.released() + u64::from(description.sub_buffers);
-        is_full.then_some(ErrorKind::Full)
     }
 
     /// Writes the header of a sub-buffer. From then on, earlier records of the slot do not verify.
@@ -354,11 +294,11 @@ impl<'r, M: Medium> Writer<'r, M> {
         let header = Header {
             magic: Header::MAGIC,
             shard: self.shard,
-            second_word: sequence | end_before << 40,
+            sequence,
             timestamp,
             wall,
             ticks_per_second: pace.ticks_per_second,
-            lost: self.cursor.lost(),
+            end_before,
             generation,
             tag: 0,
         };
@@ -368,8 +308,6 @@ impl<'r, M: Medium> Writer<'r, M> {
         medium.write(start, &header.sealed(identity));
         fence(Ordering::Release);
         self.enter(sequence, HEADER);
-        self.asked.set(timestamp);
-        self.pace.set(Pace { timestamp, wall, ..pace });
         match medium.granularity() {
             Granularity::Page(_) => Ok(()),
             Granularity::Byte | Granularity::Line(_) => medium.persist(start..start + HEADER),
@@ -389,32 +327,6 @@ impl<'r, M: Medium> Writer<'r, M> {
         medium.fence()?;
         self.cursor.written_back_by_owner(head);
         Ok(())
-    }
-
-    /// Counts a lost event, also in the file. Returns the reason, even if the count cannot be made persistent.
-    #[cold]
-    fn lose(&self, why: ErrorKind<M::Error>) -> ErrorKind<M::Error> {
-        let Recorder { medium, description, durability, .. } = self.recorder;
-        self.cursor.lose();
-        // The write-back compares with this word, not with the cursor's count: a signal handler on this thread can
-        // count a loss between the load of the count and the store.
-        let at = Geometry::loss(self.shard);
-        let mut lost = self.cursor.lost();
-        loop {
-            medium.store(at, description.loss_word(self.shard, lost), Ordering::Relaxed);
-            compiler_fence(Ordering::SeqCst);
-            let stored = mem::replace(&mut lost, self.cursor.lost());
-            if stored == lost {
-                break;
-            }
-        }
-        if *durability != Durability::EachAppend {
-            return why;
-        }
-        // The event is refused in any case. An error of the medium would mean that it is recorded. The word stays due
-        // for `write_back_all`, which returns the failure if it recurs.
-        drop(medium.persist(at..at + 8));
-        why
     }
 }
 

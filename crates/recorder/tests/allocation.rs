@@ -3,9 +3,8 @@
 #![cfg(target_has_atomic = "64")]
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 
-use cachemaint::medium::Backing;
-use cachemaint::medium::Memory;
-use cachemaint_recorder::{Clock, Cursor, Durability, ErrorKind, Found, Identity, Mode, Options};
+use cachemaint::medium::{Backing, Memory};
+use cachemaint_recorder::{Clock, Cursor, Durability, Found, Identity, Options};
 use cachemaint_test_support::refused::host_or_refused;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
@@ -48,17 +47,13 @@ fn without_memory<R>(work: impl FnOnce() -> R) -> R {
 #[test]
 fn a_recorder_lives_without_allocations() {
     let Some(cache) = host_or_refused() else { return };
-    for (mode, durability) in [
-        (Mode::Overwrite, Durability::OnRequest),
-        (Mode::Overwrite, Durability::SubBuffer),
-        (Mode::Refuse, Durability::EachAppend),
-    ] {
+    for durability in [Durability::OnRequest, Durability::SubBuffer, Durability::EachAppend] {
         let words: Vec<AtomicU64> = (0..4096).map(|_| AtomicU64::new(0)).collect();
-        let (events, refused) = without_memory(|| {
+        let events = without_memory(|| {
             let clock = Clock::from_function(|| 7, 1000, || 0);
             let options = || {
                 let options = Options::with_clock(Identity([4; 16]), clock).shards(2);
-                options.sub_buffers(2).sub_buffer_size(512).mode(mode).durability(durability)
+                options.sub_buffers(2).sub_buffer_size(512).durability(durability)
             };
             let memory = || Memory::new(&words, cache, Backing::Ram);
             let mut cursors = [const { Cursor::new() }; 3];
@@ -66,14 +61,7 @@ fn a_recorder_lives_without_allocations() {
             assert!(opened.is_new);
             let (recorder, _) = options().cursors(&mut cursors).open(memory()).unwrap();
             let writer = recorder.claim().unwrap();
-            let mut refused = 0;
-            for number in 0..100_u8 {
-                match writer.record(1, &[number; 60]) {
-                    Ok(()) => {}
-                    Err(why) if *why.kind() == ErrorKind::Full => refused += 1,
-                    Err(why) => panic!("{why}"),
-                }
-            }
+            (0..100_u8).for_each(|number| writer.record(1, &[number; 60]).unwrap());
             recorder.stop();
             recorder.write_back_all().unwrap();
             let reader = recorder.reader();
@@ -82,10 +70,9 @@ fn a_recorder_lives_without_allocations() {
             while let Some(found) = shard.read_next(&mut buffer).unwrap() {
                 events += usize::from(matches!(found, Found::Event(_)));
             }
-            (events, refused)
+            events
         });
         // Records of 80 bytes: five fit a sub-buffer after its header.
-        let expected = if mode == Mode::Refuse { (10, 90) } else { (10, 0) };
-        assert_eq!((events, refused), expected, "{durability:?}");
+        assert_eq!(events, 10, "{durability:?}");
     }
 }

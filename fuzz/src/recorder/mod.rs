@@ -14,7 +14,6 @@ use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
 use cachemaint::medium::{Bytes, Medium as _};
-use cachemaint_recorder::Mode;
 use claims::{BASE, Deed, Held, SIZE, live};
 use forge::Edit;
 use plain::options;
@@ -54,9 +53,8 @@ impl Harm {
 /// A damaged recording.
 #[derive(Arbitrary, Debug)]
 pub struct Damaged {
-    refuses: bool,
     deeds: Vec<Deed>,
-    /// Damage to the sub-buffers, or to the pages before them: roots, texts, counts of losses.
+    /// Damage to the sub-buffers, or to the pages before them: roots and texts.
     harms: Vec<(Part, Harm)>,
     /// The content of the medium before creation.
     held: Held,
@@ -66,10 +64,6 @@ pub struct Damaged {
 enum Part {
     SubBuffers,
     Pages,
-}
-
-const fn mode(refuses: bool) -> Mode {
-    if refuses { Mode::Refuse } else { Mode::Overwrite }
 }
 
 /// The maximum number of operations in an input. More take longer and reach nothing new.
@@ -83,7 +77,7 @@ pub fn damage(input: &Damaged) {
 fn damage_of(input: &Damaged) {
     let medium = Image::zeros(LEN);
     let deeds = &input.deeds[..input.deeds.len().min(DEEDS)];
-    let lived = live(&medium, &input.held, mode(input.refuses), deeds);
+    let lived = live(&medium, &input.held, deeds);
     let before = medium.bytes();
     lived.is_shown(&before);
     let mut after = before.clone();
@@ -105,13 +99,12 @@ fn damage_of(input: &Damaged) {
 pub struct Anything<'a> {
     /// The history of the recording, or `None` for a medium of zeros.
     recording: Option<Vec<Deed>>,
-    refuses: bool,
     /// Changes, including correct tags.
     edits: Vec<Edit>,
     missing: Missing,
     /// The content of the medium before creation.
     held: Held,
-    /// Both copies of a root, two counts of losses and the sub-buffers, if there is no recording.
+    /// Both copies of a root and the sub-buffers, if there is no recording.
     bytes: &'a [u8],
 }
 
@@ -125,7 +118,7 @@ fn bytes_of(input: &Anything<'_>) {
     match &input.recording {
         Some(deeds) => {
             let deeds = &deeds[..deeds.len().min(DEEDS)];
-            drop(live(&medium, &input.held, mode(input.refuses), deeds));
+            drop(live(&medium, &input.held, deeds));
         }
         None => put(&medium, input.bytes),
     }
@@ -136,9 +129,9 @@ fn bytes_of(input: &Anything<'_>) {
     claims::anything_goes_on(&medium, options());
 }
 
-/// Both copies of a root, two counts of losses, then the sub-buffers.
+/// Both copies of a root, then the sub-buffers.
 fn put(medium: &Image, bytes: &[u8]) {
-    for (place, word) in bytes.as_chunks().0.iter().enumerate().take((LEN - BASE) / 8 + 34) {
+    for (place, word) in bytes.as_chunks().0.iter().enumerate().take((LEN - BASE) / 8 + 32) {
         let word: [u8; 8] = *word;
         medium.write(spread(place as u16), &word);
     }
@@ -151,8 +144,6 @@ fn spread(place: u16) -> u64 {
         at @ TEXTS.. => 16384 + (at - TEXTS) % 4096,
         at @ 0..128 => at + 4096,
         at @ 128..256 => at - 128 + 12288,
-        256 => 20480,
-        264 => 20480 + 256,
-        at => (BASE as u64) + (at - 272) % (LEN - BASE) as u64,
+        at => (BASE as u64) + (at - 256) % (LEN - BASE) as u64,
     }
 }

@@ -2,23 +2,14 @@
 
 use twox_hash::XxHash3_64;
 
-/// Writes the tags of roots, of the texts of events, of loss counts, of sub-buffer headers, and of the records in
-/// sub-buffers.
+/// Writes the tags of roots, of the texts of events, of sub-buffer headers, and of the records in sub-buffers.
 pub(super) fn seal(image: &mut [u8]) {
     let roots = [0, 4096, 8192, 12288].map(|at| root(image, at));
     let Some(newest) = roots.into_iter().flatten().max_by_key(|root| root.generation) else {
         return;
     };
-    let Root { identity, shards, sub_buffers, size, .. } = newest;
-    for shard in 0..shards.min(16) {
-        let word = 20480 + 256 * shard;
-        if let Some(count) = image.get(word..word + 4) {
-            let tag = k(&identity, 35, number(count).into(), shard as u64);
-            image[word + 4..][..4].copy_from_slice(&tag.to_le_bytes()[..4]);
-        }
-    }
-    let base = (20480_usize + 256 * shards).next_multiple_of(4096);
-    let all = image.get_mut(base..).unwrap_or_default().chunks_exact_mut(size.max(256));
+    let Root { identity, sub_buffers, size, .. } = newest;
+    let all = image.get_mut(20480..).unwrap_or_default().chunks_exact_mut(size.max(256));
     for (place, bytes) in all.enumerate() {
         sub_buffer(bytes, &identity, place / sub_buffers.max(1));
     }
@@ -27,7 +18,6 @@ pub(super) fn seal(image: &mut [u8]) {
 struct Root {
     identity: [u8; 16],
     generation: u64,
-    shards: usize,
     sub_buffers: usize,
     size: usize,
 }
@@ -38,7 +28,7 @@ fn root(image: &mut [u8], at: usize) -> Option<Root> {
     }
     let identity = *image[at + 24..].first_chunk()?;
     let generation = word(&image[at + 40..]);
-    let len = number(&image[at + 68..]) as usize;
+    let len = word(&image[at + 64..]) as usize;
     if let Some(texts) = image.get(16384..16384_usize.saturating_add(len)).filter(|_| len > 0) {
         let tag = h(k(&identity, 34, 0, 0), texts);
         put(&mut image[at + 72..], tag);
@@ -49,7 +39,6 @@ fn root(image: &mut [u8], at: usize) -> Option<Root> {
     Some(Root {
         identity,
         generation,
-        shards: number(&bytes[48..]) as usize,
         sub_buffers: number(&bytes[52..]) as usize,
         size: number(&bytes[56..]) as usize,
     })
@@ -59,7 +48,7 @@ fn sub_buffer(bytes: &mut [u8], identity: &[u8; 16], shard: usize) {
     if !bytes.starts_with(b"CMsb") {
         return;
     }
-    let place = (shard as u64) << 40 | word(&bytes[8..]) & ((1 << 40) - 1);
+    let place = (shard as u64) << 40 | word(&bytes[8..]);
     let generation = word(&bytes[48..]);
     let tag = h(k(identity, 33, generation, place), &bytes[..56]);
     put(&mut bytes[56..], tag);

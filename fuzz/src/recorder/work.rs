@@ -7,8 +7,6 @@ use cachemaint::medium::Readable as _;
 use cachemaint_recorder::{Event, EventTable, Found, Reader};
 
 const LOOKS: u64 = 16;
-/// The bytes of the loss counts, which are read once.
-const LOSSES: u64 = 4096;
 /// The bytes of the page with the texts of events.
 const TEXTS: u64 = 4096;
 const SHOWN: u64 = 22;
@@ -17,7 +15,7 @@ const SHOWN: u64 = 22;
 pub(super) fn is_bounded(medium: &Image) {
     let Ok(reader) = Reader::open(medium) else { return };
     let len = medium.len().saturating_sub(BASE as u64);
-    let most = LOOKS * len + LOSSES;
+    let most = LOOKS * len;
     let mut buffer = vec![0; reader.largest_payload()];
     let (_, looks) = medium.cost(|_| {
         for shard in 0..reader.description().shards {

@@ -5,23 +5,21 @@ use super::{DAMAGED_NAMES, Times, named, reader, text};
 use crate::read_only::ReadOnly;
 use crate::streams;
 use anyhow::ensure;
-use cachemaint_recorder::{Event, EventTable, Fields, Found, Merged, Skipped, SkippedKind, Value};
+use cachemaint_recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
 use serde::{Serialize, Serializer};
 use serde_json::json;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Print the events of a recording, ordered by opening and time
 ///
-/// Each line is an event: time, shard, event id (`panic` for a panic message), payload. Control characters are shown as
-/// escapes. If the file names its events, the name comes before the payload; if it also names their fields, these replace
+/// Each line is an event: time, shard, event id, payload. Control characters are shown as escapes. If the file names its events, the name comes before the payload; if it also names their fields, these replace
 /// the payload. A line `[opening N]` precedes the first event of each later opening.
 ///
-/// Brackets mark missing events. Torn oldest events are normal: newer ones were being written over them. Lost events are
-/// shown after their sub-buffer or at the end of the shard, so they can be older than the preceding events. If the fields
-/// do not fit the payload, the first such field is named; bytes after the fields are printed in hexadecimal.
+/// Brackets mark missing events. Torn oldest events are normal: newer ones were being written over them. If the fields do
+/// not fit the payload, the first such field is named; bytes after the fields are printed in hexadecimal.
 ///
 /// The file is only read, so a program can record into it meanwhile. If it records faster than this command reads, copy the file
 /// and print the copy. Bytes that the medium has lost are skipped. The exit code is 1 if events or their names are damaged, or
@@ -89,9 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let shards = reader.description().shards;
     let missing = chosen.iter().find(|shard| **shard >= shards);
     ensure!(missing.is_none(), "{}: has only the shards 0 to {}", path.display(), shards - 1);
-    let chosen: BTreeSet<u32> =
-        if chosen.is_empty() { (0..shards).collect() } else { chosen.iter().copied().collect() };
-    let mut events = Merged::of(chosen.into_iter().map(|shard| reader.shard(shard)).collect());
+    let mut events = reader.events();
     let mut buffer = vec![0; reader.largest_payload()];
     let mut out = streams::output()?;
     let mut print = Print {
@@ -112,6 +108,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Ok(None) => break None,
             Err(error) => break Some(named(error)),
         };
+        let is_chosen = |shard| chosen.is_empty() || chosen.contains(&shard);
+        if !shard_of(&found).is_none_or(is_chosen) {
+            continue;
+        }
         print.item(&mut lines, &found)?;
         let Some(most) = *last else {
             out.write_all(&lines)?;
@@ -181,18 +181,12 @@ impl Print<'_> {
                     Some(time) => out.extend_from_slice(time.as_bytes()),
                     None => write!(out, "{timestamp:30}")?,
                 }
-                match *id {
-                    Event::PANIC => write!(out, " {shard:2} panic ")?,
-                    id => write!(out, " {shard:2} {id:5} ")?,
-                }
+                write!(out, " {shard:2} {id:5} ")?;
                 match self.table.describe(event) {
                     Some(named) => write_meaning(out, named, payload)?,
                     None => write_visible(out, payload),
                 }
                 out.push(b'\n');
-            }
-            Found::Lost { shard, events } => {
-                writeln!(out, "[shard {shard}: {events} events were lost]")?;
             }
             Found::Skipped(skipped) => writeln!(out, "[{skipped}]")?,
             _ => writeln!(out, "[an item that this version cannot show]")?,
@@ -205,10 +199,8 @@ impl Print<'_> {
             Found::Event(ref event) => {
                 let Event { shard, generation: opening, id, timestamp, wall, payload, .. } = *event;
                 let time = wall.and_then(|wall| self.times.of(wall));
-                let (name, fields) = match self.table.describe(event) {
-                    Some((name, fields)) => (Some(name), Some(meant(fields))),
-                    None => ((id == Event::PANIC).then_some("panic"), None),
-                };
+                let described = self.table.describe(event);
+                let (name, fields) = described.map(|(name, fields)| (name, meant(fields))).unzip();
                 // Fields that were read say all of the payload, but for bytes that are not UTF-8.
                 let is_said = |(meant, ..): &(Meant<'_>, _, _)| meant.is_exact();
                 let Payload { text, hex } = match &fields {
@@ -234,9 +226,6 @@ impl Print<'_> {
                 };
                 text::write_json_line(out, &shown)?;
             }
-            Found::Lost { shard, events } => {
-                text::write_json_line(out, &json!({"lost": {"shard": shard, "events": events}}))?;
-            }
             Found::Skipped(Skipped { shard, sequence, at, len, kind, .. }) => {
                 let gap = json!({
                     "shard": shard, "sequence": sequence, "at": at, "len": len, "kind": name(kind)
@@ -249,9 +238,17 @@ impl Print<'_> {
     }
 }
 
+/// Returns the shard of an event or a gap.
+const fn shard_of(found: &Found<'_>) -> Option<u32> {
+    match found {
+        Found::Event(Event { shard, .. }) | Found::Skipped(Skipped { shard, .. }) => Some(*shard),
+        _ => None,
+    }
+}
+
 /// Returns true for an event that a damaged table may have named.
 fn misses_name(table: &EventTable, event: &Event<'_>) -> bool {
-    table.is_damaged() && event.id != Event::PANIC && table.describe(event).is_none()
+    table.is_damaged() && table.describe(event).is_none()
 }
 
 /// Appends the text of an event with a name: the name and the fields, or the payload if it has no fields.

@@ -21,9 +21,10 @@ impl Clock {
     /// between CPUs. A clock goes on using its counter even if Linux drops it from the list later.
     ///
     /// # Limits
-    /// A suspend can restart the time stamp counter. Times within a second after it are then wrong, as is the order of
-    /// events across shards. Use [`monotonic`](Self::monotonic) for a recording that stays open during a suspend. A
-    /// frequency, especially a measured one, is not exact: times drift from the wall clock by up to a second.
+    /// A suspend can restart the time stamp counter. The times of later events are then wrong until the next sub-buffer
+    /// begins, as is the order of events across shards. Use [`monotonic`](Self::monotonic) for a recording that stays
+    /// open during a suspend. A frequency, especially a measured one, is not exact: times drift from the wall clock
+    /// within a sub-buffer.
     ///
     /// # Cost
     /// A measurement takes 20 ms. A timestamp costs one instruction, or a call of the system's clock.

@@ -85,8 +85,7 @@ pub struct Clock {
 
 impl Clock {
     /// Returns a clock that takes timestamps from a function of the caller. `wall` returns the wall clock in
-    /// nanoseconds since 1970-01-01 UTC, or 0 while it is unknown. It is called at each opening, for each sub-buffer,
-    /// and before an event that comes a second or more after the previous call.
+    /// nanoseconds since 1970-01-01 UTC, or 0 while it is unknown. It is called at each opening and for each sub-buffer.
     ///
     /// # Panics
     /// If `ticks_per_second` is 0.

@@ -44,8 +44,7 @@ impl EventTable {
         let (mut at, mut count) = (0, 0);
         while at < len {
             let (id, text, next) = entry(&self.bytes[..len], at)?;
-            let is_possible = id < Event::RESERVED && fields::fault_but_for_types(text).is_none();
-            is_possible.then_some(())?;
+            fields::fault_but_for_types(text).is_none().then_some(())?;
             *self.entries.get_mut(count)? = (id, at as u16);
             (at, count) = (next, count + 1);
         }
@@ -82,12 +81,8 @@ impl EventTable {
 pub(super) fn check<E>(events: &[(u16, &str)]) -> Result<(), ErrorKind<E>> {
     for (place, (id, text)) in events.iter().enumerate() {
         let is_second = events[..place].iter().any(|(other, _)| other == id);
-        let what = match *id {
-            Event::RESERVED.. => Some("ids from 65280 on are reserved"),
-            _ if is_second => Some("another entry has the same id"),
-            _ => fields::fault(text),
-        };
-        if let Some(what) = what {
+        let second = is_second.then_some("another entry has the same id");
+        if let Some(what) = second.or_else(|| fields::fault(text)) {
             return Err(ErrorKind::BadEvent { id: *id, what });
         }
     }

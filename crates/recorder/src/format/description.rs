@@ -15,33 +15,6 @@ use cachemaint_format::tag::{self, Kind};
 const OWN: usize = 72;
 pub(crate) type Root = root::Root<OWN>;
 
-/// The behaviour of a full shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Mode {
-    /// It overwrites the oldest sub-buffer.
-    Overwrite,
-    /// It refuses and counts events until [`release`](crate::Recorder::release) frees space.
-    Refuse,
-}
-
-impl Mode {
-    const fn to_number(self) -> u32 {
-        match self {
-            Self::Overwrite => 0,
-            Self::Refuse => 1,
-        }
-    }
-
-    const fn from_number(number: u32) -> Option<Self> {
-        match number {
-            0 => Some(Self::Overwrite),
-            1 => Some(Self::Refuse),
-            _ => None,
-        }
-    }
-}
-
 /// The description of a recording in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -56,8 +29,6 @@ pub struct Description {
     pub sub_buffers: u32,
     /// The size of each sub-buffer in bytes.
     pub sub_buffer_size: u32,
-    /// The behaviour of a full shard.
-    pub mode: Mode,
     /// The source of the timestamps of the last opening.
     pub time_source: TimeSource,
     /// The ticks per second of these timestamps.
@@ -72,13 +43,7 @@ pub struct Description {
 
 impl Description {
     /// Describes a new recording.
-    pub(crate) fn new(
-        identity: Identity,
-        geometry: Geometry,
-        mode: Mode,
-        clock: &Clock,
-        table: Table,
-    ) -> Self {
+    pub(crate) fn new(identity: Identity, geometry: Geometry, clock: &Clock, table: Table) -> Self {
         let Geometry { shards, sub_buffers, size: sub_buffer_size } = geometry;
         let Pace { ticks_per_second, timestamp, wall } = clock.pace();
         Self {
@@ -87,7 +52,6 @@ impl Description {
             shards,
             sub_buffers,
             sub_buffer_size,
-            mode,
             time_source: clock.source(),
             ticks_per_second,
             anchor: (timestamp, wall),
@@ -98,7 +62,7 @@ impl Description {
 
     /// Describes the same recording for a later opening.
     pub(crate) fn continued(self, generation: u64, clock: &Clock) -> Self {
-        let new = Self::new(self.identity, self.geometry(), self.mode, clock, self.table);
+        let new = Self::new(self.identity, self.geometry(), clock, self.table);
         Self { generation, ..new }
     }
 
@@ -113,7 +77,6 @@ impl Description {
             shards: self.shards,
             sub_buffers: self.sub_buffers,
             size: self.sub_buffer_size,
-            mode: self.mode.to_number(),
             source: self.time_source.to_number(),
             texts_len: self.table.len,
             texts_tag: self.table.tag,
@@ -138,7 +101,6 @@ impl Description {
             shards,
             sub_buffers,
             sub_buffer_size: size,
-            mode: Mode::from_number(fields.mode)?,
             time_source: TimeSource::from_number(fields.source)?,
             ticks_per_second,
             anchor: (timestamp, wall),
@@ -161,22 +123,6 @@ impl Description {
         Ok((description, loaded))
     }
 
-    /// Returns the word that states the number of lost events.
-    pub(crate) fn loss_word(&self, shard: u32, lost: u64) -> u64 {
-        let count = u32::try_from(lost).unwrap_or(u32::MAX);
-        u64::from(count) | self.loss_tag(shard, count) << 32
-    }
-
-    /// Returns the number of lost events, if the word is valid.
-    pub(crate) fn lost(&self, shard: u32, word: u64) -> Option<u64> {
-        let (count, tag) = (word as u32, word >> 32);
-        (tag == self.loss_tag(shard, count) & 0xffff_ffff).then_some(u64::from(count))
-    }
-
-    fn loss_tag(&self, shard: u32, count: u32) -> u64 {
-        tag::key(self.identity, count.into(), shard.into(), Kind::Losses)
-    }
-
     /// Returns the key of the tags of a sub-buffer's records.
     pub(crate) fn key(&self, shard: u32, generation: u64, sequence: u64) -> u64 {
         tag::key(self.identity, generation, place(shard, sequence), Kind::Event)
@@ -189,9 +135,8 @@ layout! {
         4 sub_buffers: u32,
         /// The size of a sub-buffer.
         8 size: u32,
-        12 mode: u32,
-        16 source: u32,
-        20 texts_len: u32,
+        12 source: u32,
+        16 texts_len: u64,
         24 texts_tag: u64,
         32 ticks_per_second: u64,
         40 timestamp: u64,

@@ -1,12 +1,7 @@
 //! The places of the parts of a file.
 
-use super::{HEADER, LARGEST, LONGEST, MOST_SHARDS, PAGE, RECORD, SMALLEST};
-use cachemaint_format::root;
+use super::{BASE, HEADER, LARGEST, LONGEST, MOST_SHARDS, PAGE, RECORD, SMALLEST};
 use core::ops::Range;
-
-/// The place of the loss counts, after the roots and the texts of events.
-const LOSSES: u64 = root::BYTES + PAGE;
-const LOSS: u64 = 256;
 
 /// The default sizes of sub-buffers: the first one of which enough fit.
 const DEFAULT_SIZES: [u32; 4] = [64 << 10, 32 << 10, 16 << 10, 8 << 10];
@@ -37,11 +32,6 @@ impl Geometry {
         None
     }
 
-    /// Returns the place of the first sub-buffer.
-    const fn base(self) -> u64 {
-        (LOSSES + LOSS * self.shards as u64).next_multiple_of(PAGE)
-    }
-
     /// Returns the geometry for a medium of `len` bytes, with any sizes that the caller has set.
     pub(crate) fn chosen(
         shards: u32,
@@ -59,8 +49,7 @@ impl Geometry {
 
     /// Returns the number of sub-buffers of each shard that fit into a medium.
     fn fitting(shards: u32, size: u32, len: u64) -> u32 {
-        let base = Self { shards, sub_buffers: 0, size }.base();
-        let of_each = len.saturating_sub(base) / u64::from(shards.max(1)) / u64::from(size.max(1));
+        let of_each = len.saturating_sub(BASE) / u64::from(shards.max(1)) / u64::from(size.max(1));
         u32::try_from(of_each).unwrap_or(u32::MAX)
     }
 
@@ -77,11 +66,11 @@ impl Geometry {
     /// Returns the length of the recording in bytes, or `None` if it does not fit into a `u64`: it can be up to 2^52 ×
     /// 2^12.
     pub(crate) fn len(self) -> Option<u64> {
-        self.shard_len().checked_mul(u64::from(self.shards))?.checked_add(self.base())
+        self.shard_len().checked_mul(u64::from(self.shards))?.checked_add(BASE)
     }
 
     pub(crate) const fn shard(self, shard: u32) -> u64 {
-        self.base() + shard as u64 * self.shard_len()
+        BASE + shard as u64 * self.shard_len()
     }
 
     pub(crate) const fn slot(self, sequence: u64) -> u64 {
@@ -101,11 +90,6 @@ impl Geometry {
         let first = from % lap;
         let end = (first + len).min(lap);
         [start + first..start + end, start..start + (first + len - end)]
-    }
-
-    /// Returns the place of the word that counts lost events.
-    pub(crate) const fn loss(shard: u32) -> u64 {
-        LOSSES + shard as u64 * LOSS
     }
 
     /// Returns the length of the longest payload.

@@ -6,8 +6,8 @@ mod record;
 mod sub_buffer;
 mod table;
 
+pub use description::Description;
 pub(super) use description::Root;
-pub use description::{Description, Mode};
 pub(super) use geometry::Geometry;
 pub(super) use record::{TAGGED, parts, record_len, tagged};
 pub(super) use sub_buffer::Header;
@@ -16,9 +16,13 @@ pub(super) use table::{MOST_BYTES, MOST_ENTRIES, Table, bytes_of, entry};
 use cachemaint_format::magic::{self, Format};
 use cachemaint_format::root;
 
-pub(super) const FORMAT: Format = Format { magic: magic::RECORDING, version: 3, name: "recording" };
+pub(super) const FORMAT: Format = Format { magic: magic::RECORDING, version: 4, name: "recording" };
 
 pub(super) const PAGE: u64 = root::BLOCK;
+/// The place of the texts of events.
+const TEXTS: u64 = root::BYTES;
+/// The place of the first sub-buffer.
+pub(super) const BASE: u64 = TEXTS + PAGE;
 /// The longest payload: the field of its length has 16 bits.
 pub(super) const LONGEST: usize = u16::MAX as usize;
 /// The length of the header of a sub-buffer.

@@ -1,13 +1,10 @@
 //! The texts of events, in their own page.
 
-use super::PAGE;
+use super::{PAGE, TEXTS};
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::identity::Identity;
-use cachemaint_format::root;
 use cachemaint_format::tag::{self, Kind};
 
-/// The place of the texts.
-const TEXTS: u64 = root::BYTES;
 /// The length of an entry without its text.
 const ENTRY: usize = 4;
 /// The largest size of all entries in bytes.
@@ -18,7 +15,7 @@ pub(crate) const MOST_ENTRIES: usize = MOST_BYTES / (ENTRY + 1);
 /// The length and the tag of all entries, as a root states them. Without entries, both are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
-    pub(crate) len: u32,
+    pub(crate) len: u64,
     pub(crate) tag: u64,
 }
 
@@ -29,7 +26,7 @@ impl Table {
             return Self { len: 0, tag: 0 };
         }
         let (bytes, len) = put(events);
-        Self { len: len as u32, tag: tag_of(&bytes[..len], identity) }
+        Self { len: len as u64, tag: tag_of(&bytes[..len], identity) }
     }
 
     /// Writes the entries of a new recording, and issues their write-back.

@@ -3,26 +3,26 @@
 //! # Work
 //! Whatever a file contains, all reads together cover at most 16 times the size of the file:
 //! - A sub-buffer is searched for records once. A search reads one word at each place, and ends after verifying twice
-//!   the size in vain. The last record may have the whole size, and the first bytes of a long record are read twice:
-//!   6.2 times the size. Valid records are read up to four times, to find, verify and copy them.
-//! - The headers of the newest sub-buffer of a shard are looked up twice, and up to eight headers are read for each
-//!   sub-buffer: 2.6 times the size for sub-buffers of 256 bytes, and less for larger ones.
+//!   the size in vain. The last record may have the whole size: 4 times the size. Valid records are read up to four
+//!   times, to find, verify and copy them.
+//! - All headers are read once to find the newest, and one at the start of each sub-buffer, at its end and at each gap
+//!   in it: 2.5 times the size for sub-buffers of 256 bytes, and less for larger ones.
 //!
 //! The memory is one [`Events`](shard::Events) per shard.
 
 #[cfg(feature = "alloc")]
 pub(super) mod merged;
-pub(super) mod search;
 pub(super) mod shard;
+pub(super) mod sub_buffer;
 
 use super::error::{Error, ErrorKind};
 use super::events::EventTable;
-use super::format::{Description, Geometry, HEADER, Header};
+use super::format::{Description, HEADER, Header};
 use cachemaint::medium::{OpenError, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::sync::fence;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::Ordering::Acquire;
 
 /// A reader of a recording.
 ///
@@ -94,49 +94,26 @@ impl<S: Readable> Reader<S> {
         }
     }
 
-    /// Returns the number of events that a shard has lost over all openings, according to the file: refused, too long
-    /// or nested.
-    ///
-    /// # Errors
-    /// [`FormatError::Medium`] if the medium has failed.
-    pub fn lost(&self, shard: u32) -> Result<u64, Error<S::Error>> {
-        self.unless_failed(self.counted_as_lost(shard, self.newest_header(shard).as_ref()))
-    }
-
-    /// Does the same for a caller that checks the medium afterwards and has the newest header of the shard.
-    pub(super) fn counted_as_lost(&self, shard: u32, newest: Option<&Header>) -> u64 {
-        let counted = self.description.lost(shard, self.loss_word(shard)).unwrap_or(0);
-        counted.max(newest.map_or(0, |header| header.lost))
-    }
-
-    /// Returns the word that counts lost events, or 0 if it cannot be read.
-    pub(super) fn loss_word(&self, shard: u32) -> u64 {
-        self.source.try_load(Geometry::loss(shard), Ordering::Acquire).unwrap_or(0)
-    }
-
-    /// Returns the header in a slot, if it is valid. Most bytes that are not a header fail at the first word.
+    /// Returns the header in the slot of a sequence number, if it is valid.
     ///
     /// The header is at least as new as everything that was read before this call, and later reads are at least as new
     /// as the header.
-    pub(super) fn header(&self, shard: u32, slot: u64) -> Option<Header> {
-        fence(Ordering::Acquire);
-        let geometry = self.description.geometry();
-        let at = geometry.sub_buffer(shard, slot);
-        if self.source.try_load(at, Ordering::Acquire).ok()? != Header::first_word(shard) {
-            return None;
-        }
-        let mut bytes = [0; HEADER as usize];
-        self.source.read(at, &mut bytes).ok()?;
-        fence(Ordering::Acquire);
-        let header = Header::valid(&bytes, self.description.identity)?;
-        let is_here = header.shard == shard && geometry.slot(header.sequence()) == slot;
-        is_here.then_some(header)
+    pub(super) fn header(&self, shard: u32, sequence: u64) -> Result<Option<Header>, S::Error> {
+        let (geometry, mut bytes) = (self.description.geometry(), [0; HEADER as usize]);
+        fence(Acquire);
+        self.source.read(geometry.sub_buffer(shard, sequence), &mut bytes)?;
+        fence(Acquire);
+        let header = Header::valid(&bytes, self.description.identity);
+        let is_here = |header: &Header| {
+            header.shard == shard && geometry.slot(header.sequence) == geometry.slot(sequence)
+        };
+        Ok(header.filter(is_here))
     }
 
     /// Returns the newest valid header of a shard: within the last opening, the one with the highest sequence number.
     pub(super) fn newest_header(&self, shard: u32) -> Option<Header> {
         let slots = 0..u64::from(self.description.sub_buffers);
-        let headers = slots.filter_map(|slot| self.header(shard, slot));
-        headers.max_by_key(|header| (header.generation, header.sequence()))
+        let headers = slots.filter_map(|slot| self.header(shard, slot).ok().flatten());
+        headers.max_by_key(|header| (header.generation, header.sequence))
     }
 }

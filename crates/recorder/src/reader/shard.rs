@@ -1,13 +1,11 @@
 //! The events of a shard, in order, and the gaps between them.
 
 use super::Reader;
-use super::search::{Record, Search};
-use crate::clock::Pace;
+use super::sub_buffer::SubBuffer;
 use crate::error::Error;
-use crate::format::{self, HEADER, Header, RECORD, TAGGED, record_len};
-use crate::found::{Event, Found, Skipped, SkippedKind};
+use crate::format::{Header, RECORD};
+use crate::found::{Found, Skipped, SkippedKind};
 use cachemaint::medium::Readable;
-use cachemaint_format::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -22,87 +20,21 @@ pub struct Events<'r, S> {
     next: u64,
     /// One more than the sequence number of the newest sub-buffer at the beginning.
     end: u64,
-    current: Option<Current>,
-    /// The opening of the last sub-buffer, or 0.
-    generation: u64,
-    /// The timestamp of the last event, used to merge the events of an opening.
-    timestamp: u64,
-    /// The time of the last event in nanoseconds.
-    time: u64,
-    /// The number of lost events that have been reported.
-    lost: u64,
+    current: Option<SubBuffer>,
+    /// The opening of the last sub-buffer, and the timestamp of its last event, or 0. They order the events of several
+    /// shards.
+    due: (u64, u64),
     item: Option<Item>,
-    /// The part after the newest sub-buffer.
-    tail: Tail,
-}
-
-/// The time of an item.
-#[cfg(feature = "alloc")]
-pub(super) struct Due {
-    pub(super) opening: u64,
-    pub(super) timestamp: u64,
-    /// The wall clock.
-    pub(super) time: u64,
-}
-
-/// The parts after the newest sub-buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tail {
-    /// The slots after it.
-    Behind,
-    /// Losses since it began.
-    Losses,
-    End,
-}
-
-/// The sub-buffer that is being read.
-#[derive(Clone, Copy, Debug)]
-struct Current {
-    header: Header,
-    key: u64,
-    search: Search,
-    /// The offset up to which the sub-buffer has been read.
-    offset: u64,
-}
-
-impl Current {
-    const fn start(&self) -> u64 {
-        self.search.start
-    }
-
-    /// Returns the record at the offset, with the offset, and moves past it.
-    fn record<S: Readable>(&mut self, reader: &Reader<S>) -> Option<(Record, u64)> {
-        let offset = self.offset;
-        if offset + RECORD > self.search.size {
-            return None;
-        }
-        let record = reader.record(&mut self.search, offset, self.key)?;
-        self.offset += record_len(usize::from(record.len));
-        Some((record, offset))
-    }
-
-    /// Returns the time of a record in nanoseconds.
-    fn time_of(&self, record: Record) -> u64 {
-        let pace = self.header.pace();
-        // Clocks without wall time share one origin within a recording.
-        let known = if pace.wall == 0 { Pace { timestamp: 0, ..pace } } else { pace };
-        known.wall_at(record.timestamp)
-    }
-
-    /// Returns the bytes from the offset to `end` as a gap.
-    const fn gap(&self, end: u64, kind: SkippedKind) -> Skipped {
-        let (at, len) = (self.start() + self.offset, end - self.offset);
-        let sequence = Some(self.header.sequence());
-        Skipped { shard: self.header.shard, sequence, at, len, kind }
-    }
+    /// True if no other item follows.
+    is_at_end: bool,
 }
 
 /// The next item of a shard.
 #[derive(Clone, Copy, Debug)]
 enum Item {
-    Event { record: Record, offset: u64 },
+    /// The event that was found in the current sub-buffer.
+    Event,
     Skipped(Skipped),
-    Lost(u64),
 }
 
 impl<S: Readable> Reader<S> {
@@ -113,40 +45,25 @@ impl<S: Readable> Reader<S> {
     #[track_caller]
     pub fn shard(&self, shard: u32) -> Events<'_, S> {
         assert!(shard < self.description.shards, "there is no shard {shard}");
-        Events::new(self, shard)
+        let end = self.newest_header(shard).map_or(0, |newest| newest.sequence + 1);
+        Events {
+            reader: self,
+            shard,
+            next: end.saturating_sub(self.description.sub_buffers.into()),
+            end,
+            current: None,
+            due: (0, 0),
+            item: None,
+            is_at_end: false,
+        }
     }
 }
 
-impl<'r, S: Readable> Events<'r, S> {
-    pub(super) fn new(reader: &'r Reader<S>, shard: u32) -> Self {
-        let end = reader.newest_header(shard).map_or(0, |newest| newest.sequence() + 1);
-        Self {
-            reader,
-            shard,
-            next: end.saturating_sub(reader.description.sub_buffers.into()),
-            end,
-            current: None,
-            generation: 0,
-            timestamp: 0,
-            time: 0,
-            lost: 0,
-            item: None,
-            tail: Tail::Behind,
-        }
-    }
-
-    /// Returns the time of the next item, or `None` at the end.
+impl<S: Readable> Events<'_, S> {
+    /// Returns the opening and the time of the next item, or `None` at the end.
     #[cfg(feature = "alloc")]
-    pub(super) fn due(&mut self) -> Result<Option<Due>, Error<S::Error>> {
-        let is_there = self.seek()?;
-        let Self { generation: opening, timestamp, time, .. } = *self;
-        Ok(is_there.then_some(Due { opening, timestamp, time }))
-    }
-
-    /// Returns the identity of the recording.
-    #[cfg(feature = "alloc")]
-    pub(super) const fn identity(&self) -> crate::Identity {
-        self.reader.description.identity
+    pub(super) fn due(&mut self) -> Result<Option<(u64, u64)>, Error<S::Error>> {
+        Ok(self.seek()?.then_some(self.due))
     }
 
     /// Returns the next event, or the gap between it and the previous one. Returns `None` at the end.
@@ -168,22 +85,19 @@ impl<'r, S: Readable> Events<'r, S> {
         let (has, needs) = (buffer.len(), self.reader.largest_payload());
         assert!(has >= needs, "the buffer has {has} bytes and needs {needs}");
         while self.seek()? {
-            match (self.item.take(), &self.current) {
-                (Some(Item::Lost(events)), _) => {
-                    return Ok(Some(Found::Lost { shard: self.shard, events }));
-                }
-                (Some(Item::Skipped(skipped)), _) => return Ok(Some(Found::Skipped(skipped))),
-                (Some(Item::Event { record, offset }), Some(current)) => {
-                    if self.copy(current, record, offset, buffer) {
-                        let event = self.event(current, record, offset, buffer);
-                        return Ok(Some(Found::Event(event)));
+            match (self.item.take(), &mut self.current) {
+                (Some(Item::Event), Some(current)) => {
+                    if current.copy(&self.reader.source, buffer) {
+                        return Ok(Some(Found::Event(current.event(buffer))));
                     }
                     // The record was overwritten after it had been verified.
-                    let current = Current { offset, ..*current };
-                    self.skip_to(&current, current.search.size, SkippedKind::Overwritten);
+                    current.back();
+                    let gap = current.skip(current.size, SkippedKind::Overwritten);
+                    (self.item, self.current) = (Some(Item::Skipped(gap)), None);
                     self.check()?;
                 }
-                (Some(Item::Event { .. }) | None, _) => break,
+                (Some(Item::Skipped(gap)), _) => return Ok(Some(Found::Skipped(gap))),
+                (Some(Item::Event) | None, _) => break,
             }
         }
         Ok(None)
@@ -191,115 +105,88 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// Finds the next item, unless it is already known. Returns false at the end.
     fn seek(&mut self) -> Result<bool, Error<S::Error>> {
-        while self.item.is_none() && self.tail != Tail::End {
-            let Some(current) = &mut self.current else {
-                self.enter();
-                self.check()?;
+        while self.item.is_none() && !self.is_at_end {
+            let current = self.current.as_mut();
+            if let Some(time) = current.and_then(|current| current.next(&self.reader.source)) {
+                (self.due.1, self.item) = (time, Some(Item::Event));
                 continue;
-            };
-            if let Some((record, offset)) = current.record(self.reader) {
-                (self.timestamp, self.time) = (record.timestamp, current.time_of(record));
-                self.item = Some(Item::Event { record, offset });
-            } else {
-                let current = *current;
-                self.leave(current);
-                self.check()?;
             }
+            match self.current.take() {
+                Some(current) => self.leave(current),
+                None => self.enter(),
+            }
+            self.check()?;
         }
         Ok(self.item.is_some())
     }
 
     /// Checks whether missing data are really missing in the medium. Ends the reading if the medium has failed.
     fn check(&mut self) -> Result<(), Error<S::Error>> {
-        self.reader.unless_failed(()).inspect_err(|_| (self.item, self.tail) = (None, Tail::End))
+        self.reader.unless_failed(()).inspect_err(|_| (self.item, self.is_at_end) = (None, true))
     }
 
     /// Moves to the next sub-buffer, or to the end.
     fn enter(&mut self) {
         if self.next == self.end {
-            return self.enter_tail();
-        }
-        if let Some(header) = self.sub_buffer(self.next) {
+            self.is_at_end = true;
+            self.item = self.without_headers().map(Item::Skipped);
+        } else if let Some(header) = self.sub_buffer(self.next) {
             self.next += 1;
-            return self.begin(header);
+            if header.generation != self.due.0 {
+                // Its clock may have restarted.
+                self.due = (header.generation, 0);
+            }
+            self.current = Some(SubBuffer::new(&self.reader.description, header));
+        } else {
+            self.item = Some(Item::Skipped(self.skip_missing()));
         }
-        self.item = Some(Item::Skipped(self.skip_missing()));
     }
 
-    fn begin(&mut self, header: Header) {
-        let (sequence, Header { generation, lost, .. }) = (header.sequence(), header);
-        let description = &self.reader.description;
-        let geometry = description.geometry();
-        if generation != self.generation {
-            // Its clock may have restarted.
-            (self.generation, self.timestamp, self.time) = (generation, 0, 0);
-        }
-        self.current = Some(Current {
-            header,
-            key: description.key(self.shard, generation, sequence),
-            search: Search::new(geometry, geometry.sub_buffer(self.shard, sequence)),
-            offset: HEADER,
-        });
-        self.tell_losses(lost);
-    }
-
-    /// Finds the next record after one that does not verify, or leaves the sub-buffer.
-    fn leave(&mut self, mut current: Current) {
-        let reader = self.reader;
-        let offset = current.offset;
-        let found = reader.find(&mut current.search, offset + 8, current.key);
-        let unread = current.search.is_unreadable.then_some(current.search.size);
-        let goes_on = match found {
-            Some((place, _)) => Some(place),
-            None => self.end_of(&current).or(unread),
-        };
-        current.search.is_unreadable = false;
-        let has_room = offset + RECORD <= current.search.size;
-        let Some(place) = goes_on.filter(|place| has_room && *place > offset) else {
-            self.current = None;
-            return;
-        };
+    /// Goes on with the next record after one that does not verify, or leaves the sub-buffer.
+    fn leave(&mut self, mut current: SubBuffer) {
+        let (source, offset) = (&self.reader.source, current.offset);
+        let found = current.find(source, offset + 8);
+        let unread = current.is_unreadable.then_some(current.size);
+        let end = found.or_else(|| self.end_of(&current)).or(unread);
+        current.is_unreadable = false;
+        let has_room = offset + RECORD <= current.size;
+        let Some(end) = end.filter(|end| has_room && *end > offset) else { return };
         // The record may have been finished after it was read, as those after it were.
-        if reader.record(&mut current.search, offset, current.key).is_some() {
+        if current.record(source, offset).is_some() {
             // This counts as work in vain, so that a medium that changes back and forth is not read forever.
-            current.search.spend(RECORD);
+            current.spend(RECORD);
             self.current = Some(current);
             return;
         }
-        let is_overwritten = self.sub_buffer(current.header.sequence()).is_none();
+        let is_overwritten = self.sub_buffer(current.header.sequence).is_none();
         let kind = if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged };
-        self.skip_to(&current, place, kind);
-        self.current = found.map(|_| Current { offset: place, ..current });
+        self.item = Some(Item::Skipped(current.skip(end, kind)));
+        self.current = found.map(|_| current);
     }
 
     /// Returns the latest possible end of the records of a sub-buffer, if the opening continued after it: the next
     /// header states the end. If that header is lost, or this sub-buffer has been overwritten, it is the last byte.
-    fn end_of(&self, current: &Current) -> Option<u64> {
-        let (sequence, generation) = (current.header.sequence(), current.header.generation);
+    fn end_of(&self, current: &SubBuffer) -> Option<u64> {
+        let Header { sequence, generation, .. } = current.header;
         if self.sub_buffer(sequence).is_none() {
-            return Some(current.search.size);
+            return Some(current.size);
         }
-        let next = (sequence + 1..self.end).find_map(|next| self.sub_buffer(next));
-        let next = next.filter(|next| next.generation == generation)?;
-        let is_behind = next.sequence() == sequence + 1;
-        let end = if is_behind { next.end_before() } else { 0 };
-        Some(if end == 0 { current.search.size } else { end.min(current.search.size) })
-    }
-
-    /// Reports the rest of a sub-buffer up to an offset, and leaves it.
-    fn skip_to(&mut self, current: &Current, end: u64, kind: SkippedKind) {
-        self.item = Some(Item::Skipped(current.gap(end, kind)));
-        self.current = None;
+        let next = (sequence + 1..self.end).find_map(|next| self.sub_buffer(next))?;
+        let is_behind = next.sequence == sequence + 1 && next.end_before > 0;
+        let end = if is_behind { next.end_before.min(current.size) } else { current.size };
+        (next.generation == generation).then_some(end)
     }
 
     /// Skips the next sub-buffers, which are missing from their slots, up to the end of the shard.
     fn skip_missing(&mut self) -> Skipped {
-        let first = self.next;
+        let (first, geometry) = (self.next, self.reader.description.geometry());
         self.next += 1;
         // Its slot is used next: a crash can leave part of a header there.
-        let is_oldest = first + self.sub_buffers() == self.end;
+        let is_oldest = first + u64::from(geometry.sub_buffers) == self.end;
         let last = if is_oldest { self.next } else { self.end };
-        while self.next < last && self.slot(self.next) != 0 && self.sub_buffer(self.next).is_none()
+        while self.next < last
+            && geometry.slot(self.next) != 0
+            && self.sub_buffer(self.next).is_none()
         {
             self.next += 1;
         }
@@ -325,7 +212,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let tag = || reader.source.try_load(first + Header::TAG, Ordering::Acquire).ok();
         let newest = self.sub_buffer(end.wrapping_sub(1));
         let is_newer = |header: Header| {
-            header.sequence() >= end
+            header.sequence >= end
                 && newest.is_none_or(|newest| header.generation >= newest.generation)
         };
         let before = tag();
@@ -349,105 +236,25 @@ impl<'r, S: Readable> Events<'r, S> {
             self.reader.source.try_load(at, Ordering::Acquire).ok() != Some(0)
                 && self.header(*slot).is_none()
         };
-        let last = (first..self.sub_buffers()).rev().find(is_lost)?;
+        let last = (first..geometry.sub_buffers.into()).rev().find(is_lost)?;
         // A writer that has continued is filling them.
         let is_torn = last == first && !self.is_unreadable(first);
         let kind = if is_torn { SkippedKind::Torn } else { SkippedKind::Damaged };
         (!self.has_gone_on()).then(|| self.missing(None, first..last + 1, kind))
     }
 
-    fn sub_buffers(&self) -> u64 {
-        self.reader.description.sub_buffers.into()
-    }
-
-    const fn slot(&self, sequence: u64) -> u64 {
-        self.reader.description.geometry().slot(sequence)
-    }
-
     /// Returns true if the header in the slot of a sequence number cannot be read.
     fn is_unreadable(&self, sequence: u64) -> bool {
-        let geometry = self.reader.description.geometry();
-        let mut header = [0; HEADER as usize];
-        self.reader.source.read(geometry.sub_buffer(self.shard, sequence), &mut header).is_err()
+        self.reader.header(self.shard, sequence).is_err()
     }
 
     /// Returns the header in the slot of a sequence number.
     fn header(&self, sequence: u64) -> Option<Header> {
-        self.reader.header(self.shard, self.slot(sequence))
+        self.reader.header(self.shard, sequence).ok().flatten()
     }
 
     /// Returns the header of a sub-buffer, if it is still in its slot.
     fn sub_buffer(&self, sequence: u64) -> Option<Header> {
-        self.header(sequence).filter(|header| header.sequence() == sequence)
-    }
-
-    /// Moves to the next part after the newest sub-buffer.
-    fn enter_tail(&mut self) {
-        if self.tail == Tail::Behind {
-            self.tail = Tail::Losses;
-            self.item = self.without_headers().map(Item::Skipped);
-        } else {
-            self.tail = Tail::End;
-            let newest = self.reader.newest_header(self.shard);
-            self.tell_losses(self.reader.counted_as_lost(self.shard, newest.as_ref()));
-        }
-    }
-
-    fn tell_losses(&mut self, lost: u64) {
-        let events = lost.saturating_sub(self.lost);
-        if events > 0 {
-            self.item = Some(Item::Lost(events));
-            self.lost = lost;
-        }
-    }
-
-    /// Copies a payload. Returns true if it is still the one that was verified.
-    fn copy(&self, current: &Current, record: Record, offset: u64, buffer: &mut [u8]) -> bool {
-        let payload = &mut buffer[..usize::from(record.len).next_multiple_of(8)];
-        let Some(verified) = current.search.chunk[TAGGED..].get(..payload.len()) else {
-            return self.copy_long(current, record, offset, payload);
-        };
-        payload.copy_from_slice(verified);
-        true
-    }
-
-    /// Copies a payload of which the search has only the beginning, and verifies it again.
-    fn copy_long(
-        &self,
-        current: &Current,
-        record: Record,
-        offset: u64,
-        payload: &mut [u8],
-    ) -> bool {
-        let Record { id, len, timestamp } = record;
-        let (source, at) = (&self.reader.source, current.start() + offset);
-        if source.read(at + RECORD, payload).is_err() {
-            return false;
-        }
-        let mut tag = tag::Running::new(current.key);
-        tag.append(&format::tagged(offset as u32, id, len, timestamp));
-        tag.append(payload);
-        source.try_load(at, Ordering::Acquire).is_ok_and(|found| found == tag.finish())
-    }
-
-    fn event<'b>(
-        &self,
-        current: &Current,
-        record: Record,
-        offset: u64,
-        buffer: &'b [u8],
-    ) -> Event<'b> {
-        let Record { id, len, timestamp } = record;
-        let header = &current.header;
-        Event {
-            shard: self.shard,
-            sequence: header.sequence(),
-            generation: header.generation,
-            at: current.start() + offset,
-            id,
-            timestamp,
-            wall: (header.wall > 0).then_some(self.time),
-            payload: &buffer[..usize::from(len)],
-        }
+        self.header(sequence).filter(|header| header.sequence == sequence)
     }
 }

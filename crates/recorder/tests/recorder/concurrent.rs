@@ -1,10 +1,10 @@
-//! Reading in parallel with a writer, full shards, and changes of owners.
+//! Reading in parallel with a writer, and changes of owners.
 
 use super::hooked::{Access, Hooked};
 use super::plain::{BASE, Plain, Recorded, Shown, options, shown};
 use cachemaint::medium::{Medium as _, Readable};
 use cachemaint_recorder::{
-    Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, SkippedKind,
+    Clock, Durability, ErrorKind, Found, Identity, Options, Reader, SkippedKind,
 };
 use cachemaint_test_support::cases::cases;
 use core::cell::RefCell;
@@ -93,35 +93,6 @@ fn shards_without_owners_are_claimed_in_turn() {
 }
 
 #[test]
-fn a_full_shard_refuses_and_counts_until_it_is_released() {
-    let medium = Plain::new(LEN);
-    let recorder = options().sub_buffers(2).mode(Mode::Refuse).create_new(&medium).unwrap().0;
-    let writer = recorder.claim().unwrap();
-    let record = |number: u64| writer.record_at(number, 0, &[1; 72]).map_err(ErrorKind::from);
-    (0..4).for_each(|number| record(number).unwrap());
-    assert_eq!(record(4), Err(ErrorKind::Full));
-    assert_eq!(record(5), Err(ErrorKind::Full));
-    let before = shown(&recorder.reader(), 0);
-    assert_eq!((before.events.len(), before.lost, recorder.lost(0)), (4, 2, 2));
-    recorder.release(0, before.events[2].sequence);
-    record(6).unwrap();
-    let after = shown(&recorder.reader(), 0);
-    let times: Vec<_> = after.events.iter().map(|event| event.timestamp).collect();
-    assert_eq!((times, after.lost), (vec![2, 3, 6], 2));
-    // Sub-buffers that are recorded later are not released.
-    recorder.release(0, u64::MAX);
-    (7..10).for_each(|number| record(number).unwrap());
-    assert_eq!(record(11), Err(ErrorKind::Full));
-
-    // All events are unread after the next opening.
-    drop(writer);
-    let again = options().open(&medium).unwrap().0;
-    let writer = again.claim().unwrap();
-    assert_eq!(*writer.record_at(12, 0, b"").unwrap_err().kind(), ErrorKind::Full);
-    assert_eq!(again.reader().lost(0).unwrap(), 4);
-}
-
-#[test]
 fn nothing_is_recorded_after_a_stop() {
     let medium = Plain::new(LEN);
     let recorder = options().durability(Durability::EachAppend).create_new(&medium).unwrap().0;
@@ -149,7 +120,7 @@ fn payloads_of_every_length_are_read_as_they_were_written() {
     for event in &shown.events {
         assert_eq!(event.payload, payload[..usize::from(event.id)]);
     }
-    assert_eq!((shown.skipped, shown.lost), (vec![], 1));
+    assert_eq!(shown.skipped, []);
 }
 
 /// The newest sub-buffer has one event. Then it gets two more, and another one begins the next sub-buffer, in the first
@@ -254,12 +225,12 @@ fn a_payload_that_is_too_long_is_refused_wherever_it_would_fit() {
     let shown = shown(&recorder.reader(), 0);
     assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 1, 3]);
     assert_eq!(shown.events[2].payload, payload[..65_535]);
-    assert_eq!((shown.skipped, shown.lost), (vec![], 2));
+    assert_eq!(shown.skipped, []);
 }
 
 /// The medium runs a handler in the middle of an event, as a signal would.
 #[test]
-fn an_event_within_an_event_is_counted_and_harms_nothing() {
+fn an_event_within_an_event_is_refused_and_harms_nothing() {
     std::thread_local! {
         static HANDLER: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
     }
@@ -275,20 +246,12 @@ fn an_event_within_an_event_is_counted_and_harms_nothing() {
     let recorder = &*Box::leak(Box::new(options().create_new(medium).unwrap().0));
     let writer = &*Box::leak(Box::new(recorder.claim().unwrap()));
     writer.record_at(1, 1, b"before").unwrap();
-    let interrupt_next_store = || {
-        HANDLER.set(Some(Box::new(|| {
-            let nested = writer.record_at(2, 2, b"nested").unwrap_err();
-            assert_eq!(*nested.kind(), ErrorKind::Nested);
-        })));
-    };
-    interrupt_next_store();
+    HANDLER.set(Some(Box::new(|| {
+        let nested = writer.record_at(2, 2, b"nested").unwrap_err();
+        assert_eq!(*nested.kind(), ErrorKind::Nested);
+    })));
     writer.record_at(3, 3, b"around").unwrap();
     writer.record_at(4, 4, b"after").unwrap();
     let events = shown(&recorder.reader(), 0);
     assert_eq!(events.events.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 3, 4]);
-    assert_eq!(events.lost, 1);
-    // The store of the number of lost events.
-    interrupt_next_store();
-    writer.record_at(5, 5, &[0; 169]).unwrap_err();
-    assert_eq!((recorder.lost(0), recorder.reader().lost(0).unwrap()), (3, 3));
 }

@@ -6,7 +6,7 @@ use super::claims::{
 };
 use super::plain::{Plain, Shown, options, shown};
 use cachemaint::medium::{Bytes, Medium};
-use cachemaint_recorder::{Mode, Reader, Recorder, Skipped, SkippedKind};
+use cachemaint_recorder::{Reader, Recorder, Skipped, SkippedKind};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
@@ -18,12 +18,12 @@ const LEN: usize = BASE + 2 * 3 * SIZE;
 fn recording(lengths: &[usize]) -> Vec<u8> {
     let turns = lengths.iter().zip([0, 1].into_iter().cycle());
     let deeds = turns.map(|(len, shard)| Deed::Record { shard, len: *len as u16 });
-    lived(&Held::Zeros, Mode::Overwrite, &deeds.collect::<Vec<_>>()).0
+    lived(&Held::Zeros, &deeds.collect::<Vec<_>>()).0
 }
 
-fn lived(held: &Held, mode: Mode, deeds: &[Deed]) -> (Vec<u8>, Lived) {
+fn lived(held: &Held, deeds: &[Deed]) -> (Vec<u8>, Lived) {
     let medium = Plain::new(LEN);
-    let lived = live(&medium, held, mode, deeds);
+    let lived = live(&medium, held, deeds);
     lived.is_shown(&medium.bytes());
     (medium.bytes(), lived)
 }
@@ -31,7 +31,6 @@ fn lived(held: &Held, mode: Mode, deeds: &[Deed]) -> (Vec<u8>, Lived) {
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let deed = prop_oneof![
         8 => (0..2_u8, 0..100_u16).prop_map(|(shard, len)| Deed::Record { shard, len }),
-        1 => (0..2_u8).prop_map(Deed::Release),
         1 => Just(Deed::Reopen),
     ];
     proptest::collection::vec(deed, 0..40)
@@ -43,10 +42,6 @@ fn held() -> impl Strategy<Value = Held> {
         any::<u64>().prop_map(Held::Junk),
         deeds().prop_map(Held::Recording)
     ]
-}
-
-fn modes() -> impl Strategy<Value = Mode> {
-    prop_oneof![Just(Mode::Overwrite), Just(Mode::Refuse)]
 }
 
 proptest! {
@@ -61,10 +56,9 @@ proptest! {
         start in 0..LEN,
         bytes in proptest::collection::vec(any::<u8>(), 0..2000),
         held in held(),
-        mode in modes(),
         deeds in deeds(),
     ) {
-        let (mut image, lived) = lived(&held, mode, &deeds);
+        let (mut image, lived) = lived(&held, &deeds);
         let end = (start + bytes.len()).min(LEN);
         image[start..end].copy_from_slice(&bytes[..end - start]);
         let shown = anything_is_read_to_an_end(Bytes(&image));
@@ -78,13 +72,12 @@ proptest! {
     #[cfg_attr(miri, ignore = "many cases, each of which is searched byte by byte")]
     fn every_undamaged_event_is_found_after_damage(
         held in held(),
-        mode in modes(),
         deeds in deeds(),
         start in prop_oneof![4 => BASE..LEN, 1 => 0..BASE],
         len in 1..300_usize,
         mask in 1..=255_u8,
     ) {
-        let (image, lived) = lived(&held, mode, &deeds);
+        let (image, lived) = lived(&held, &deeds);
         let mut damaged = image.clone();
         damaged[start..(start + len).min(LEN)].iter_mut().for_each(|byte| *byte ^= mask);
         damage_costs_what_it_touches(&image, &damaged, &lived);
@@ -131,7 +124,7 @@ type Gap = (Option<u64>, u64, u64, SkippedKind);
 
 /// Returns the times of the events, and the gaps.
 fn found(medium: &Plain) -> (Vec<u64>, Vec<Gap>) {
-    let Shown { events, skipped, .. } = shown(&Reader::open(medium).unwrap(), 0);
+    let Shown { events, skipped } = shown(&Reader::open(medium).unwrap(), 0);
     let gap = |skipped: &Skipped| (skipped.sequence, skipped.at, skipped.len, skipped.kind);
     (events.iter().map(|event| event.timestamp).collect(), skipped.iter().map(gap).collect())
 }

@@ -69,8 +69,7 @@ fn a_medium_that_fails_while_events_are_read_is_an_error() {
 fn a_medium_that_fails_while_a_recording_is_looked_at_is_an_error() {
     assert_failure_is_returned(|medium| {
         let reader = Reader::open(medium)?;
-        let is_damaged = reader.event_table()?.is_damaged();
-        Ok((is_damaged, reader.lost(0)?))
+        Ok(reader.event_table()?.is_damaged())
     });
 }
 

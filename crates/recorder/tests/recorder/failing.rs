@@ -1,8 +1,8 @@
 //! Write-backs that fail while events are recorded, and then succeed again.
 
-use super::plain::{BASE, Plain, options, options_of, shown};
+use super::plain::{Plain, options, options_of, shown};
 use cachemaint::medium::Medium as _;
-use cachemaint_recorder::{Durability, ErrorKind, FormatError, Mode, Within};
+use cachemaint_recorder::{Durability, ErrorKind, FormatError, Within};
 use cachemaint_test_support::counting::{Broken, Counting};
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
@@ -49,33 +49,6 @@ fn the_event_after_a_sub_buffer_whose_write_back_failed_returns_the_failure_and_
     assert!(matches!(failed.kind(), ErrorKind::Format(FormatError::Medium(Broken))), "{failed}");
     writer.record_at(5, 1, &[7; 40]).unwrap();
     assert_eq!(shown(&recorder.reader(), 0).events.len(), 5);
-}
-
-/// Six events fill both sub-buffers of a shard. The next one does not fit. The events of another shard follow it.
-#[test]
-fn a_refused_event_is_nowhere_even_if_its_loss_cannot_be_made_persistent() {
-    let medium = medium();
-    let options = options().shards(2).sub_buffers(2).mode(Mode::Refuse);
-    let recorder = options.durability(Durability::EachAppend).create_new(&medium).unwrap().0;
-    let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
-    let record = |shard: usize, len| {
-        writers[shard].record_at(1, 1, &[7; 256][..len]).map_err(ErrorKind::from)
-    };
-    (0..12).for_each(|number| record(number / 6, 40).unwrap());
-    let sub_buffers = || medium.medium.bytes().split_off(BASE);
-    let before = sub_buffers();
-
-    fail_once(&medium);
-    assert_eq!(record(0, 40), Err(ErrorKind::Full));
-    fail_once(&medium);
-    assert!(matches!(record(0, 256), Err(ErrorKind::TooLong { .. })));
-    assert_eq!(record(0, 40), Err(ErrorKind::Full));
-    assert!(sub_buffers() == before, "the sub-buffers have changed");
-    assert_eq!(recorder.reader().lost(0).unwrap(), 3);
-
-    medium.taken();
-    recorder.write_back_all().unwrap();
-    assert_eq!(medium.taken()[1], 1, "the line of the count is due");
 }
 
 #[test]

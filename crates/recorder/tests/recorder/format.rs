@@ -3,7 +3,7 @@
 use super::plain::{BASE, Plain, clock, is_missing, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint_recorder::SkippedKind::Torn;
-use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Mode, Options, Reader};
+use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
 use core::convert::Infallible;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -41,7 +41,7 @@ impl Image {
             self.put(at + 48, &[1, 0, 0, 0]);
             self.put(at + 52, &[2, 0, 0, 0]);
             self.put(at + 56, &[0, 1, 0, 0]);
-            // Mode 0, source 0, no texts, 1 000 000 000 = 0x3b9aca00 ticks, anchor 0, wall 0, no boot id.
+            // Source 0, no texts, 1 000 000 000 = 0x3b9aca00 ticks, anchor 0, wall 0, no boot id.
             self.put(at + 80, &[0x00, 0xca, 0x9a, 0x3b]);
             self.seal(at);
         }
@@ -54,7 +54,7 @@ impl Image {
         self.put(at + 16, &tag.to_le_bytes());
     }
 
-    /// Puts sub-buffer 4 of the shard, which is in slot 0. 3 events had been lost.
+    /// Puts sub-buffer 4 of the shard, which is in slot 0. The records of sub-buffer 3 ended at 248.
     fn sub_buffer(&mut self) {
         self.put(BASE, b"CMsb\0\0\0\0");
         self.put(BASE + 8, &[4, 0, 0, 0, 0, 0, 0, 0]);
@@ -63,7 +63,7 @@ impl Image {
         self.put(BASE + 24, &[0x00, 0x00, 0x64, 0xa7, 0xb3, 0xb6, 0xe0, 0x0d]);
         // 2000 ticks a second.
         self.put(BASE + 32, &[0xd0, 0x07, 0, 0, 0, 0, 0, 0]);
-        self.put(BASE + 40, &[3, 0, 0, 0, 0, 0, 0, 0]);
+        self.put(BASE + 40, &[248, 0, 0, 0, 0, 0, 0, 0]);
         self.put(BASE + 48, &[7, 0, 0, 0, 0, 0, 0, 0]);
         self.seal_sub_buffer(7, 4);
     }
@@ -91,13 +91,10 @@ fn slots(generation: u64) -> [usize; 2] {
 
 fn golden() -> Image {
     let mut image = Image(vec![0; LEN]);
-    image.root(3, 6);
-    image.root(3, 7);
+    image.root(4, 6);
+    image.root(4, 7);
     image.sub_buffer();
     image.record(7, 4);
-    // Five events were lost in total.
-    image.put(20480, &[5, 0, 0, 0]);
-    image.put(20484, &k(35, 5, 0).to_le_bytes()[..4]);
     image
 }
 
@@ -108,8 +105,7 @@ fn a_file_written_by_the_documentation_is_read() {
     let description = reader.description();
     assert_eq!((description.generation, description.identity), (7, Identity(IDENTITY)));
     assert_eq!((description.shards, description.sub_buffers), (1, 2));
-    assert_eq!((description.sub_buffer_size, description.mode), (256, Mode::Overwrite));
-    assert_eq!((reader.lost(0).unwrap(), reader.largest_payload()), (5, 168));
+    assert_eq!((description.sub_buffer_size, reader.largest_payload()), (256, 168));
     assert!(!reader.is_root_damaged());
 
     let mut buffer = [0; 168];
@@ -119,7 +115,6 @@ fn a_file_written_by_the_documentation_is_read() {
         panic!("no gap")
     };
     assert_eq!((missing.at, missing.len, missing.kind), (BASE as u64 + 256, 256, Torn));
-    assert_eq!(events.read_next(&mut buffer).unwrap(), Some(Found::Lost { shard: 0, events: 3 }));
     let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() else {
         panic!("no event")
     };
@@ -127,7 +122,6 @@ fn a_file_written_by_the_documentation_is_read() {
     // Two ticks of 500 µs after the beginning.
     assert_eq!(event.wall, Some(1_000_000_000_001_000_000));
     assert_eq!((event.shard, event.sequence, event.at), (0, 4, BASE as u64 + 64));
-    assert_eq!(events.read_next(&mut buffer).unwrap(), Some(Found::Lost { shard: 0, events: 2 }));
     assert_eq!(events.read_next(&mut buffer).unwrap(), None);
 }
 
@@ -138,11 +132,11 @@ fn a_recording_matches_the_documented_format() {
     recorder.claim().unwrap().record_at(102, 0x1234, b"valve").unwrap();
 
     let mut expected = Image(vec![0; LEN]);
-    expected.root(3, 1);
+    expected.root(4, 1);
     let texts = b"\x01\0\x01\0a\x07\0\x07\0b: c=u8";
     expected.put(16384, texts);
     for slot in slots(1) {
-        expected.put(slot + 68, &[texts.len() as u8]);
+        expected.put(slot + 64, &[texts.len() as u8]);
         expected.put(slot + 72, &h(k(34, 0, 0), &[texts]).to_le_bytes());
         expected.seal(slot);
     }
@@ -188,8 +182,8 @@ fn an_invalid_recording_is_refused_with_the_found_bytes() {
     assert!(is_missing(&refusal(&Image(vec![0; LEN]))));
 
     let mut newer = golden();
-    newer.root(4, 8);
-    assert!(matches!(format_refusal(&newer), FormatError::Version { found: 4, .. }));
+    newer.root(5, 8);
+    assert!(matches!(format_refusal(&newer), FormatError::Version { found: 5, .. }));
 
     let mut damaged = golden();
     (0..4).for_each(|slot| damaged.0[slot * 4096 + 20] ^= 1);
@@ -208,8 +202,7 @@ fn an_invalid_recording_is_refused_with_the_found_bytes() {
         (48, [1, 16, 0, 0]),
         (52, [1, 0, 0, 0]),
         (56, [0, 3, 0, 0]),
-        (60, [2, 0, 0, 0]),
-        (64, [4, 0, 0, 0]),
+        (60, [4, 0, 0, 0]),
         (80, [0, 0, 0, 0]),
     ] {
         assert_eq!(changed(at, &bytes), FormatError::Roots, "{at}");
@@ -307,52 +300,32 @@ fn each_opening_has_its_own_clock() {
     assert!(medium.len() > 0 && clock().ticks_per_second() > 0);
 }
 
-/// A machine without a wall clock sets it while it records. Later it is set back by an hour, and then by half a second.
-/// An event reads it a second after the last reading: at 1, 3, 5, 7 and 9 seconds.
+/// A machine without a wall clock sets it while it records. Three events of 64 bytes fit a sub-buffer after its header.
 #[test]
-fn events_after_the_wall_clock_is_set_have_its_time() {
-    static NOW: AtomicU64 = AtomicU64::new(0);
+fn the_wall_clock_is_read_when_a_sub_buffer_begins() {
     static WALL: AtomicU64 = AtomicU64::new(0);
     const SET: u64 = 1_700_000_000_000_000_000;
     const SECOND: u64 = 1_000_000_000;
-    const HOUR: u64 = 3600 * SECOND;
-    let clock = Clock::from_function(|| NOW.load(Relaxed), 10, || WALL.load(Relaxed));
-    let options = Options::with_clock(Identity(IDENTITY), clock).shards(2).sub_buffer_size(256);
-    let medium = Plain::new(BASE + 16 * 256);
+    let clock = Clock::from_function(|| 0, 10, || WALL.load(Relaxed));
+    let options = Options::with_clock(Identity(IDENTITY), clock).sub_buffer_size(256);
+    let medium = Plain::new(BASE + 4 * 256);
     let recorder = options.create_new(&medium).unwrap().0;
-    let [mut writer, other] = [(); 2].map(|()| recorder.claim().unwrap());
-    let mut expected = Vec::new();
-    for (seconds, wall, found) in [
-        (0, 0, None),
-        (1, 0, None),
-        (2, 5 * SECOND, Some(5 * SECOND)),
-        (3, SET, Some(SET)),
-        (4, SET + SECOND - HOUR, Some(SET + SECOND - HOUR)),
-        (5, SET + 2 * SECOND - HOUR + SECOND / 2, Some(SET + 2 * SECOND - HOUR)),
-    ] {
-        NOW.store(10 * seconds, Relaxed);
-        WALL.store(wall, Relaxed);
-        writer.record(seconds as u16, b"").unwrap();
-        // The next owner of the shard continues with the time of its sub-buffer.
-        drop(writer);
-        writer = recorder.claim().unwrap();
-        expected.push((seconds as u16, found));
-        if seconds == 3 {
-            other.record(30, b"").unwrap();
-            expected.push((30, found));
-        }
+    for seconds in 0..6 {
+        let writer = recorder.claim().unwrap();
+        writer.record_at(10 * seconds, 1, &[7; 40]).unwrap();
+        // The clock is read at tick 0, three seconds before the event that begins the next sub-buffer.
+        WALL.store(SET, Relaxed);
     }
     let reader = recorder.reader();
-    let mut buffer = [0; 168];
-    let mut events = reader.events();
-    let mut walls = Vec::new();
+    let (mut events, mut buffer, mut walls) = (reader.events(), [0; 168], Vec::new());
     while let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() {
-        walls.push((event.id, event.wall));
+        walls.push(event.wall);
     }
-    assert_eq!(walls, expected);
+    let set = [3, 4, 5].map(|seconds| Some(SET + seconds * SECOND));
+    assert_eq!(walls, [[None; 3], set].concat());
 }
 
-/// The first 24,576 bytes precede the sub-buffers of up to 16 shards.
+/// The first 20,480 bytes precede the sub-buffers.
 #[test]
 fn sub_buffers_have_64_kib_where_each_shard_has_space_for_eight() {
     let chosen = |shards, bytes: usize, sub_buffers: Option<u32>| {
@@ -361,7 +334,7 @@ fn sub_buffers_have_64_kib_where_each_shard_has_space_for_eight() {
             Some(sub_buffers) => options.sub_buffers(sub_buffers),
             None => options,
         };
-        let medium = Plain::new(24_576 + bytes);
+        let medium = Plain::new(20_480 + bytes);
         let recorder = options.create_new(&medium).unwrap().0;
         let description = recorder.description();
         (description.sub_buffer_size, description.sub_buffers)
@@ -412,8 +385,8 @@ fn a_missing_end_shorter_than_a_record_is_not_looked_at() {
     let writer = recorder.claim().unwrap();
     (0..3).for_each(|number| writer.record_at(number, 1, &[1; 160]).unwrap());
     let mut image = Image(medium.bytes());
-    assert_eq!(image.0[BASE + 13..BASE + 16], [248, 0, 0]);
-    image.put(BASE + 13, &[0, 1, 0]);
+    assert_eq!(image.0[BASE + 40..BASE + 48], [248, 0, 0, 0, 0, 0, 0, 0]);
+    image.put(BASE + 40, &[0, 1]);
     image.seal_sub_buffer(1, 2);
     let shown = shown(&Reader::open(Bytes(&image.0[..])).unwrap(), 0);
     assert_eq!((shown.events.len(), shown.skipped), (2, vec![]));
@@ -433,7 +406,7 @@ fn each_recording_has_an_identity_of_its_own() {
 #[test]
 fn a_recording_that_is_worn_out_is_left_as_it_is() {
     let mut image = golden();
-    image.put(BASE + 8, &[0xff; 5]);
+    image.put(BASE + 8, &[0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0]);
     image.seal_sub_buffer(7, (1 << 40) - 1);
     image.0.copy_within(BASE..BASE + 64, BASE + 256);
     image.put(BASE, &[0; 256]);
@@ -444,28 +417,12 @@ fn a_recording_that_is_worn_out_is_left_as_it_is() {
     assert_eq!(medium.bytes(), image.0);
 
     let mut image = Image(vec![0; LEN]);
-    image.root(3, (1 << 63) - 1);
+    image.root(4, (1 << 63) - 1);
     let medium = Plain::new(LEN);
     medium.write(0, &image.0);
     let refused = options().open(&medium).err().unwrap();
     assert!(matches!(refused.error.kind(), ErrorKind::Format(FormatError::WornOut)), "{refused}");
     assert_eq!(medium.bytes(), image.0);
-}
-
-/// The word has 32 bits for the number, and the low half of its tag.
-#[test]
-fn a_count_of_lost_events_stops_at_its_maximum() {
-    let word = |count: u64| count | k(35, count, 0) << 32;
-    let medium = Plain::new(LEN);
-    medium.write(0, &golden().0);
-    medium.store(20_480, word(0xffff_fffe), Relaxed);
-    let recorder = options().open(&medium).unwrap().0;
-    let writer = recorder.claim().unwrap();
-    for _ in 0..3 {
-        writer.record_at(1, 1, &[0; 200]).unwrap_err();
-        assert_eq!(medium.load(20_480, Relaxed), word(0xffff_ffff));
-        assert_eq!(recorder.reader().lost(0).unwrap(), 0xffff_ffff);
-    }
 }
 
 /// Records of 24 + 65,535 bytes and one byte of padding. After a header of 64 bytes, 15 of them fit into 1 MiB and end at
@@ -477,16 +434,16 @@ fn the_largest_sub_buffers_are_read_across_their_ends() {
     let writer = recorder.claim().unwrap();
     let payload = vec![7; 65_535];
     (0..16).for_each(|time| writer.record_at(time, 1, &payload).unwrap());
-    assert_eq!(medium.bytes()[BASE + (1 << 20) + 13..][..3], [0xa8, 0x01, 0x0f]);
+    assert_eq!(medium.bytes()[BASE + (1 << 20) + 40..][..8], [0xa8, 0x01, 0x0f, 0, 0, 0, 0, 0]);
     let shown = shown(&recorder.reader(), 0);
     assert_eq!((shown.events.len(), shown.skipped), (16, vec![]));
 }
 
-/// 4,096 shards of 2 × 256 bytes, after a page of texts and 256 bytes for the count of each.
+/// 4,096 shards of 2 × 256 bytes.
 #[test]
 fn the_most_shards_are_claimed_and_read() {
     const SHARDS: u32 = 4096;
-    let medium = Plain::new(20_480 + SHARDS as usize * (256 + 512));
+    let medium = Plain::new(BASE + SHARDS as usize * 512);
     let recorder = options().shards(SHARDS).create_new(&medium).unwrap().0;
     let writers: Vec<_> = (0..SHARDS).map(|_| recorder.claim().unwrap()).collect();
     assert!(recorder.claim().is_err());

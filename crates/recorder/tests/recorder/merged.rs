@@ -1,8 +1,8 @@
-//! The order of events of several shards, openings and recordings.
+//! The order of events of several shards and openings.
 
 use super::concurrent::LEN;
-use super::plain::{Plain, clock, options};
-use cachemaint_recorder::{Clock, Found, Identity, Merged, Options, Reader};
+use super::plain::{Plain, merged, options};
+use cachemaint_recorder::{Clock, Found, Identity, Options, Reader};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -22,46 +22,14 @@ fn the_events_of_an_opening_come_after_those_of_the_openings_before() {
             for (shard, time) in times {
                 writers[*shard].record_at(*time, 1, b"").unwrap();
             }
-            // The loss is reported at the beginning of the next opening.
-            writers[1].record_at(0, 0, &[0; 169]).unwrap_err();
         }
-        let reader = Reader::open(&medium).unwrap();
-        assert_eq!(times_of(reader.events(), &reader), [10, 100, 101, 19, 20, 21], "{walls:?}");
+        let mut found = Vec::new();
+        merged(&Reader::open(&medium).unwrap(), |item| {
+            let Found::Event(event) = item else { panic!("{item:?}") };
+            found.push(event.timestamp);
+        });
+        assert_eq!(found, [10, 100, 101, 19, 20, 21], "{walls:?}");
     }
-}
-
-/// Generations do not determine the order.
-#[test]
-fn the_events_of_several_recordings_are_merged_by_time() {
-    let media = [1, 2].map(|number| {
-        let medium = Plain::new(LEN);
-        let options = || Options::with_clock(Identity([number; 16]), clock()).sub_buffer_size(256);
-        drop(options().create_new(&medium).unwrap().0);
-        let openings = u64::from(number);
-        (0..openings).for_each(|_| drop(options().open(&medium).unwrap().0));
-        let recorder = options().open(&medium).unwrap().0;
-        let writer = recorder.claim().unwrap();
-        for time in [10, 20] {
-            writer.record_at(time + openings, 1, b"").unwrap();
-        }
-        drop(writer);
-        drop(recorder);
-        medium
-    });
-    let readers = media.each_ref().map(|medium| Reader::open(medium).unwrap());
-    let merged = Merged::of(readers.iter().map(|reader| reader.shard(0)).collect());
-    assert_eq!(times_of(merged, &readers[0]), [11, 12, 21, 22]);
-}
-
-/// Returns the timestamps of the events in their order.
-fn times_of<'r>(mut events: Merged<'r, &'r Plain>, reader: &Reader<&'r Plain>) -> Vec<u64> {
-    let (mut buffer, mut times) = (vec![0; reader.largest_payload()], Vec::new());
-    while let Some(found) = events.read_next(&mut buffer).unwrap() {
-        if let Found::Event(event) = found {
-            times.push(event.timestamp);
-        }
-    }
-    times
 }
 
 /// Shards of different lengths end at different times, and many events have the same time.

@@ -81,7 +81,7 @@ impl Recording {
             None
         };
         let beside = Hooked { medium: self.after(0), hook };
-        let Shown { events, skipped, .. } = shown(&Reader::open(&beside).unwrap(), 0);
+        let Shown { events, skipped } = shown(&Reader::open(&beside).unwrap(), 0);
         let is_whole =
             |event: &Recorded| event.payload == [event.timestamp as u8; LONG][..self.payload];
         let is_sorted = events.is_sorted_by_key(|event| event.timestamp);

@@ -9,9 +9,8 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The size of everything before the sub-buffers: the roots, the texts of events and the counts of lost events of up to
-/// 16 shards.
-pub(crate) const BASE: usize = 6 * 4096;
+/// The size of everything before the sub-buffers: the roots and the texts of events.
+pub(crate) const BASE: usize = 5 * 4096;
 
 /// Words of memory without write-back.
 pub(crate) struct Plain(Vec<AtomicU64>);
@@ -132,7 +131,6 @@ pub(crate) struct Recorded {
 pub(crate) struct Shown {
     pub(crate) events: Vec<Recorded>,
     pub(crate) skipped: Vec<Skipped>,
-    pub(crate) lost: u64,
 }
 
 impl Shown {
@@ -147,7 +145,6 @@ impl Shown {
                 payload: event.payload.to_vec(),
             }),
             Found::Skipped(skipped) => self.skipped.push(skipped),
-            Found::Lost { events, .. } => self.lost += events,
             _ => unreachable!("nothing else is known"),
         }
     }
@@ -175,7 +172,6 @@ pub(crate) fn merged<S: Readable>(
         let shard = match &found {
             Found::Event(event) => event.shard,
             Found::Skipped(skipped) => skipped.shard,
-            Found::Lost { shard, .. } => *shard,
             _ => unreachable!("nothing else is known"),
         };
         all[shard as usize].push(&found);

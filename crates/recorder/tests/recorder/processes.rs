@@ -1,17 +1,14 @@
 //! Processes that end while they record, and what the next process reads.
 
-use super::plain::{Plain, Recorded, shown};
+use super::plain::{Plain, Recorded, clock, shown};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint_recorder::{
-    Clock, Durability, ErrorKind, Event, Identity, Options, Reader, Recorder, Within,
-};
+use cachemaint_recorder::{Durability, Identity, Options, Reader, Recorder, Within};
 use cachemaint_test_support::skip::skip;
-use core::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::{Signal, getpid, kill_process};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The environment variable that makes a process the child, and says how it ends.
@@ -25,77 +22,42 @@ fn file(path: &Path) -> DaxFile {
     options.open(path).unwrap()
 }
 
-/// Forks. The child does the work and exits with code 8. This process then ends in the same way as the child.
-#[expect(unsafe_code, reason = "forks")]
-fn end_as_a_child(work: impl FnOnce()) -> ! {
-    // SAFETY: the other threads of this process wait for this test and hold no lock.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        work();
-        // SAFETY: the process ends at once.
-        unsafe { libc::_exit(8) };
-    }
-    let mut status = 0;
-    // SAFETY: the status is a valid integer.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    let signal = libc::WIFSIGNALED(status).then(|| 100 + libc::WTERMSIG(status));
-    std::process::exit(signal.unwrap_or_else(|| libc::WEXITSTATUS(status)))
-}
-
-static CLOCK_PANICS: AtomicBool = AtomicBool::new(false);
-
-/// A clock that can panic once, in the middle of an event.
-fn ticks() -> u64 {
-    assert!(!CLOCK_PANICS.swap(false, Ordering::Relaxed), "in the clock");
-    EVENTS
-}
-
 /// The child records events, and ends as the environment variable says.
 #[test]
 #[cfg_attr(miri, ignore = "starts processes")]
 fn child() {
     let (Ok(end), Some(path)) = (std::env::var(END), std::env::var_os(FILE)) else { return };
-    let clock = Clock::from_function(ticks, 1, || 0);
-    let options = Options::with_clock(Identity([9; 16]), clock).durability(Durability::OnRequest);
-    let options = options.shards(2);
-    let (recorder, _) = options.create_new(file(Path::new(&path))).unwrap();
-    let recorder = Box::leak(Box::new(recorder));
+    let options = Options::with_clock(Identity([9; 16]), clock()).durability(Durability::OnRequest);
+    let (recorder, _) = options.shards(2).create_new(file(Path::new(&path))).unwrap();
+    let recorder: &'static Recorder<_> = Box::leak(Box::new(recorder));
     let writer = recorder.claim().unwrap();
-    recorder.stop_on_panic().unwrap();
-    // The second shard is kept free for the message.
-    let taken = recorder.claim().map(drop).unwrap_err();
-    assert!(matches!(taken.kind(), ErrorKind::AllShardsTaken { shards: 2, .. }), "{taken}");
+    keep_panics(recorder).unwrap();
     (0..EVENTS).for_each(|number| writer.record_at(number, 1, &number.to_le_bytes()).unwrap());
-    match end.as_str() {
-        "kill" => loop {
-            kill_process(getpid(), Signal::KILL).unwrap();
-        },
-        "fork-panic" => end_as_a_child(|| {
-            let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
-            assert!(caught.is_err());
-        }),
-        "panic" => {
-            let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
-            assert!(caught.is_err() && recorder.is_stopped());
-            assert!(writer.record_at(99, 1, b"too late").is_err());
-            std::process::exit(3);
-        }
-        "refused-hook" => {
-            let refused = recorder.stop_on_panic().unwrap_err();
-            assert!(
-                matches!(refused.kind(), ErrorKind::AllShardsTaken { shards: 2, .. }),
-                "{refused}"
-            );
-            let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
-            assert!(caught.is_err());
-        }
-        "long-panic" => panic!("{}", "\u{20ac}".repeat(1000)),
-        "panic-in-record" => {
-            CLOCK_PANICS.store(true, Ordering::Relaxed);
-            drop(writer.record(1, b"never"));
-        }
-        other => panic!("no end: {other}"),
+    if end == "panic" {
+        let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
+        assert!(caught.is_err() && writer.record_at(99, 1, b"too late").is_err());
+        std::process::exit(3);
     }
+    loop {
+        kill_process(getpid(), Signal::KILL).unwrap();
+    }
+}
+
+/// Records the message of a panic as the last event. `docs/recorder.md` shows this function.
+fn keep_panics(
+    recorder: &'static Recorder<'static, DaxFile>,
+) -> Result<(), cachemaint_recorder::Error<dax::Error>> {
+    let last = Mutex::new(recorder.claim()?); // a shard of its own
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if let Ok(writer) = last.try_lock() {
+            drop(writer.record(2, info.to_string().as_bytes()));
+        }
+        recorder.stop(); // other threads' next events are refused
+        drop(recorder.write_back_all()); // the process is ending: a failure cannot be reported
+        before(info);
+    }));
+    Ok(())
 }
 
 /// Runs a child. Returns its status, and the events of each shard.
@@ -112,59 +74,30 @@ fn ended(how: &str) -> (ExitStatus, Vec<Vec<Recorded>>) {
     (output.status, shards.map(|shard| shown(&reader, shard).events).collect())
 }
 
-/// Returns true if the environment says that the CPU is emulated: user-mode emulation cannot run this program from
-/// within itself.
-fn is_emulated(test: &str) -> bool {
-    let is_emulated = std::env::var_os("CACHEMAINT_EXPECT").is_some();
-    if is_emulated {
-        skip(test, "user-mode emulation does not run this program from within itself");
-    }
-    is_emulated
-}
-
 #[test]
 #[cfg_attr(miri, ignore = "starts processes")]
-fn events_outlive_their_process() {
-    if is_emulated("events_outlive_their_process") {
-        return;
+fn events_outlive_their_process_and_the_last_one_is_the_message_of_a_panic() {
+    if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
+        let reason = "user-mode emulation does not run this program from within itself";
+        return skip(
+            "events_outlive_their_process_and_the_last_one_is_the_message_of_a_panic",
+            reason,
+        );
     }
-    for how in ["kill", "panic"] {
+    for (how, ended_by) in [("kill", (None, Some(libc::SIGKILL))), ("panic", (Some(3), None))] {
         let (status, shards) = ended(how);
-        let ended = if how == "kill" { (None, Some(libc::SIGKILL)) } else { (Some(3), None) };
-        assert_eq!((status.code(), status.signal()), ended, "{status:?}");
+        assert_eq!((status.code(), status.signal()), ended_by, "{status:?}");
         let times: Vec<_> = shards[0].iter().map(|event| event.timestamp).collect();
         assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
+        let messages = shards[1].iter().map(|event| str::from_utf8(&event.payload).unwrap());
+        let messages: Vec<_> = messages.collect();
+        let is_told = |message: &str| {
+            message.contains("tests/recorder/processes.rs:")
+                && message.ends_with("as the test asks")
+        };
+        assert_eq!(messages.len(), usize::from(how == "panic"));
+        assert!(messages.into_iter().all(is_told));
     }
-    // A forked child has no mapping of the recording, and ends as it would without the hook.
-    assert_eq!(ended("fork-panic").0.code(), Some(8), "after it has caught the panic");
-}
-
-/// The panicking thread owns the first shard, so the message is in the second one.
-#[test]
-#[cfg_attr(miri, ignore = "starts processes")]
-fn the_last_event_has_the_message_and_the_place_of_a_panic() {
-    if is_emulated("the_last_event_has_the_message_and_the_place_of_a_panic") {
-        return;
-    }
-    let euros = "\u{20ac}".repeat(1000);
-    for (how, message) in
-        [("panic", "as the test asks"), ("panic-in-record", "in the clock"), ("long-panic", &euros)]
-    {
-        let (_, shards) = ended(how);
-        assert_eq!(shards[0].len(), EVENTS as usize, "{how}");
-        let [event] = &shards[1][..] else { panic!("{how}: {:?}", shards[1]) };
-        assert_eq!((event.id, event.timestamp), (Event::PANIC, EVENTS), "{how}");
-        let text = str::from_utf8(&event.payload).unwrap();
-        let (place, text) = text.split_once(": ").unwrap();
-        assert!(place.contains("tests/recorder/processes.rs:"), "{how}: {place}");
-        assert!(message.starts_with(text), "{how}: {text}");
-        let is_whole = text == message || (510..=512).contains(&event.payload.len());
-        assert!(is_whole, "{how}: {} bytes", event.payload.len());
-    }
-    // A hook that finds no shard is not set, so the message occurs once.
-    let (status, shards) = ended("refused-hook");
-    assert!(status.success());
-    assert_eq!((shards[0].len(), shards[1].len()), (EVENTS as usize, 1));
 }
 
 /// A panicking test does not exit with this code. The child has only the thread of the test.

@@ -25,8 +25,7 @@ fn recording(shards: u32, sub_buffers: u32, size: u32, busy: u32) -> Vec<u8> {
         .shards(shards)
         .sub_buffers(sub_buffers)
         .sub_buffer_size(size);
-    let base = BASE.max((20480 + shards as usize * 256).next_multiple_of(4096));
-    let medium = Plain::new(base + (shards * sub_buffers * size) as usize);
+    let medium = Plain::new(BASE + (shards * sub_buffers * size) as usize);
     let recorder = options.create_new(&medium).unwrap().0;
     let writers: Vec<_> = (0..busy).map(|_| recorder.claim().unwrap()).collect();
     for number in 0..u64::from(sub_buffers * size / 40) {

@@ -10,8 +10,8 @@ mod threads;
 
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_recorder::{
-    Clock, Durability, Error, ErrorKind, Found, Identity, Mode, Opened as RecorderOpened, Options,
-    Reader, Recorder, SkippedKind, Writer,
+    Clock, Durability, Error, Found, Identity, Opened as RecorderOpened, Options, Reader, Recorder,
+    SkippedKind, Writer,
 };
 use cachemaint_sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint_sim::{Effort, Exploration, Model, Notes, SimMedium, Simulation, Violation};
@@ -23,8 +23,8 @@ use threads::{
 const MODELS: [Model; 5] =
     [Model::X86, Model::ARM64, Model::NEUTRAL, Model::X86_EADR, Model::PAGES];
 
-/// The roots, one page each for the texts and the counts of lost events, and two shards of two sub-buffers.
-const BYTES: u64 = 6 * 4096 + 2 * 2 * 256;
+/// The roots, one page for the texts, and two shards of two sub-buffers.
+const BYTES: u64 = 5 * 4096 + 2 * 2 * 256;
 /// The number of events in a sub-buffer. An event has 96 bytes: two fit after the header, on two or three lines each.
 const IN_SUB_BUFFER: u64 = 2;
 const SUB_BUFFERS: u64 = 2;
@@ -39,11 +39,9 @@ enum Note {
     Recorded(u64),
     /// Events up to this one have been written back.
     WrittenBack(u64),
-    /// The number of lost events.
-    Lost(u64),
 }
 
-use Note::{Begun, Lost, Recorded, WrittenBack};
+use Note::{Begun, Recorded, WrittenBack};
 
 fn options(durability: Durability) -> Options<'static> {
     fn no_time() -> u64 {
@@ -65,8 +63,8 @@ fn open<M: Medium>(medium: M, durability: Durability) -> Outcome<M> {
 }
 
 /// Returns a simulation of a recording with two openings. The next root replaces one that differs in few words.
-fn with_recording(simulation: &Simulation, mode: Mode) -> Simulation {
-    let options = || options(Durability::OnRequest).mode(mode);
+fn with_recording(simulation: &Simulation) -> Simulation {
+    let options = || options(Durability::OnRequest);
     simulation.clone().prepared(|medium| {
         drop(options().create_new(medium).unwrap());
         drop(options().open(medium).unwrap());
@@ -88,25 +86,21 @@ fn record<M: Medium>(writer: &Writer<'_, M>, event: u64) -> Result<(), Error<M::
 }
 
 /// Returns the events of a shard, and checks that each is as recorded, in order, and found once.
-fn events<S: Readable>(reader: &Reader<S>, shard: u32) -> Result<(Vec<u64>, u64), Violation> {
+fn events<S: Readable>(reader: &Reader<S>, shard: u32) -> Result<Vec<u64>, Violation> {
     let mut buffer = [0; 168];
-    let (mut events, mut lost) = (Vec::new(), 0);
+    let mut events = Vec::new();
     let mut found = reader.shard(shard);
     while let Some(found) = found.read_next(&mut buffer).unwrap() {
-        match found {
-            Found::Event(event) => {
-                let number = u64::from(event.id);
-                let is_whole = event.payload == payload(number) && event.timestamp == 0;
-                Violation::unless(is_whole, || format!("{event:?}"))?;
-                events.push(number);
-            }
-            Found::Lost { events, .. } => lost += events,
-            _ => {}
+        if let Found::Event(event) = found {
+            let number = u64::from(event.id);
+            let is_whole = event.payload == payload(number) && event.timestamp == 0;
+            Violation::unless(is_whole, || format!("{event:?}"))?;
+            events.push(number);
         }
     }
     let is_sorted = events.is_sorted_by(|one, next| one < next);
     Violation::unless(is_sorted, || format!("{events:?}"))?;
-    Ok((events, lost))
+    Ok(events)
 }
 
 fn last(notes: &[Note], number: impl Fn(&Note) -> Option<u64>) -> Option<u64> {
@@ -139,7 +133,7 @@ fn promised(notes: &[Note], durability: Durability) -> std::ops::RangeInclusive<
 
 fn judge(medium: &SimMedium, notes: &[Note], durability: Durability) -> Result<(), Violation> {
     let reader = Reader::open(medium)?;
-    let (found, _) = events(&reader, 0)?;
+    let found = events(&reader, 0)?;
     let begun = last(notes, |note| if let Begun(event) = note { Some(*event) } else { None });
     let is_known = found.iter().all(|event| Some(*event) <= begun);
     Violation::unless(is_known, || format!("{found:?} of {begun:?}"))?;
@@ -172,7 +166,7 @@ fn work<M: Medium>(
 
 /// Three laps and the beginning of a fourth.
 fn life(simulation: &Simulation, durability: Durability) -> Exploration {
-    with_recording(simulation, Mode::Overwrite).explore(
+    with_recording(simulation).explore(
         |medium, notes| {
             let recorder = open(medium, durability).unwrap().0;
             work(&recorder, 0..7, |note| notes.add(note)).unwrap();
@@ -210,7 +204,7 @@ fn headers_are_kept(simulation: &Simulation) -> Exploration {
 
 /// A write-back in the middle of a sub-buffer, at its end, and after it.
 fn written_back(simulation: &Simulation) -> Exploration {
-    with_recording(simulation, Mode::Overwrite).explore(
+    with_recording(simulation).explore(
         |medium, notes| {
             let recorder = open(medium, Durability::OnRequest).unwrap().0;
             let _second = claim_second(&recorder);
@@ -226,64 +220,6 @@ fn written_back(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A full shard counts refused events, and a released sub-buffer makes space.
-fn refusing(simulation: &Simulation) -> Exploration {
-    let full = with_recording(simulation, Mode::Refuse).prepared(|medium| {
-        let recorder = open(medium, Durability::EachAppend).unwrap().0;
-        work(&recorder, 0..4, |_note| {}).unwrap();
-    });
-    full.explore(
-        |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::EachAppend).unwrap().0;
-            let writer = recorder.claim().unwrap();
-            for lost in 1..=2 {
-                assert_eq!(*record(&writer, 9).unwrap_err().kind(), ErrorKind::Full);
-                notes.add(Lost(lost));
-            }
-            recorder.release(0, 1);
-            notes.add(Begun(4));
-            record(&writer, 4).unwrap();
-            notes.add(Recorded(4));
-        },
-        |medium: &SimMedium, notes| {
-            let seen = last(notes, |note| if let Lost(lost) = note { Some(*lost) } else { None });
-            let reader = Reader::open(medium)?;
-            let (found, lost) = events(&reader, 0)?;
-            let is_counted = lost >= seen.unwrap_or(0) && lost <= 2 && reader.lost(0)? == lost;
-            if !is_counted {
-                return Err(Violation::lost(format!("the count: {lost}, not {seen:?}")));
-            }
-            let is_recorded = notes.contains(&Recorded(4));
-            let released = if notes.contains(&Begun(4)) { 2 } else { 0 };
-            let kept = (released..4).all(|event| found.contains(&event));
-            if kept && (!is_recorded || found.contains(&4)) {
-                return Ok(());
-            }
-            Err(Violation::lost(format!("{found:?} is left")))
-        },
-    )
-}
-
-/// Counted losses are written back together with the events.
-fn losses_written_back(simulation: &Simulation) -> Exploration {
-    with_recording(simulation, Mode::Overwrite).explore(
-        |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::OnRequest).unwrap().0;
-            let writer = recorder.claim().unwrap();
-            let too_long = writer.record(0, &[0; 169]).unwrap_err();
-            assert!(matches!(too_long.kind(), ErrorKind::TooLong { most: 168, .. }));
-            recorder.write_back_all().unwrap();
-            notes.add(Lost(1));
-        },
-        |medium: &SimMedium, notes| {
-            let reader = Reader::open(medium)?;
-            let (_, lost) = events(&reader, 0)?;
-            let told = u64::from(notes.contains(&Lost(1)));
-            if lost >= told { Ok(()) } else { Err(Violation::lost("the count")) }
-        },
-    )
-}
-
 type Scenario = fn(&Simulation) -> Exploration;
 
 const CREATIONS: [Scenario; 4] = [
@@ -293,9 +229,7 @@ const CREATIONS: [Scenario; 4] = [
     creation::over_foreign_content,
 ];
 
-const SCENARIOS: [Scenario; 5] = [
-    losses_written_back,
-    refusing,
+const SCENARIOS: [Scenario; 3] = [
     |simulation| life(simulation, Durability::EachAppend),
     written_back,
     |simulation| life(simulation, Durability::SubBuffer),
@@ -370,8 +304,7 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
             &arm64,
             proved,
         )
-        .equivalent("src/reader/mod.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
-        .equivalent("src/reader/search.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
+        .equivalent("src/reader/sub_buffer.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
         .equivalent("src/reader/shard.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved);
     let survivors = mutation.run(&scenarios);
     survivors.assert_none();

@@ -2,7 +2,7 @@
 
 use super::Note::{Begun, Recorded, WrittenBack};
 use super::{BYTES, Note, claim_second, judge, open, record, with_recording, work};
-use cachemaint_recorder::{Durability, Mode, Recorder};
+use cachemaint_recorder::{Durability, Recorder};
 use cachemaint_sim::{Exploration, Model, Notes, SimMedium, Simulation};
 use core::sync::atomic::Ordering;
 
@@ -24,7 +24,7 @@ fn by_two_threads(
     at_last: fn(&Recorder<'_, &SimMedium>, &Notes<'_, Note>),
 ) -> Exploration {
     use cachemaint_sim::sync::AtomicU64;
-    with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
+    with_recording(simulation).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
             let recorder = open(medium, Durability::OnRequest).unwrap().0;
             let finished = AtomicU64::new(0);
@@ -53,7 +53,7 @@ fn by_two_threads(
 /// A thread records and returns its shard. The next owner writes the full sub-buffer back.
 pub(super) fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Exploration {
     use cachemaint_sim::sync::{AtomicBool, spin_loop};
-    with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
+    with_recording(simulation).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
             let recorder = open(medium, Durability::SubBuffer).unwrap().0;
             let _second = claim_second(&recorder);
@@ -78,7 +78,7 @@ pub(super) fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Expl
 pub(super) fn a_writer_is_sent_to_another_thread(simulation: &Simulation) -> Exploration {
     use cachemaint_sim::sync::{AtomicBool, spin_loop};
     use std::sync::Mutex;
-    with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
+    with_recording(simulation).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
             let recorder = open(medium, Durability::SubBuffer).unwrap().0;
             let (sent, is_sent) = (Mutex::new(None), AtomicBool::new(false));

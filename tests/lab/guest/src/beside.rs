@@ -17,7 +17,7 @@ const PAGE: u64 = 4096;
 /// The offset of the first segment of a journal.
 const LOG: u64 = 5 * PAGE;
 /// The offset of the first sub-buffer of a recording.
-const BASE: u64 = 6 * PAGE;
+const BASE: u64 = 5 * PAGE;
 /// The number of events and records, which fill more than two pages.
 const MANY: u8 = 150;
 

@@ -99,9 +99,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let reader = Reader::open(&file).map_err(|failed| failed.error)?;
     let mut recorded = Recorded { shards: Vec::new(), damaged: 0 };
     for shard in 0..reader.description().shards {
-        let events = events(&reader, shard, &mut recorded.damaged)?;
-        ensure!(events.lost == reader.lost(shard)?, "shard {shard}: {events:?} of losses");
-        recorded.shards.push(events);
+        recorded.shards.push(events(&reader, shard, &mut recorded.damaged)?);
     }
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&recorded)?)?;
     Ok(ExitCode::SUCCESS)
@@ -112,7 +110,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
 fn events(reader: &Reader<&DaxFile>, shard: u32, damaged: &mut u64) -> Result<Events> {
     let mut buffer = vec![0; reader.largest_payload()];
     let mut found = reader.shard(shard);
-    let (mut run, mut longest, mut lost) = (None, 0..0, 0);
+    let (mut run, mut longest) = (None, 0..0);
     let mut has_skipped = false;
     while let Some(found) = found.read_next(&mut buffer)? {
         match found {
@@ -137,9 +135,8 @@ fn events(reader: &Reader<&DaxFile>, shard: u32, damaged: &mut u64) -> Result<Ev
                     *damaged += len;
                 }
             }
-            Found::Lost { events, .. } => lost += events,
             _ => {}
         }
     }
-    Ok(Events { first: longest.start, next: longest.end, lost })
+    Ok(Events { first: longest.start, next: longest.end })
 }

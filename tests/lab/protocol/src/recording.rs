@@ -66,8 +66,6 @@ pub struct Events {
     pub first: u64,
     /// The number after the newest.
     pub next: u64,
-    /// The number of lost events.
-    pub lost: u64,
 }
 
 #[cfg(test)]

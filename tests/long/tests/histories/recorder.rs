@@ -1,21 +1,19 @@
 //! The recorder: events of each shard in their order, of which those stay that a durability promises.
 
 use super::payload::{Ending, bytes};
-use crate::{MIXED, USUAL, assert_safe};
+use crate::{USUAL, assert_safe};
 use cachemaint::medium::Readable;
 use cachemaint_recorder::{
-    Clock, Durability, ErrorKind, FormatError, Found, Identity, Mode, Options, Reader, Recorder,
-    Writer,
+    Clock, Durability, ErrorKind, FormatError, Found, Identity, Options, Reader, Recorder, Writer,
 };
 use cachemaint_sim::{Life, SimMedium, Structure, Violation};
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A recording with this durability and mode, in sub-buffers of 256 bytes.
+/// A recording with this durability, in sub-buffers of 256 bytes.
 struct Shape {
     durability: Durability,
-    mode: Mode,
     shards: u32,
     sub_buffers: u32,
     sizes: &'static [Size],
@@ -29,8 +27,6 @@ enum Do {
     /// Records an event, by the writer claimed last.
     Record(Size),
     WriteBackAll,
-    /// Releases the sub-buffers of the shard before that of its last event.
-    Release,
     /// Claims one more shard.
     Claim,
     /// Gives the shard back that was claimed last.
@@ -43,8 +39,7 @@ enum Do {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     UnderWay,
-    /// An event without a guarantee, which may be there: it was released, or was in the caches when the recording was
-    /// opened.
+    /// An event without a guarantee, which may be there: it was in the caches when the recording was opened.
     Old,
     /// A recorded event, which may be in the caches only.
     Recorded,
@@ -97,12 +92,11 @@ impl Events {
     }
 
     /// Returns true if an event must be there: the caches keep all recorded events. The oldest sub-buffer is overwritten as
-    /// a whole when the next one is begun, unless such events are refused.
+    /// a whole when the next one is begun.
     fn is_promised(&self, entry: &Entry, shape: &Shape, has_caches: bool) -> bool {
         let begun = self.begun.get(&entry.shard).copied().unwrap_or(0);
         let is_in_ring = |one| one + u64::from(shape.sub_buffers) > begun;
-        let is_kept =
-            entry.sequence.is_some_and(|one| shape.mode == Mode::Refuse || is_in_ring(one));
+        let is_kept = entry.sequence.is_some_and(is_in_ring);
         let is_durable = match entry.class {
             Class::UnderWay | Class::Old => false,
             Class::Recorded => has_caches,
@@ -114,7 +108,7 @@ impl Events {
 
 impl Shape {
     fn bytes(&self) -> u64 {
-        6 * 4096 + u64::from(self.shards * self.sub_buffers) * 256
+        5 * 4096 + u64::from(self.shards * self.sub_buffers) * 256
     }
 
     fn options(&self) -> Options<'static> {
@@ -123,7 +117,6 @@ impl Shape {
             .sub_buffers(self.sub_buffers)
             .sub_buffer_size(256)
             .durability(self.durability)
-            .mode(self.mode)
     }
 
     /// Reads the recording and judges it. The caches are as the opening before has left them if `has_caches`.
@@ -195,7 +188,6 @@ impl Shape {
                     recorder.write_back_all()?;
                     life.note(|model| model.set(Class::Recorded, Class::Acknowledged));
                 }
-                Do::Release => release(life, &recorder, &writers)?,
                 Do::Claim => claim(life, &recorder, &mut writers)?,
                 Do::GiveBack => {
                     writers.pop();
@@ -219,20 +211,12 @@ impl Shape {
         let payload = bytes(number, len, ending);
         let (class, sequence) = (Class::UnderWay, None);
         let entry = Entry { number, shard, payload: payload.clone(), class, sequence };
-        let begun = life.model().begun.get(&shard).copied();
         life.note(|model| {
             model.entries.push(entry);
             model.next += 1;
             *model.begun.entry(shard).or_default() += 1;
         });
-        if let Err(error) = writer.record_at(number + 1, number as u16, &payload) {
-            let is_full = matches!(error.kind(), ErrorKind::Full);
-            if self.mode != Mode::Refuse || !is_full {
-                return Err(error.into());
-            }
-            refused(life, number, shard, begun);
-            return Ok(());
-        }
+        writer.record_at(number + 1, number as u16, &payload)?;
         let found = events(&recorder.reader(), shard)?;
         let last = found.last().filter(|event| event.number == number);
         let Some(sequence) = last.map(|event| event.sequence) else {
@@ -260,34 +244,6 @@ impl Shape {
         });
         Ok(())
     }
-}
-
-/// Forgets an event for which there was no space.
-fn refused(life: &Life<'_, Shape>, number: u64, shard: u32, begun: Option<u64>) {
-    life.note(|model| {
-        model.entries.retain(|entry| entry.number != number);
-        model.begun.insert(shard, begun.unwrap_or(0));
-    });
-}
-
-fn release(
-    life: &Life<'_, Shape>,
-    recorder: &Recording<'_>,
-    writers: &[Writer<'_, &SimMedium>],
-) -> Result<(), Violation> {
-    let Some(writer) = writers.last() else { return Ok(()) };
-    let shard = writer.shard();
-    let Some(last) = events(&recorder.reader(), shard)?.pop() else { return Ok(()) };
-    life.note(|model| {
-        let read = |entry: &&mut Entry| {
-            entry.shard == shard && entry.sequence.is_some_and(|one| one < last.sequence)
-        };
-        for entry in model.entries.iter_mut().filter(read) {
-            entry.class = Class::Old;
-        }
-    });
-    recorder.release(shard, last.sequence);
-    Ok(())
 }
 
 fn claim<'r, 'm>(
@@ -339,9 +295,6 @@ impl Structure for Shape {
         if model.writers > 0 {
             operations.extend(self.sizes.iter().copied().map(Do::Record));
         }
-        if self.mode == Mode::Refuse && model.writers > 0 {
-            operations.push(Do::Release);
-        }
         if self.durability != Durability::EachAppend {
             operations.push(Do::WriteBackAll);
         }
@@ -366,19 +319,12 @@ impl Structure for Shape {
 /// Events that end with their own checksum can begin a line with their bodies; the last ones fill a sub-buffer.
 const SIZES: &[Size] = &[(32, Ending::Plain), (16, Ending::Checksum), (150, Ending::Plain)];
 
-const EACH_APPEND: Shape = Shape {
-    durability: Durability::EachAppend,
-    mode: Mode::Overwrite,
-    shards: 1,
-    sub_buffers: 2,
-    sizes: SIZES,
-};
+const EACH_APPEND: Shape =
+    Shape { durability: Durability::EachAppend, shards: 1, sub_buffers: 2, sizes: SIZES };
 
 const ON_REQUEST: Shape = Shape { durability: Durability::OnRequest, shards: 2, ..EACH_APPEND };
 
 const SUB_BUFFER: Shape = Shape { durability: Durability::SubBuffer, ..EACH_APPEND };
-
-const REFUSE: Shape = Shape { mode: Mode::Refuse, ..EACH_APPEND };
 
 #[test]
 fn each_event_is_persistent_and_its_own() {
@@ -393,13 +339,4 @@ fn events_that_were_written_back_are_persistent_and_their_own() {
 #[test]
 fn events_of_a_full_sub_buffer_are_persistent_and_their_own() {
     assert_safe(&SUB_BUFFER, SUB_BUFFER.bytes(), USUAL);
-}
-
-#[test]
-fn unread_events_are_never_overwritten_where_events_are_refused() {
-    assert_safe(&REFUSE, REFUSE.bytes(), USUAL);
-    for durability in [Durability::SubBuffer, Durability::OnRequest] {
-        let refuse = Shape { durability, ..REFUSE };
-        assert_safe(&refuse, refuse.bytes(), MIXED);
-    }
 }

@@ -245,7 +245,6 @@ fn cut_recordings(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
             at_least(shard.next, promised)?;
             let oldest = oldest_of(promised);
             ensure!(shard.first <= oldest, "{when}: events from {oldest} on are lost: {shard:?}");
-            ensure!(shard.lost == 0, "{when}: all events were recorded: {shard:?}");
         }
     }
     machine.power_off()

@@ -65,7 +65,7 @@ pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
 
 /// The offset of the sub-buffers of a recording with one shard, and their length (the format's tables in
 /// `cachemaint::recorder`).
-const SUB_BUFFERS: u64 = 24_576;
+const SUB_BUFFERS: u64 = 20_480;
 const SUB_BUFFER: u32 = 4096;
 /// Events that need more than one sub-buffer, with payloads of 40 and of 200 bytes.
 const EVENTS: usize = 40;

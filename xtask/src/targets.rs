@@ -156,7 +156,7 @@ pub(crate) fn systems(_host: &Host, report: &mut Report) -> Result<()> {
     })?;
     BOARDS.into_iter().try_for_each(|triple| {
         on(report, &format!("{triple} adapters"), triple, |compiler| {
-            compiler.cargo("clippy -p cachemaint-adapters -- -D warnings").check()
+            compiler.cargo("clippy -p cachemaint-adapters").words("-- -D warnings").check()
         })
     })
 }

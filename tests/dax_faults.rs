@@ -465,6 +465,24 @@ fn a_former_handler_that_takes_further_faults_still_does() {
     assert_exited(ended.as_ref(), 64 | 0b010);
 }
 
+/// Returns at its first call. A second one ends the process by a code.
+extern "C" fn once(_: c_int) {
+    static CALLS: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
+    if CALLS.fetch_add(1, Relaxed) > 0 {
+        // SAFETY: ends the process without running anything else of it.
+        unsafe { libc::_exit(44) };
+    }
+}
+
+/// As a crash reporter that writes its report and lets the access be tried again.
+#[test]
+fn a_former_handler_for_one_call_is_called_once() {
+    let test = "a_former_handler_for_one_call_is_called_once";
+    let handler: extern "C" fn(c_int) = once;
+    let died = in_child(test, || fault_after(handler as usize, libc::SA_RESETHAND));
+    assert_died_by(died.as_ref(), libc::SIGBUS);
+}
+
 /// A signal that another process sent is as ignored, or as deadly, as it was.
 #[test]
 fn a_signal_that_was_sent_is_as_ignored_as_it_was() {

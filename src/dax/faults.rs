@@ -391,6 +391,10 @@ fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
 fn call(handler: libc::sighandler_t, info: *mut siginfo_t, context: *mut c_void) {
     let address = ptr::with_exposed_provenance(handler);
     let flags = PREVIOUS_FLAGS.load(Acquire);
+    if flags & libc::SA_RESETHAND != 0 {
+        // It was installed for one call.
+        PREVIOUS.store(libc::SIG_DFL, Release);
+    }
     if flags & libc::SA_NODEFER == 0 {
         block();
     }

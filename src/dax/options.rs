@@ -255,7 +255,7 @@ impl Options {
 pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
     let path = path.as_ref();
     let (file, facts) = look(path)?;
-    guarantee_of(path, &file, &facts).map(|(guarantee, _refusal)| guarantee)
+    guarantee_of(path, &file, &facts, Cache::host().ok()).map(|(guarantee, _refusal)| guarantee)
 }
 
 /// Opens a file to ask about it, or for a directory an unnamed file in it, and returns its facts.
@@ -293,7 +293,7 @@ pub fn facts_of(path: &Path, file: &File) -> Result<FileFacts, Error> {
     host::ask(file).map_err(|why| Error::unasked(path, why))
 }
 
-/// Returns the guarantee of an open file with these facts, and the number of the error with which the kernel refuses
+/// Returns the guarantee of an open file with these facts for a cache, and the number of the error with which the kernel refuses
 /// `MAP_SYNC`.
 ///
 /// # Errors
@@ -302,12 +302,13 @@ pub fn guarantee_of(
     path: &Path,
     file: &File,
     facts: &FileFacts,
+    cache: Option<Cache>,
 ) -> Result<(Guarantee, Option<i32>), Error> {
     let len = usize::try_from(facts.alignment).unwrap_or(usize::MAX);
     let part = Part { offset: 0, len, alignment: facts.alignment, access: Access::Read };
-    let (guarantee, mapped) = decided(path, file, facts, &part, Cache::host().ok())?;
-    // A file that cannot be mapped at all, such as those of /proc, is refused.
-    if mapped.is_err() {
+    let (guarantee, mapped) = decided(path, file, facts, &part, cache)?;
+    // A file that cannot be mapped at all is refused. On hugetlbfs the question would need a free page.
+    if mapped.is_err() && facts.file_system != "hugetlbfs" {
         drop(system::map(file, &part).map_err(|why| Error::failed(path, why))?);
     }
     Ok((guarantee, mapped.err()))

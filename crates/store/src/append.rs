@@ -142,6 +142,7 @@ impl<M: Medium> Store<M> {
         let Draft { mut bytes, kind, is_sealed } = draft;
         fill_lines(&mut bytes);
         self.has_failed = true;
+        self.refuse_left()?;
         self.refuse_continued()?;
         let len = bytes.len() as u64;
         if growth.is_some() || len > self.log.places.capacity - self.table.state.end {
@@ -198,7 +199,7 @@ impl<M: Medium> Store<M> {
         let (bytes, tag) = compaction(&log, &self.table);
         self.write_mirrors(places.current, 0, &bytes).map_err(Error::medium)?;
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
-        self.log = log;
+        (self.log, self.watched) = (log, 0);
         (self.table.state.end, self.table.state.tag) = (bytes.len() as u64, tag);
         // The fence of the next record completes this.
         leave(&*self.medium, before.places.current).map_err(Error::medium)?;

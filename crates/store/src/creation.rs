@@ -14,6 +14,7 @@ use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::root;
+use cachemaint_format::unreadable::is_lost;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The sizes of a new store, in bytes.
@@ -95,6 +96,7 @@ impl<M: Medium> Store<M> {
             return Err(Error::damaged(Part::Table, offset, len));
         }
         let space = space::of_log(&log, &table)?;
+        let watched = usize::from(is_lost(&*medium, log.places.current[0]));
         Ok(Self {
             medium,
             writer,
@@ -104,6 +106,7 @@ impl<M: Medium> Store<M> {
             in_use: BTreeMap::new(),
             clock,
             entropy,
+            watched,
             has_failed: false,
             buffer: Vec::new(),
             spare: Names::default(),

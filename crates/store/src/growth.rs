@@ -21,6 +21,7 @@ impl Store<DaxFile> {
     /// A crash during the call may leave the file longer, and leaves the blobs unchanged. Open the file again as
     /// [`DaxFile::grow`] describes; the store can then grow again.
     pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
+        self.check_is_usable()?;
         let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse { name: None }))?;
         file.grow(len).map_err(Error::medium)?;
         let len = Readable::len(file) / self.unit() * self.unit();

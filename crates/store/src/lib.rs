@@ -194,8 +194,8 @@
 //!   the store is as before it, and a region is not dirty that was handed out by it. Blobs that the commit had replaced or deleted are still there, unless a later transaction,
 //!   finished or not, took their space; in that case they are damaged.
 //! - Locks are the evidence that there is one writer. Without them, a writer notices a later one at its next commit,
-//!   compaction or close, and fails with [`FormatError::AnotherWriter`]; it can lose what it acknowledged in between. Two
-//!   mounts that share neither locks nor pages can lose acknowledged commits unnoticed: a passthrough file system beside
+//!   compaction or close, and fails with [`FormatError::AnotherWriter`]; it can lose what it acknowledged in between, and its puts can
+//!   damage blobs of the other one. Two mounts that share neither locks nor pages can lose acknowledged commits unnoticed: a passthrough file system beside
 //!   the directory under it, or the disk of a virtual machine that the host opens too.
 //! - If the file is removed or replaced while it is open, commits still succeed, and go into the removed file.
 //! - A memory page of 16 or 64 KiB, as on some arm64 and POWER machines, can hold both mirrors of a small log.
@@ -203,7 +203,7 @@
 //! - The format may change before the first release.
 //! - A writer keeps the table in memory, and so does a reader. Without `std`, an attacker who chooses the names can
 //!   make its work grow with the square of their number.
-//! - On a mapped file, an opening and a verification read by system calls and name the blobs on bad blocks, which can be
+//! - On a mapped file, an opening for writing and a verification read by system calls and name the blobs on bad blocks, which can be
 //!   replaced, renamed and deleted. Loading one fails the medium, and so does anything that is written to a bad block:
 //!   in free space, in the unused part of the log, and line by line in a seal. To keep a bad block out of free space,
 //!   rename its blob instead of deleting it, until the block is replaced (`ndctl clear-errors`).

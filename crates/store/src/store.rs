@@ -3,7 +3,7 @@
 use crate::Identity;
 use crate::blob::Blob;
 use crate::error::Error;
-use crate::format::record::{BEFORE, Head};
+use crate::format::record::{BEFORE, Head, KIND, is_base};
 use crate::format::{FORMAT, Root};
 use crate::info::{Capacity, Info};
 use crate::log::Log;
@@ -34,6 +34,8 @@ pub struct Store<M: Medium> {
     pub(crate) clock: fn() -> u64,
     /// Unpredictable words, for the epochs of logs.
     pub(crate) entropy: [u64; 2],
+    /// The mirror in whose first record a writer sees that another one has left the log.
+    pub(crate) watched: usize,
     /// True if an append failed with an unknown outcome.
     pub(crate) has_failed: bool,
     /// Allocations reused for the next record and the next transaction.
@@ -151,8 +153,25 @@ impl<M: Medium> Store<M> {
     pub(crate) fn refuse_another(&self) -> Result<(), Error<M::Error>> {
         self.refuse_continued()?;
         let reads = &ThroughKernel::new(&*self.medium);
-        let refused = Root::refuse_another(reads, FORMAT, |root| *root == self.log.root);
+        // An older root is there if the newest one was damaged in both copies.
+        let is_ours = |root: &Root| {
+            let (found, own) = (root, &self.log.root);
+            found == own || found.identity == own.identity && found.generation < own.generation
+        };
+        let refused = Root::refuse_another(reads, FORMAT, is_ours);
         refused.map_err(Error::format)
+    }
+
+    /// Fails if another writer has left this log for a newer one.
+    pub(crate) fn refuse_left(&self) -> Result<(), Error<M::Error>> {
+        let at = self.log.places.current[self.watched] + KIND;
+        let is_own = |word| is_base(word, self.log.places.salt);
+        // Damage looks like that too, and the root tells.
+        if self.medium.try_load(at, Relaxed).is_ok_and(is_own) {
+            Ok(())
+        } else {
+            self.refuse_another()
+        }
     }
 
     /// Fails if a record follows the last one of this writer. A crash may have left a part of one there.

@@ -5,7 +5,7 @@ use crate::attributes::Attributes;
 use crate::blob_writer::{BlobWriter, is_by_pages};
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, EntryKind};
-use crate::format::record::{HEAD, RecordKind};
+use crate::format::record::{HEAD, RecordKind, in_lines};
 use crate::format::{BlobKey, VALUE};
 use crate::info::Content;
 use crate::store::{InUse, Store};
@@ -369,13 +369,19 @@ impl<M: Medium> Transaction<'_, M> {
         Ok((entry, self.check_room(&[(sums, &entry)])?))
     }
 
-    /// Refuses changes that do not fit into the log if it cannot grow. A transaction that only deletes always fits.
+    /// Refuses changes that do not fit into the log if it cannot grow. A transaction that only deletes always fits, up to
+    /// the length of a record.
     fn check_room(&mut self, changes: &[(Sums, &Entry)]) -> Result<Sums, Error<M::Error>> {
         let Sums { mut record, mut live } = self.sums;
         for (before, entry) in changes {
             let of_new = if entry.kind == EntryKind::Deleted { 0 } else { entry.size() };
             record = record - before.record + entry.size();
             live = live - before.live + of_new;
+        }
+        if in_lines(record) > u32::MAX.into() {
+            let rule =
+                "the record of a transaction has less than 4 GiB; commit its changes in parts";
+            return Err(Error::invalid(rule, record));
         }
         let sums = Sums { record, live };
         let capacity = self.growth.map_or(self.store.log.places.capacity, |growth| growth.capacity);

@@ -205,8 +205,7 @@ fn bytes_of(input: &Anything<'_>) {
         snapshot.entries().for_each(drop);
     });
     assert!(looks <= most, "{looks} bytes were read");
-    let (opened, looks) =
-        medium.cost(|medium| options().verify().open(medium.clone()));
+    let (opened, looks) = medium.cost(|medium| options().verify().open(medium.clone()));
     assert!(looks <= most, "{looks} bytes were read");
     let Ok((mut store, _)) = opened else { return };
     let Ok(mut transaction) = store.begin() else { return };

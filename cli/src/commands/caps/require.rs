@@ -24,7 +24,7 @@ const FACTS: [Fact; 7] = [
         reaches(report, Point::DeepPersistence)
     }),
     ("pmem", "There is persistent memory, and firmware claims a domain for all of it", |report| {
-        regions(report, |domain| !matches!(domain, Domain::None | Domain::Unknown))
+        regions(report, |domain| matches!(domain, Domain::MemoryController | Domain::CpuCaches))
     }),
     ("eadr", "Firmware claims that CPU caches survive power loss", |report| {
         regions(report, |domain| domain == Domain::CpuCaches)

@@ -133,8 +133,9 @@ impl FileReport {
     pub fn at(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let (file, facts) = file::look(path)?;
-        let (guarantee, refusal) = file::guarantee_of(path, &file, &facts)?;
-        Ok(Self::conclude(facts, refusal, Cache::host().ok(), &guarantee))
+        let cache = Cache::host().ok();
+        let (guarantee, refusal) = file::guarantee_of(path, &file, &facts, cache)?;
+        Ok(Self::conclude(facts, refusal, cache, &guarantee))
     }
 
     /// Returns the report on an open file.
@@ -147,8 +148,8 @@ impl FileReport {
     pub fn of(view: &DaxView) -> Result<Self, Error> {
         let (path, file) = (view.path(), descriptor(view));
         let facts = file::facts_of(path, file)?;
-        let (_, refusal) = file::guarantee_of(path, file, &facts)?;
         let cache = view.cache().or_else(|| Cache::host().ok());
+        let (_, refusal) = file::guarantee_of(path, file, &facts, cache)?;
         Ok(Self::conclude(facts, refusal, cache, view.guarantee()))
     }
 

@@ -109,7 +109,7 @@ const CONFIRMATION: u64 = 16384;
 
 /// The confirmation word for the last record, which ends at 248 = 31 * 8: the low 24 bits are 31.
 fn confirmation() -> u64 {
-    let product = u128::from(key(1) ^ 248) * 0x9e37_79b9_7f4a_7c15 % (1 << 64);
+    let product = u128::from(key(1) ^ 0xf8) * 0x9e37_79b9_7f4a_7c15 % (1 << 64);
     (product >> 24 << 24) as u64 + 31
 }
 

@@ -10,6 +10,8 @@ use cachemaint_format::tag::{self, Kind};
 pub(crate) const HEAD: usize = 40;
 /// The offset in a record of the tag of the previous one.
 pub(crate) const BEFORE: u64 = 8;
+/// The offset in a record of the word with its kind and the low bits of its epoch.
+pub(crate) const KIND: u64 = 32;
 /// Bytes of a base or an opening, before it is padded.
 pub(crate) const BASE: usize = 56;
 /// A compaction fills its records up to this many bytes, unless a single entry is longer.
@@ -103,6 +105,12 @@ impl Head {
         record[..8].copy_from_slice(&tag.to_le_bytes());
         tag
     }
+}
+
+/// Returns true if the word at [`KIND`] is that of a base in the log of an epoch.
+pub(crate) fn is_base(word: u64, salt: u64) -> bool {
+    let [_, _, _, _, kind, _, low, high] = word.to_le_bytes();
+    kind == RecordKind::Base as u8 && u16::from_le_bytes([low, high]) == salt as u16
 }
 
 /// Returns the key of the record at a position in the log of an epoch.

@@ -140,12 +140,11 @@ impl Watched {
 }
 
 /// Returns the number of lines that a path leaves dirty: those of the word that confirms, which is stored after the fence
-/// without a write-back. A journal has one, and a commit of a store one in each mirror.
+/// without a write-back. A journal has one.
 fn confirmations(name: &str) -> u64 {
     match name.rsplit(": ").next() {
         Some("create" | "open" | "seal" | "trim") => 0,
         _ if name.contains("journal: ") => 1,
-        _ if name.contains("store: ") => 2,
         _ => 0,
     }
 }

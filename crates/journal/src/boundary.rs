@@ -28,9 +28,8 @@ pub(super) fn beside_trims<T, E>(
     let mut state = now()?;
     for _ in 0..ATTEMPTS {
         let found = read(state);
-        let Some(damage) = damage(&found) else { return found };
         let later = now()?;
-        if !state.is_outdated(&later, &damage) {
+        if damage(&found).is_none_or(|damage| !state.is_outdated(&later, &damage)) {
             return found;
         }
         state = later;

@@ -125,7 +125,6 @@ impl<M: Readable> Reader<M> {
         let read = |state| survey(&self.medium, state).map_err(Error::medium);
         let damage = |found: &Result<Recovered, _>| found.as_ref().ok()?.damage;
         let recovered = beside_trims(|| self.now(), read, damage)?;
-        self.now()?;
         let (_, loaded) = State::load(&self.medium, Rereadings::BESIDE_WRITERS)?;
         Ok(Recovered { root_lost: loaded.is_one_lost(), ..recovered })
     }

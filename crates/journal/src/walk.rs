@@ -124,13 +124,9 @@ impl<'m, M: Readable> Walk<'m, M> {
     #[inline]
     fn step_over_bytes(&mut self) -> Result<Step, M::Error> {
         let geometry = self.state.geometry;
-        if self.last == self.state.before && self.epoch.number < self.state.epoch.number {
-            (self.at, self.epoch) = (self.state.start(), self.state.epoch);
-            return Ok(Step::Passed);
-        }
         let at = self.at;
-        if at >= self.limit {
-            return Ok(Step::End(Fault::Nothing));
+        if at >= self.end() {
+            return self.pass(Fault::Nothing);
         }
         let fault = match self.header(at) {
             Ok(Header { kind: Kind::Mark, .. }) => {
@@ -141,14 +137,16 @@ impl<'m, M: Readable> Walk<'m, M> {
                 }
                 mark.err().unwrap_or(Fault::Tag)
             }
-            Ok(header) if self.is_in_epoch(at) => match self.proof(at, header, self.epoch.key)? {
-                Ok(()) => {
-                    self.at = at + geometry.size(header.len);
-                    self.last = self.at;
-                    return Ok(Step::Record { position: at, len: header.len as usize });
+            Ok(header) if geometry.segment_of(at) != at => {
+                match self.proof(at, header, self.epoch.key)? {
+                    Ok(()) => {
+                        self.at = at + geometry.size(header.len);
+                        self.last = self.at;
+                        return Ok(Step::Record { position: at, len: header.len as usize });
+                    }
+                    Err(fault) => fault,
                 }
-                Err(fault) => fault,
-            },
+            }
             Ok(_) => Fault::Tag,
             Err(fault) => fault,
         };
@@ -156,20 +154,24 @@ impl<'m, M: Readable> Walk<'m, M> {
     }
 
     /// Passes to the next segment, if its mark states that it was begun after the last record: the next record did not
-    /// fit, or an opening found no other record and began an epoch. Otherwise this is the end.
+    /// fit, or an opening found no other record and began an epoch. The root states that for the last epoch, which may
+    /// have no mark yet. Otherwise this is the end.
     #[cold]
     fn pass(&mut self, fault: Fault) -> Result<Step, M::Error> {
-        let State { geometry, epoch: newest, .. } = self.state;
+        let State { geometry, epoch: newest, before, .. } = self.state;
+        if self.epoch.number < newest.number && self.last == before {
+            (self.at, self.epoch) = (self.state.start(), newest);
+            return Ok(Step::Passed);
+        }
         let next = geometry.next_segment(self.at);
-        let later = self.epoch.number + 1..newest.number;
-        let is_bound = next >= self.state.start() && self.epoch.number < newest.number;
-        if is_bound || next >= self.limit {
+        if next >= self.end() {
             return Ok(Step::End(fault));
         }
         match self.mark(next)? {
             Ok(Mark { before, epoch, .. })
                 if before == self.last
-                    && (epoch == self.epoch || later.contains(&epoch.number)) =>
+                    && (epoch == self.epoch
+                        || self.epoch.number < epoch.number && epoch.number < newest.number) =>
             {
                 (self.at, self.epoch) = (next, epoch);
                 Ok(Step::Passed)
@@ -183,11 +185,11 @@ impl<'m, M: Readable> Walk<'m, M> {
         }
     }
 
-    /// Returns true if a record can be here: after the start of a segment, and in the last epoch or before the end of the
-    /// earlier epochs.
-    const fn is_in_epoch(&self, at: u64) -> bool {
-        self.state.geometry.segment_of(at) != at
-            && (self.epoch.number >= self.state.epoch.number || at < self.state.before)
+    /// Returns the end of the space that can hold records of this epoch.
+    #[inline]
+    fn end(&self) -> u64 {
+        let is_earlier = self.epoch.number < self.state.epoch.number;
+        if is_earlier { self.limit.min(self.state.start()) } else { self.limit }
     }
 
     /// Returns true if a record is valid. The buffer then holds its payload.

@@ -299,10 +299,10 @@ impl Structure for Shape {
     }
 }
 
-/// As long as the mark of a segment.
-const SMALL: Size = Size::Of(48, Ending::Plain);
+/// A record of seven words.
+const SMALL: Size = Size::Of(40, Ending::Plain);
 
-/// Records in lines of their own.
+/// Records of seven words, and some that fill a segment.
 const REOPENED: Shape = Shape {
     segment: 256,
     segments: 6,

@@ -69,7 +69,8 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Reserves space for a payload of `len` bytes.
-    #[inline]
+    // Inline, since a claim in memory stalls what depends on it.
+    #[inline(always)]
     fn claim(&self, len: u64) -> Result<Claim<'_, M>, Error<M::Error>> {
         let size = self.geometry.size(len);
         if size > self.geometry.segment - self.geometry.size(MARK) {
@@ -116,6 +117,7 @@ impl<M: Medium> Claim<'_, M> {
         let (end, copied) = if is_large {
             self.store_large(at, second, payload)
         } else {
+            let seed = seed(epoch.key, second, position);
             let words = &payload[..payload.len() / WORD * WORD];
             let mut last = [0; WORD];
             let rest = &payload[words.len()..];
@@ -127,7 +129,6 @@ impl<M: Medium> Claim<'_, M> {
             medium.write(at + HEADER, words);
             medium.write(at + HEADER + words.len() as u64, last);
             // A reader that sees the tag sees everything that the record vouches for.
-            let seed = seed(epoch.key, second, position);
             medium.store(at, tag::of(seed, payload), Ordering::Release);
             (at + HEADER + (words.len() + last.len()) as u64, Ok(()))
         };
@@ -141,6 +142,7 @@ impl<M: Medium> Claim<'_, M> {
     /// Stores a long record with the fastest stores, and returns the end of the part that has yet to be written back. The
     /// record is cut at line boundaries, so that no line is stored to by two parts. The tag is computed while the stores
     /// drain.
+    #[inline(never)]
     #[expect(unsafe_code, reason = "the copy is not ordered before the tag")]
     fn store_large(&self, at: u64, second: u64, payload: &[u8]) -> (u64, Result<(), M::Error>) {
         let Journal { medium, epoch, .. } = self.journal;
@@ -175,7 +177,7 @@ impl<M: Medium> Claim<'_, M> {
     }
 
     /// Records that the whole claim is durable, waits until everything before it is durable too, and confirms that.
-    #[inline]
+    #[inline(always)]
     fn acknowledged(&mut self) -> Result<(), Error<M::Error>> {
         self.is_done = true;
         let (in_flight, end) = (&self.journal.in_flight, self.placement.end);

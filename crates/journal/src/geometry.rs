@@ -143,7 +143,8 @@ impl Geometry {
     /// Returns the bytes of a record with `payload` bytes of payload.
     #[inline]
     pub(super) const fn size(&self, payload: u64) -> u64 {
-        (HEADER + payload).next_multiple_of(self.alignment)
+        // The alignment is a power of two.
+        (HEADER + payload + self.alignment - 1) & !(self.alignment - 1)
     }
 
     /// Returns the length of the longest possible payload, in bytes.

@@ -159,7 +159,8 @@ impl InFlight {
     }
 
     /// Reserves `size` bytes for one or more records.
-    #[inline]
+    // Inline, since a result in memory stalls what depends on it.
+    #[inline(always)]
     pub(super) fn reserve(&self, size: u64) -> Result<Placement, Refused> {
         let mut tail = self.tail.0.load(Relaxed);
         loop {

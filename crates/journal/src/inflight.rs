@@ -392,7 +392,7 @@ mod loom_tests {
                 loom::thread::spawn(move || in_flight.done(&record))
             });
             in_flight.wait(Duration::MAX, || in_flight.advance() < records[1].end);
-            producers.into_iter().for_each(|producer| producer.join().unwrap());
+            producers.into_iter().for_each(|producer| _ = producer.join().unwrap());
         });
     }
 

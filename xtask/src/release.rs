@@ -386,7 +386,7 @@ mod tests {
         assert!(manifest.contains("\nversion = \"7.8.9\"\n"));
         let pins = manifest.lines().filter(|line| line.contains("version = \"="));
         let (pinned, other): (Vec<_>, Vec<_>) = pins.partition(|pin| pin.contains("\"=7.8.9\""));
-        assert_eq!((pinned.len(), other), (8, vec![]));
+        assert_eq!((pinned.len(), other), (10, vec![]));
         assert!(lab.contains("\nversion = \"4.5.6\"\n"));
         assert!(header.contains("_VERSION_MAJOR 7\n") && header.contains("_VERSION_MINOR 8\n"));
         assert!(security.contains("\nContact: security@cachemaint.test\n"));

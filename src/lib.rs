@@ -20,7 +20,7 @@
 //! let file = options.open_or_create("state", 1 << 20)?;
 //! println!("{}", file.guarantee().reason);
 //! file.write(0, b"paid 3 to Ada");
-//! file.persist(0..13)?; // survives what the guarantee names, from here on
+//! file.persist(0..13)?; // persisted, as `file.guarantee()` states
 //! # Ok(())
 //! # }
 //! # #[cfg(not(feature = "dax"))]
@@ -40,17 +40,16 @@
 //! ```
 //!
 //! `cachemaint_inspect::survival` says which of these bytes survive a power cut or another event. `file` is a
-//! `DaxFile`; a `Region` of a store has the same calls, except `persist_fill`, `persist_copy_within` and `batch`. The
+//! `DaxFile`; a `Region` of a store has the same calls, except `persist_fill` and `persist_copy_within`. The
 //! costs are those of a mapping that is persisted line by line. Where whole pages are persisted, each range costs a
 //! system call that waits for the drive, and a fence is free.
 //!
 //! | call | durable when it returns | cost |
 //! |---|---|---|
 //! | a store, `file.write`, `file.store` | nothing | none |
-//! | `file.persist` | the range, against the events that the file's `Guarantee` names. **When in doubt, use this** | one instruction a line, one fence |
+//! | `file.persist` | the range, against the events that `cachemaint-inspect` names for the file. **When in doubt, use this** | one instruction a line, one fence |
 //! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the stored bytes, likewise | the faster of streaming stores and stores with write-back; one or two fences for all parts |
-//! | `file.issue_writeback`, then `file.fence` | nothing after the first call; the range, once the second has succeeded | as `persist` |
-//! | `file.batch` | all its ranges, likewise | one instruction a line, one fence for all ranges |
+//! | `file.issue_writeback`, then `file.fence` | nothing after the first call; the ranges issued, once the second has succeeded | as `persist`, with one fence for several ranges |
 //! | `file.deep_persist` | the range, without relying on the platform's stored energy | as `persist`, and a system call that waits for the medium |
 //! | [`Cache::writeback`], [`Cache::batch`], [`Cache::copy_writeback`] | nothing that this crate can promise: the bytes are at the handle's [`Point`] | one instruction a line, the fences of the CPU |
 //! | [`Cache::writeback_range_unfenced`], then [`Cache::fence`] | the same after the fence, nothing before it | the same; the last fence is a call of its own |

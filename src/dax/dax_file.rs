@@ -17,11 +17,11 @@ use core::ops::{Deref, Range};
 use core::sync::atomic::Ordering;
 use std::path::Path;
 
-/// A mapped file, whose bytes survive the events that its [`Guarantee`](super::Guarantee) names.
+/// A mapped file. Its [`Guarantee`](super::Guarantee) states how its bytes are persisted.
 ///
 /// It is a [`Medium`], and dereferences to a [`DaxView`], which has everything that does not store, such as
-/// [`persist`](DaxView::persist). Other threads, and
-/// other processes that map the file, may read and write at the same time, so only `unsafe` methods hand out slices.
+/// [`persist`](DaxView::persist). Other threads, and other processes that map the file, may read and write at the same
+/// time, so only `unsafe` methods hand out slices.
 ///
 /// Dropping it closes the file, and persists nothing.
 ///

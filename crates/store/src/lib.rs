@@ -53,7 +53,7 @@
 //! When the log is full, the entries of all names are written to the other one of its two areas, and a new root refers
 //! to that. The old log is then marked as left: an older root that reappears leads to an error, not to older blobs. The
 //! areas grow with the number of entries. Each has room for all entries and for a record that deletes them, so even a
-//! full store can be emptied.
+//! full store can be emptied. A record has less than 4 GiB.
 //!
 //! The root has two copies too, so damage in one block loses at most the blobs that it hits. If a record is damaged in
 //! both mirrors, the names that it may have changed are unknown. Names in later records can still be read, but nothing
@@ -191,20 +191,22 @@
 //! - A blob or a region needs contiguous free space. The blob that it replaces is freed only after the commit, so both
 //!   need space at the same time. A growing log needs four pieces in addition to the old ones.
 //! - Damage to both mirrors of the last record, such as the loss of one sector of each, looks like an interrupted commit:
-//!   the store is as before it, and a region is not dirty that was handed out by it. Blobs that the commit had replaced or deleted are still there, unless a later transaction,
-//!   finished or not, took their space; in that case they are damaged.
-//! - Locks are the evidence that there is one writer. Without them, a writer notices a later one at its next commit,
-//!   compaction or close, and fails with [`FormatError::AnotherWriter`]; it can lose what it acknowledged in between, and its puts can
-//!   damage blobs of the other one. Two mounts that share neither locks nor pages can lose acknowledged commits unnoticed: a passthrough file system beside
-//!   the directory under it, or the disk of a virtual machine that the host opens too.
+//!   the store is as before it, and a region that the commit handed out is not marked dirty. Blobs that the commit had
+//!   replaced or deleted are still there, unless a later transaction, finished or not, took their space; in that case
+//!   they are damaged.
+//! - Locks are the evidence that there is one writer. Without them, a writer notices a later one at its next commit or
+//!   close, and fails with [`FormatError::AnotherWriter`]. It can lose what it acknowledged in between, and its puts can
+//!   damage blobs of the later writer. Two mounts that share neither locks nor pages can lose acknowledged commits
+//!   unnoticed: a passthrough file system beside the directory under it, or the disk of a virtual machine that the host
+//!   opens too.
 //! - If the file is removed or replaced while it is open, commits still succeed, and go into the removed file.
 //! - A memory page of 16 or 64 KiB, as on some arm64 and POWER machines, can hold both mirrors of a small log.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged 64 KiB chunks passes as intact.
 //! - The format may change before the first release.
 //! - A writer keeps the table in memory, and so does a reader. Without `std`, an attacker who chooses the names can
 //!   make its work grow with the square of their number.
-//! - On a mapped file, an opening for writing and a verification read by system calls and name the blobs on bad blocks, which can be
-//!   replaced, renamed and deleted. Loading one fails the medium, and so does anything that is written to a bad block:
+//! - On a mapped file, an opening for writing and a verification read by system calls and survive bad blocks. A
+//!   verification names the blobs there, which can be replaced, renamed and deleted. Loading one fails the medium, and so does anything that is written to a bad block:
 //!   in free space, in the unused part of the log, and line by line in a seal. To keep a bad block out of free space,
 //!   rename its blob instead of deleting it, until the block is replaced (`ndctl clear-errors`).
 //! - If all four roots are damaged, or both of the newest generation, the store is lost.

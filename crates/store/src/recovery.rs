@@ -44,9 +44,11 @@ impl Recovered {
         copies
     }
 
-    /// Replaces damaged copies, except those on bad blocks, and makes the last record durable, since the process that wrote it may have ended before
-    /// its fence. Reads these records again: after a failed write-back the operating system can drop a page between the
-    /// first read and the stores here, but not after them. One copy suffices, as where the other is in a bad block.
+    /// Replaces damaged copies, except those on bad blocks. Makes the last record durable, since the process that wrote it
+    /// may have ended before its fence.
+    ///
+    /// Then reads these records again: after a failed write-back the operating system can drop a page between the first
+    /// read and the stores here, but not after them. One intact copy suffices.
     ///
     /// # Errors
     /// [`FormatError::Failed`] if a record is no longer there, which was not acknowledged.

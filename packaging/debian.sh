@@ -159,8 +159,8 @@ END
 cargo build --release --locked -p lose-lines
 begin lose-lines
 install -D -s "$target/release/lose-lines" "$root/usr/bin/lose-lines"
-install -Dm644 lab/README.md -t "$documents"
-finish lose-lines "$(sed -n 's/^version = "\(.*\)"$/\1/p' lab/Cargo.toml)" "Section: devel" \
+install -Dm644 lose-lines/README.md -t "$documents"
+finish lose-lines "$(sed -n 's/^version = "\(.*\)"$/\1/p' lose-lines/Cargo.toml)" "Section: devel" \
     "$(needs "$root/usr/bin/lose-lines"), apt" <<'END'
 Description: cut the power of any program, and show what it loses
  Runs a program in an emulated machine, and checks every state that a power cut

@@ -203,7 +203,7 @@ impl Tree {
         )?;
         if let Some(version) = lose_lines {
             self.edit(
-                "lab/Cargo.toml",
+                "lose-lines/Cargo.toml",
                 &[(r#"^version = ".*"$"#, format!("version = \"{version}\""))],
             )?;
         }
@@ -350,7 +350,7 @@ mod tests {
 
     const FILES: [&str; 5] = [
         "Cargo.toml",
-        "lab/Cargo.toml",
+        "lose-lines/Cargo.toml",
         "capi/include/cachemaint.h",
         "SECURITY.md",
         "CHANGELOG.md",

@@ -1,4 +1,4 @@
-//! The lanes that prove that the emulator plugin (`lab/plugin`) finds the mistakes that it must.
+//! The lanes that prove that the emulator plugin (`lose-lines/plugin`) finds the mistakes that it must.
 //!
 //! They boot the image `planted` of `tests/lab/freestanding`, which makes mistakes on purpose. A
 //! verdict that differs from the table below, in either direction, is a failure; so are an exception,

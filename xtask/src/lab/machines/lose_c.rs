@@ -17,8 +17,8 @@ use lose_lines::losses::seed_of_run;
 use lose_lines::unavailable::Unavailable;
 
 const QUEUE: &str = "capi/examples/queue.c";
-const FORGOTTEN: &str = "lab/examples/forgotten_flush.c";
-const FORGOTTEN_FSYNC: &str = "lab/examples/forgotten_fsync.c";
+const FORGOTTEN: &str = "lose-lines/examples/forgotten_flush.c";
+const FORGOTTEN_FSYNC: &str = "lose-lines/examples/forgotten_fsync.c";
 
 /// Exit codes of the command.
 const NOTHING_LOST: i32 = 0;

@@ -1,5 +1,5 @@
 //! Machines that lose what was not written back: the memory that loses lines, the choices for each crash, and the
-//! report of the emulator's plugin (`lab/plugin/losses`).
+//! report of the emulator's plugin (`lose-lines/plugin/losses`).
 
 use core::fmt;
 use std::collections::BTreeMap;

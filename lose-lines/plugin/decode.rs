@@ -38,7 +38,7 @@ impl Fence {
     }
 }
 
-/// An instruction with which a program talks to the plugin (`lab/mark`).
+/// An instruction with which a program talks to the plugin (`lose-lines/mark`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
     /// Starts watching a range for verdicts.

@@ -13,7 +13,7 @@
 
 use crate::decode::{Action, Address, Decoder, Fence, Mark, Register, Return, Writeback};
 
-/// General registers by the number that `ModRM`, SIB and REX give them. Marks are in `lab/mark`.
+/// General registers by the number that `ModRM`, SIB and REX give them. Marks are in `lose-lines/mark`.
 pub const DECODER: Decoder = Decoder {
     registers: &[
         "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",

@@ -4,7 +4,7 @@
 //! a program, or it makes a machine lose the lines that were not written back ([`losses`]).
 //!
 //! # Verdicts
-//! The plugin watches the instructions between two marks of the guest program (`lab/mark`). Each store to the watched
+//! The plugin watches the instructions between two marks of the guest program (`lose-lines/mark`). Each store to the watched
 //! range makes its lines dirty, each write-back instruction counts with the address in its registers, and each fence
 //! completes the write-backs before it. A verdict is one line of text about the remaining lines.
 //!

@@ -1,4 +1,4 @@
-//! Marks with which a program talks to the emulator's plugin (`lab/plugin`): it names the memory to watch and the
+//! Marks with which a program talks to the emulator's plugin (`lose-lines/plugin`): it names the memory to watch and the
 //! moments of verdicts, or the memory and the moment of a crash.
 //!
 //! A mark is one instruction that changes nothing on any CPU, with its arguments in registers, so a program with marks

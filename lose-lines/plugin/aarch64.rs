@@ -12,7 +12,7 @@
 
 use crate::decode::{Action, Address, CHANGING, Decoder, Fence, Mark, Register, Return, Writeback};
 
-/// Marks are in `lab/mark`.
+/// Marks are in `lose-lines/mark`.
 pub const DECODER: Decoder = Decoder {
     registers: &[
         "x0",

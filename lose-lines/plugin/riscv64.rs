@@ -6,7 +6,7 @@
 
 use crate::decode::{Action, Address, CHANGING, Decoder, Fence, Mark, Register, Return, Writeback};
 
-/// Marks are in `lab/mark`. The names are those of the ABI (QEMU, `gdb-xml/riscv-64bit-cpu.xml`).
+/// Marks are in `lose-lines/mark`. The names are those of the ABI (QEMU, `gdb-xml/riscv-64bit-cpu.xml`).
 pub const DECODER: Decoder = Decoder {
     registers: &[
         "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "fp", "s1", "a0", "a1", "a2", "a3", "a4",

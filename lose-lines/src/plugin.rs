@@ -1,4 +1,4 @@
-//! The emulator plugin that finds missing write-backs and loses lines (`lab/plugin`): its file, its arguments, and its
+//! The emulator plugin that finds missing write-backs and loses lines (`lose-lines/plugin`): its file, its arguments, and its
 //! output.
 
 use core::iter;

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use regex::{Captures, Regex};
+use xtask::absent::Lacks;
+use xtask::command::Cmd;
+use xtask::host::Host;
+use xtask::toolchain::{self, Compiler};
 
-use crate::command::Cmd;
-use crate::host::Host;
-use crate::report::{Finding, Report};
-use crate::toolchain::{self, Compiler};
+use crate::run::Run;
 
 const GOLDENS: &str = "tests/asm";
 const VERSION_FILE: &str = "tests/asm/rustc-version";
@@ -45,21 +46,25 @@ const TARGETS: [Target; 3] = [
 ];
 
 /// Compares the goldens.
-pub(crate) fn check(host: &Host, report: &mut Report) -> Result<()> {
+pub(crate) fn check(host: &Host, run: &mut Run) -> Result<()> {
     let version = compiler_version()?;
     let named = fs::read_to_string(VERSION_FILE).context(VERSION_FILE)?;
-    if named.trim() != version {
-        return report
-            .skip("goldens", format!("they are of rustc {}, this is {version}", named.trim()));
+    let named = named.trim();
+    let fits = if named == version {
+        Ok(())
+    } else {
+        Err(Lacks::Compiler.error(format_args!("they are of rustc {named}, this is {version}")))
+    };
+    match run.needed("goldens", fits)? {
+        Some(()) => each_target(host, run, compare),
+        None => Ok(()),
     }
-    let proves = "the compiler emits the instructions that were reviewed";
-    each_target(host, report, proves, compare)
 }
 
 /// Rewrites the goldens from the output of this compiler.
-pub(crate) fn bless(host: &Host, report: &mut Report) -> Result<()> {
+pub(crate) fn bless(host: &Host, run: &mut Run) -> Result<()> {
     fs::write(VERSION_FILE, format!("{}\n", compiler_version()?)).context(VERSION_FILE)?;
-    each_target(host, report, "rewrites the goldens", rewrite)
+    each_target(host, run, rewrite)
 }
 
 /// The text of each function.
@@ -67,17 +72,16 @@ type Functions = BTreeMap<String, String>;
 
 fn each_target(
     host: &Host,
-    report: &mut Report,
-    proves: &str,
+    run: &mut Run,
     work: fn(&Path, &Functions) -> Result<()>,
 ) -> Result<()> {
-    TARGETS.iter().try_for_each(|target| match Compiler::new(target.triple) {
-        Err(reason) => report.skip(target.triple, format!("{reason:#}")),
-        Ok(_) => report.check(target.triple, proves, || {
+    TARGETS.iter().try_for_each(|target| {
+        let compiled = || {
+            Compiler::new(target.triple)?;
             let functions = functions(&compile(host, target)?, target)?;
-            work(&Path::new(GOLDENS).join(target.triple), &functions)?;
-            Ok(Finding::from(functions.len()))
-        }),
+            work(&Path::new(GOLDENS).join(target.triple), &functions)
+        };
+        run.check(&format!("goldens of {}", target.triple), compiled).map(drop)
     })
 }
 

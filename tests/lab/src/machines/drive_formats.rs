@@ -1,0 +1,45 @@
+//! The project's formats on an ordinary drive, by the command `lose-lines drive` and `examples/power_cut`.
+
+use anyhow::{Context as _, Result, ensure};
+use lose_lines::command::Cmd;
+use lose_lines::losses::seed_of_run;
+
+use crate::lab::Lab;
+use crate::lane::{Lane, Run};
+
+const FORMATS: [&str; 3] = ["journal", "store", "recorder"];
+
+/// The lanes, and how they check: on the host, which is fast, or by the kernel's own recovery.
+const LANES: [(&str, &str); 3] = [
+    ("drive/formats/ext4", "--states 200 --check-on host"),
+    ("drive/formats/xfs", "--states 100 --fs xfs"),
+    ("drive/formats/btrfs", "--states 100 --fs btrfs"),
+];
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let proves = "journal, store and recording have everything acknowledged in every tested state that a power cut leaves on an ordinary drive";
+    let lane = |(name, options)| Lane::new(name, proves, move |lab| prepare(lab, options));
+    LANES.into_iter().map(lane).collect()
+}
+
+fn prepare(lab: &Lab, options: &'static str) -> Result<Run> {
+    lab.plugin("x86_64")?;
+    let tool = lab.tool()?;
+    let build = xtask::command::Cmd::cargo("build -p cachemaint-examples --example power_cut");
+    build.read()?;
+    let program = lab.host.target_dir("debug").join("examples/power_cut");
+    let program = program.to_str().context("the folder's name is no text")?.to_owned();
+    Ok(Box::new(move |log| {
+        for format in FORMATS {
+            let mut summary = String::new();
+            let ending = Cmd::new(tool.display().to_string())
+                .words("drive --seed")
+                .arg(seed_of_run().to_string())
+                .words(options)
+                .args(["--check", &format!("{program} {format} check"), &*program, format, "run"])
+                .watch_in(log, |line| line.clone_into(&mut summary))?;
+            ensure!(ending.code == Some(0), "{format} {options} {}: {summary}", ending.told);
+        }
+        Ok(())
+    }))
+}

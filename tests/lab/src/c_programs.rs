@@ -113,7 +113,7 @@ impl Kit {
         let Linking { compiler, cc, sysroot } = compilers::linking(target.triple)?;
         let emulator = match sysroot {
             None => None,
-            Some(_) => Some((lab.targets.ready(&lab.host, target)?, model)),
+            Some(_) => Some((Ready::find(&lab.host, target)?, model)),
         };
         let work = lab.work().join(lane);
         let (tree, prefix) = (lab.tree().to_path_buf(), work.join("prefix"));

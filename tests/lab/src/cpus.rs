@@ -19,9 +19,9 @@ use xtask::counts::Tests;
 use crate::expectation::{Expectation, FOLDER};
 use crate::lab::Lab;
 use crate::lane::{Lane, Run};
-use crate::programs::{FEWER_CASES, LISTED, Linked, Program, Scope, built};
+use crate::programs::{FEWER_CASES, LISTED, Program, Programs, Scope, built};
 use crate::targets::{I686, Model, TARGETS, Target};
-use crate::user_emulation::LIMIT;
+use crate::user_emulation::{LIMIT, Ready};
 
 pub(super) fn lanes() -> Vec<Lane> {
     let models =
@@ -65,11 +65,10 @@ fn lane(target: &'static Target, model: &'static Model) -> Lane {
 fn prepare(lab: &Lab, name: &str, target: &'static Target, model: &'static Model) -> Result<Run> {
     let expectation = Expectation::read(lab.tree(), model.expected)?;
     let choice = expectation.choice().with_context(|| model.expected)?;
-    let ready = lab.targets.ready(&lab.host, target)?;
+    let ready = Ready::find(&lab.host, target)?;
     let scope = model.scope.unwrap_or(Scope::Instructions);
-    let programs = lab.programs.build(target.triple, Linked::Dynamic, scope, |line| {
-        Ok(lab.cargo(&ready.linking.compiler, line))
-    })?;
+    let cargo = |line: &str| Ok(lab.cargo(&ready.linking.compiler, line));
+    let programs = Programs::build(target.triple, scope, cargo)?;
     let written = report_file(lab, name)?;
     let run = |program: &Program, arguments: Vec<&str>| {
         let command = ready

@@ -2,16 +2,14 @@
 //! without an operating system, on emulated boards.
 //!
 //! The image prints one verdict per step, its choice and its findings. This file lists the expected steps and the
-//! values that the manual of the CPU demands. An emulator has no caches: a lane proves the choice and that it executes
-//! where no hypervisor traps it, never that data became durable.
+//! values that the manual of the CPU demands. The image `boards` prints the cache controllers that it uses. An emulator has
+//! no caches: a lane proves the choice and that it executes where no hypervisor traps it, never that data became durable.
 
-use anyhow::Result;
 use lose_lines::command::Ending;
 
 use crate::board::{self, Board};
 use crate::cpus::passed;
-use crate::lab::Lab;
-use crate::lane::{Lane, Run};
+use crate::lane::Lane;
 
 /// An emulated CPU with its expected output.
 struct Model {
@@ -134,177 +132,115 @@ const PROOFS: [Proof; 3] = [
 
 /// Boards whose caches registers, CP15 or a vendor's instructions maintain, their CPUs, and the controllers that the image must have used.
 const CONTROLLERS: [(Board, &str, &[&str]); 3] = [
-    (board::MPS2, "cortex-m7", &["cortex-m7", "done"]),
-    (board::ZYNQ, "cortex-a9", &["cortex-a9", "l2c-310", "done"]),
-    (board::T_HEAD, "thead-c906", &["xtheadcmo", "done"]),
+    (board::MPS2, "cortex-m7", &["cortex-m7"]),
+    (board::ZYNQ, "cortex-a9", &["cortex-a9", "l2c-310"]),
+    (board::T_HEAD, "thead-c906", &["xtheadcmo"]),
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let controllers = CONTROLLERS.iter().map(|(board, cpu, printed)| {
-        let name = format!("freestanding/{}/{cpu}", board.architecture);
-        Lane::new(
-            name,
-            "a driver hands over a buffer with the board's cache controllers",
-            move |lab| {
-                let machine = board.booting(lab, "boards", cpu)?;
-                Ok(Box::new(move |log| {
-                    let (lines, ending) = board::run(&machine, log)?;
-                    let mut wrong = board.wrong_end(&lines, &ending);
-                    if lines != **printed {
-                        wrong.push(format!("it printed {lines:?}"));
-                    }
-                    passed(&wrong)
-                }))
-            },
-        )
+    let privileged = PROOFS.iter().flat_map(|Proof { board, own_steps, models }| {
+        models.iter().map(|model| {
+            let proves =
+                format!("privileged code runs without a system, choosing {}", model.chosen);
+            let expected = model.expected(own_steps);
+            lane(board, "freestanding", (model.cpu, model.cpus), proves, expected)
+        })
     });
-    let lane = |proof: &'static Proof, model: &'static Model| {
-        let cpus = if model.cpus > 1 { format!("/{}-cpus", model.cpus) } else { String::new() };
-        let name = format!("freestanding/{}/{}{cpus}", proof.board.architecture, model.cpu);
-        let proves = format!("privileged code runs without a system, choosing {}", model.chosen);
-        Lane::new(name, proves, move |lab| prepare(lab, proof, model))
+    let controllers = CONTROLLERS.iter().map(|(board, cpu, used)| {
+        let proves =
+            String::from("a driver hands over a buffer with the board's cache controllers");
+        let expected = used.iter().map(|&name| name.to_owned()).collect();
+        lane(board, "boards", (cpu, 1), proves, expected)
+    });
+    privileged.chain(controllers).collect()
+}
+
+/// Returns the lane of an image that must print these lines.
+fn lane(
+    board: &'static Board,
+    image: &'static str,
+    (cpu, cpus): (&'static str, u32),
+    proves: String,
+    expected: Vec<String>,
+) -> Lane {
+    let suffix = if cpus > 1 { format!("/{cpus}-cpus") } else { String::new() };
+    let name = format!("freestanding/{}/{cpu}{suffix}", board.architecture);
+    Lane::new(name, proves, move |lab| {
+        let machine = board.booting(lab, image, cpu)?;
+        let machine = machine.args(["-no-reboot", "-smp", &cpus.to_string()]);
+        Ok(Box::new(move |log| {
+            let (lines, ending) = board::run(&machine, log)?;
+            passed(&faults(board, &expected, &lines, &ending))
+        }))
+    })
+}
+
+impl Model {
+    /// Returns the lines that the image must print. One that ends with a colon goes on with a reason.
+    fn expected(&self, own_steps: &[&str]) -> Vec<String> {
+        let facts = [format!("chosen {}", self.chosen), format!("hypervisor {}", self.hypervisor)];
+        let cpus = (self.cpus > 1).then(|| format!("cpus {}", self.cpus));
+        let steps = STEPS.iter().chain(own_steps).chain([&LAST_STEP]).map(|step| {
+            let is_lacking = self.lacks.contains(step);
+            if is_lacking { format!("skipped {step}: ") } else { format!("passed {step}") }
+        });
+        facts.into_iter().chain(cpus).chain(steps).collect()
+    }
+}
+
+/// Returns what is wrong with a run: verdicts that were not expected, the failures first, expected lines that are missing,
+/// and its end.
+fn faults(board: &Board, expected: &[String], lines: &[String], ending: &Ending) -> Vec<String> {
+    let is_as = |line: &str, wanted: &str| {
+        line == wanted || wanted.ends_with(": ") && line.starts_with(wanted)
     };
-    PROOFS
-        .iter()
-        .flat_map(|proof| proof.models.iter().map(move |model| lane(proof, model)))
-        .chain(controllers)
-        .collect()
-}
-
-fn prepare(lab: &Lab, proof: &'static Proof, model: &'static Model) -> Result<Run> {
-    let machine = proof.board.booting(lab, "freestanding", model.cpu)?;
-    let machine = machine.args(["-no-reboot", "-smp", &model.cpus.to_string()]);
-    Ok(Box::new(move |log| {
-        let (lines, ending) = board::run(&machine, log)?;
-        passed(&judge(proof, model, &lines, &ending))
-    }))
-}
-
-/// Compares a run with its expectation: every step has its verdict, the facts are those of the CPU's manual, and the
-/// end is in order.
-fn judge(proof: &Proof, model: &Model, lines: &[String], ending: &Ending) -> Vec<String> {
-    let verdicts: Vec<Verdict<'_>> = lines.iter().filter_map(|line| verdict(line)).collect();
-    let mut wrong = wrong_verdicts(proof, model, &verdicts);
-    wrong.extend(wrong_fact(lines, "chosen", model.chosen));
-    wrong.extend(wrong_fact(lines, "hypervisor", model.hypervisor));
-    if model.cpus > 1 {
-        wrong.extend(wrong_fact(lines, "cpus", &model.cpus.to_string()));
-    }
-    wrong.extend(proof.board.wrong_end(lines, ending));
-    wrong
-}
-
-/// A verdict: `word step` or `word step: why`.
-struct Verdict<'a> {
-    word: &'a str,
-    step: &'a str,
-    why: &'a str,
-}
-
-impl Verdict<'_> {
-    fn told(&self) -> String {
-        let Self { word, step, why } = self;
-        match *word {
-            "passed" => format!("`{step}` passed, which was not expected"),
-            _ => format!("`{step}` {word}: {why}"),
-        }
-    }
-}
-
-fn verdict(line: &str) -> Option<Verdict<'_>> {
-    let (word, rest) = line.split_once(' ')?;
-    let (step, why) = rest.split_once(": ").unwrap_or((rest, ""));
-    ["passed", "failed", "skipped"].contains(&word).then_some(Verdict { word, step, why })
-}
-
-/// Returns the wrong verdicts, with failures first because they are the most specific.
-fn wrong_verdicts(proof: &Proof, model: &Model, verdicts: &[Verdict<'_>]) -> Vec<String> {
-    let own_steps = proof.own_steps.iter().copied();
-    let wanted = || STEPS.into_iter().chain(own_steps.clone()).chain([LAST_STEP]);
-    let word_on = |step| if model.lacks.contains(&step) { "skipped" } else { "passed" };
-    let is_wanted = |verdict: &&Verdict<'_>| {
-        wanted().any(|step| step == verdict.step && word_on(step) == verdict.word)
+    let of_kind = |words: &[&str]| -> Vec<String> {
+        let is_wrong = |line: &&String| {
+            words.iter().any(|word| line.starts_with(word))
+                && expected.iter().all(|wanted| !is_as(line, wanted))
+        };
+        lines.iter().filter(is_wrong).cloned().collect()
     };
-    let mut wrong: Vec<String> =
-        verdicts.iter().filter(|verdict| !is_wanted(verdict)).map(Verdict::told).collect();
-    let is_missing = |step: &&str| verdicts.iter().all(|verdict| verdict.step != *step);
-    let missing: Vec<&str> = wanted().filter(is_missing).collect();
-    if !missing.is_empty() {
-        wrong.push(format!("no verdict on `{}`", missing.join("`, `")));
-    }
+    let mut wrong = [of_kind(&["failed "]), of_kind(&["passed ", "skipped "])].concat();
+    let missing = expected.iter().filter(|wanted| lines.iter().all(|line| !is_as(line, wanted)));
+    wrong.extend(missing.map(|wanted| format!("it did not print `{wanted}`")));
+    wrong.extend(board.wrong_end(lines, ending));
     wrong
-}
-
-fn wrong_fact(lines: &[String], name: &str, wanted: &str) -> Option<String> {
-    let mut facts = lines.iter().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    match facts.next() {
-        Some(found) if found == wanted => None,
-        Some(found) => Some(format!("{name} is `{found}`, must be `{wanted}`")),
-        None => Some(format!("{name} is missing")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, LAST_STEP, Model, Proof, STEPS, board, judge};
+    use super::{Ending, Model, board, faults};
 
     const MODEL: Model =
         Model { lacks: &["two"], ..Model::new("a", "writeback=b,line=64", "absent") };
-    const PROOF: Proof = Proof { board: board::X86_64, own_steps: &["one", "two"], models: &[] };
 
-    /// Returns the complete output of an image without a failure.
-    fn whole() -> Vec<String> {
-        let mut lines = vec![String::from("chosen writeback=b,line=64")];
-        lines.push(String::from("hypervisor absent"));
-        lines.extend(STEPS.iter().map(|step| format!("passed {step}")));
-        lines.extend(["passed one", "skipped two: no CPUID bit"].map(String::from));
-        lines.extend([format!("passed {LAST_STEP}"), String::from("done")]);
-        lines
-    }
-
-    fn failure(lines: &[String]) -> String {
+    /// Returns the faults of an output in which one line is another.
+    fn with(from: &str, to: &str) -> Vec<String> {
+        let expected = MODEL.expected(&["one", "two"]);
+        let printed = expected.iter().map(String::as_str).chain(["done"]);
+        let printed = printed.map(|line| match line {
+            "skipped two: " => "skipped two: no CPUID bit",
+            line => line,
+        });
+        let lines: Vec<String> =
+            printed.map(|line| if line == from { to } else { line }.to_owned()).collect();
         let ending = Ending { code: Some(33), told: String::new() };
-        judge(&PROOF, &MODEL, lines, &ending).join("; ")
+        faults(&board::X86_64, &expected, &lines, &ending)
     }
 
     #[test]
-    fn an_image_that_says_all_that_it_must_passes() {
-        assert_eq!(failure(&whole()), "");
-    }
-
-    #[test]
-    fn a_failed_step_is_reported_with_its_reason_and_skipped_steps() {
-        let mut lines = whole();
-        lines.truncate(lines.len() - 4);
-        lines.push(String::from("failed one: exception 6: #UD"));
+    fn an_image_prints_all_that_it_must_and_skips_what_the_cpu_lacks() {
+        assert_eq!(with("", ""), [""; 0]);
         assert_eq!(
-            failure(&lines),
-            "`one` failed: exception 6: #UD; no verdict on `two`, `panic write-back`; \
-             the image did not reach its end"
+            with("passed one", "failed one: #UD"),
+            ["failed one: #UD", "it did not print `passed one`"]
         );
-    }
-
-    #[test]
-    fn a_step_is_skipped_only_where_the_cpu_lacks_it_and_then_always() {
-        let swap = |from: &str, to: &str| -> Vec<String> {
-            whole().iter().map(|line| if line == from { to } else { line }.to_owned()).collect()
-        };
-        assert_eq!(failure(&swap("passed one", "skipped one: tired")), "`one` skipped: tired");
         assert_eq!(
-            failure(&swap("skipped two: no CPUID bit", "passed two")),
-            "`two` passed, which was not expected"
+            with("skipped two: no CPUID bit", "passed two"),
+            ["passed two", "it did not print `skipped two: `"]
         );
-    }
-
-    #[test]
-    fn a_choice_other_than_the_manuals_is_shown_beside_it() {
-        let mut lines = whole();
-        lines[0] = String::from("chosen writeback=c,line=64");
-        lines.remove(1);
-        assert_eq!(
-            failure(&lines),
-            "chosen is `writeback=c,line=64`, must be `writeback=b,line=64`; \
-             hypervisor is missing"
-        );
+        assert_eq!(with("hypervisor absent", ""), ["it did not print `hypervisor absent`"]);
+        assert_eq!(with("done", ""), ["the image did not reach its end"]);
     }
 }

@@ -21,8 +21,7 @@ use xtask::host::{Host, without_network};
 use xtask::toolchain::Compiler;
 
 use crate::compilers;
-use crate::programs::{Built, Linked, Programs, Scope};
-use crate::user_emulation::Targets;
+use crate::programs::{Programs, Scope};
 
 pub(crate) struct Lab {
     pub(crate) host: Host,
@@ -30,8 +29,6 @@ pub(crate) struct Lab {
     kits: Kits,
     /// The archives with the agent.
     agents: RefCell<BTreeMap<Architecture, PathBuf>>,
-    pub(crate) targets: Targets,
-    pub(crate) programs: Built,
 }
 
 impl Lab {
@@ -44,8 +41,6 @@ impl Lab {
             host,
             work,
             agents: RefCell::default(),
-            targets: Targets::default(),
-            programs: Built::default(),
         })
     }
 
@@ -89,8 +84,7 @@ impl Lab {
 
     /// Returns the programs of a scope, linked statically, so that they run in machines too, and on this one.
     pub(crate) fn static_tests(&self, triple: &str, scope: Scope) -> Result<Programs> {
-        let cargo = |line: &str| self.cargo_static(triple, line);
-        self.programs.build(triple, Linked::Static, scope, cargo)
+        Programs::build(triple, scope, |line| self.cargo_static(triple, line))
     }
 
     /// Returns the command `cachemaint` for machines, which needs no library there.
@@ -127,6 +121,12 @@ impl Lab {
         }
         self.emulators()?;
         fetched(self.kits.kit(architecture, self.agent(architecture)?))
+    }
+
+    /// Returns such a kit whose machines lose lines.
+    pub(crate) fn losing_kit(&self, architecture: Architecture) -> Result<Kit> {
+        self.plugin(architecture.qemu())?;
+        self.kit(architecture)
     }
 
     /// Returns the kit with the oldest kernel.

@@ -14,6 +14,7 @@ use crate::compilers::{self, Linking};
 use crate::cpus::passed;
 use crate::lab::Lab;
 use crate::lane::{Lane, Run};
+use crate::user_emulation::Ready;
 
 const LANE: &str = "capi/libpmem-aarch64";
 const TRIPLE: &str = "aarch64-unknown-linux-gnu";
@@ -32,7 +33,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn prepare(lab: &Lab) -> Result<Run> {
     let target = compilers::target(TRIPLE)?;
     let model = target.models.iter().find(|model| model.cpu == CPU).context("no such CPU")?;
-    let emulator = lab.targets.ready(&lab.host, target)?;
+    let emulator = Ready::find(&lab.host, target)?;
     let Linking { compiler, cc, .. } = &emulator.linking;
     let (work, tree) = (lab.work().join(LANE), lab.tree());
     let archive = LIBPMEM.archive(compiler, TRIPLE, tree, &lab.target())?;

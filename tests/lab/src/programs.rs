@@ -7,8 +7,6 @@
 //! | [`Files`](Scope::Files) | those of files | a file system with DAX |
 //! | [`Everything`](Scope::Everything) | all but the slow ones | one model of arm64, one big-endian CPU, and words of 32 bits on this CPU |
 
-use alloc::collections::BTreeMap;
-use core::cell::RefCell;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,7 +15,7 @@ use xtask::command::Cmd;
 use xtask::packages::{every_feature, published_for};
 
 /// The tests that run on a CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Scope {
     Instructions,
     Files,
@@ -127,6 +125,18 @@ pub(super) struct Programs {
 }
 
 impl Programs {
+    /// Builds the programs that run in a scope, with `cargo` for a target.
+    pub(super) fn build(
+        triple: &str,
+        scope: Scope,
+        cargo: impl FnOnce(&str) -> Result<Cmd>,
+    ) -> Result<Self> {
+        let cargo = cargo(&format!("test {} {LISTED}", every_feature(triple)))?;
+        let programs = built(&cargo.args(scope.targets(triple)).read()?);
+        ensure!(!programs.is_empty(), "cargo built no tests");
+        Ok(Self { scope, programs })
+    }
+
     /// Returns each program that has something to run, with its arguments.
     pub(super) fn runs(&self) -> impl Iterator<Item = (&Program, Vec<&'static str>)> {
         self.programs
@@ -138,38 +148,6 @@ impl Programs {
     pub(super) fn named(&self, name: &str) -> Result<&Program> {
         let found = self.programs.iter().find(|program| program.name == name);
         found.with_context(|| format!("cargo built no {name}"))
-    }
-}
-
-/// How a program finds the libraries that it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Linked {
-    Static,
-    Dynamic,
-}
-
-/// The programs that were built, by their target and scope.
-#[derive(Debug, Default)]
-pub(super) struct Built(RefCell<BTreeMap<(String, Linked, Scope), Vec<Program>>>);
-
-impl Built {
-    /// Builds the programs that run in a scope, for a target. `cargo` is called with the words to build them.
-    pub(super) fn build(
-        &self,
-        triple: &str,
-        linked: Linked,
-        scope: Scope,
-        cargo: impl FnOnce(&str) -> Result<Cmd>,
-    ) -> Result<Programs> {
-        let key = (triple.to_owned(), linked, scope);
-        if let Some(programs) = self.0.borrow().get(&key) {
-            return Ok(Programs { scope, programs: programs.clone() });
-        }
-        let line = format!("test {} {LISTED}", every_feature(triple));
-        let programs = built(&cargo(&line)?.args(scope.targets(triple)).read()?);
-        ensure!(!programs.is_empty(), "cargo built no tests");
-        self.0.borrow_mut().insert(key, programs.clone());
-        Ok(Programs { scope, programs })
     }
 }
 
@@ -192,35 +170,8 @@ fn program(message: &str) -> Option<Program> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Built, FILES, INSTRUCTIONS, LIBRARY, Linked, Scope, program};
-    use std::fs;
+    use super::{FILES, INSTRUCTIONS, LIBRARY, program};
     use std::path::Path;
-    use xtask::command::Cmd;
-    use xtask::toolchain;
-
-    #[test]
-    fn a_build_that_fails_shows_the_compilers_message() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |file: &str, text: &str| {
-            let file = folder.path().join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        };
-        write("Cargo.toml", "[package]\nname = \"cachemaint\"\nedition = \"2024\"\n[workspace]\n");
-        write("src/lib.rs", "compile_error!(\"a planted error\");\n");
-        for (name, _) in INSTRUCTIONS {
-            write(&format!("tests/{name}.rs"), "");
-        }
-        let cargo = |line: &str| {
-            let target = folder.path().join("target").display().to_string();
-            Ok(Cmd::cargo(line).folder(folder.path()).env("CARGO_TARGET_DIR", target))
-        };
-        let triple = toolchain::native().unwrap();
-        let built = Built::default().build(&triple, Linked::Dynamic, Scope::Instructions, cargo);
-        let error = format!("{:#}", built.unwrap_err());
-        assert!(error.contains("error: a planted error\n --> src/lib.rs:1:1"), "{error}");
-        assert!(error.contains("could not compile `cachemaint`"), "{error}");
-    }
 
     #[test]
     fn a_program_that_is_named_is_there() {

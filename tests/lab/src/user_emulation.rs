@@ -1,7 +1,5 @@
-//! QEMU's user emulation of each target, whose prerequisites are found or installed once.
+//! QEMU's user emulation of each target.
 
-use alloc::collections::BTreeMap;
-use core::cell::RefCell;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -27,24 +25,12 @@ pub(super) struct Ready {
     emulator: String,
 }
 
-/// The targets that were made ready.
-#[derive(Debug, Default)]
-pub(super) struct Targets(RefCell<BTreeMap<&'static str, Ready>>);
-
-impl Targets {
-    /// Returns a target, which is made ready the first time.
-    pub(super) fn ready(&self, host: &Host, target: &'static Target) -> Result<Ready> {
-        if let Some(ready) = self.0.borrow().get(target.triple) {
-            return Ok(ready.clone());
-        }
-        let linking = compilers::linking(target.triple)?;
-        let ready = Ready { linking, emulator: emulator(host, target)? };
-        self.0.borrow_mut().insert(target.triple, ready.clone());
-        Ok(ready)
-    }
-}
-
 impl Ready {
+    pub(super) fn find(host: &Host, target: &'static Target) -> Result<Self> {
+        let linking = compilers::linking(target.triple)?;
+        Ok(Self { linking, emulator: emulator(host, target)? })
+    }
+
     /// Returns the emulator of the model, which runs a program.
     pub(super) fn on(&self, model: &Model, program: &str) -> Cmd {
         let emulator = Cmd::new(&self.emulator).args(["-cpu", model.cpu]).limit(LIMIT);

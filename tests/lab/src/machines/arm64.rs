@@ -7,38 +7,12 @@ use cachemaint_lab_protocol::{Records, Request};
 use super::requests::Library as _;
 use super::tree::{Kind, Tree};
 use super::{
-    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PAGE, PMEM0, expect, expect_value,
-    found_again, lane, make_ext4, make_namespace, nvdimm_board, probe, records,
+    Contents, DAX, LINE, Log, Machine, PAGE, PMEM0, Stage, expect, expect_value, found_again,
+    make_ext4, make_namespace, nvdimm_board, probe, records,
 };
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let arm64 = |name, proves, story| lane(Architecture::Arm64, name, proves, story);
-    vec![
-        arm64(
-            "nvdimm-acpi",
-            "an NVDIMM found through ACPI is persisted with DC CVAP, and nothing is promised",
-            nvdimm_acpi,
-        ),
-        arm64(
-            "pmem-device-tree",
-            "on a pmem-region, records survive a reset and a kexec (Neoverse N1: DC CVAP)",
-            device_tree,
-        ),
-        arm64(
-            "without-cvap",
-            "a CPU without DC CVAP is refused, or persists whole pages (Cortex-A57)",
-            without_cvap,
-        ),
-        arm64(
-            "ram-device-tree",
-            "RAM that a device tree reserves is persisted line by line, without DC CVAP (Cortex-A72)",
-            ram_device_tree,
-        ),
-    ]
-}
-
 /// QEMU's firmware makes no claim for NVDIMMs of arm64 machines: the region has no domain.
-fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn nvdimm_acpi(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm_board(kit, name, &contents);
     let mut machine = Machine::start(kit, &setup, log)?;
@@ -56,7 +30,7 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 /// The region counts as one with its domain at the memory controller, for any memory that it names (Linux
 /// `drivers/nvdimm/of_pmem.c`).
-fn device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn device_tree(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let tree = Tree::new(kit, name, ("neoverse-n1", 1), Kind::Pmem)?;
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
     chooses(&mut machine, "dc cvap")?;
@@ -72,7 +46,7 @@ fn device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-fn without_cvap(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn without_cvap(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let mut tree = Tree::new(kit, name, ("cortex-a57", 1), Kind::Pmem)?;
     // The kernel has no other instruction there than DC CVAC, and relies on it.
     if let Some(losses) = &mut tree.setup.losses {
@@ -94,7 +68,7 @@ fn without_cvap(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 }
 
 /// RAM is behind the point of coherency.
-fn ram_device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn ram_device_tree(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let tree = Tree::new(kit, name, ("cortex-a72", 1), Kind::Ram)?;
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
     let report = machine.json(&Request::Report)?;

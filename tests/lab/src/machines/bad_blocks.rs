@@ -3,16 +3,13 @@
 //! They are known before they are met. A read by calls and a load with a handler of SIGBUS return an error, and a process
 //! without the handler ends.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use super::canary::{self, COMMAND};
 use super::requests::Library as _;
 use super::{
-    DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect, expect_value,
-    make_ext4, records,
+    COMMAND, DAX, DIRECTORY, LINE, Log, Machine, PMEM0, Stage, expect, expect_value, make_ext4,
+    records,
 };
 
 /// `SIGBUS` on x86 (signal(7)).
@@ -27,15 +24,8 @@ const SECTOR: u64 = PAGE + 3 * 512;
 /// The file's length: 4096 records of 64 bytes.
 const LEN: u64 = 4096 * 64;
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "a bad block on emulated pmem is listed for its file; reads, and loads with a handler, return an error, other loads raise SIGBUS; a store and a recording open beside one, line by line and page by page, and a journal names it";
-    vec![canary::lane("machine/x86_64/bad-blocks", proves, on_emulated)]
-}
-
-fn on_emulated(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = emulated(name);
-    setup.files.file(COMMAND, command);
-    let mut machine = Machine::start(kit, &setup, log)?;
+pub(super) fn on_emulated(stage: &Stage, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(&stage.kit, &stage.emulated(), log)?;
     story(&mut machine)?;
     machine.power_off()
 }

@@ -1,37 +1,12 @@
 //! The command's canary: planted, reset, and shown.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{
-    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, PMEM0, emulated, expect_value,
-    lane_with, start_on_dax,
-};
+use super::{COMMAND, DAX, DIRECTORY, Log, Machine, PMEM0, Stage, expect_value, start_on_dax};
 
-/// The path of the command in the machine.
-pub(super) const COMMAND: &str = "/lab/cachemaint";
-
-pub(super) fn lanes() -> Vec<Lane> {
-    let resets = "after a kexec and after a reset, a canary shows which parts were kept";
-    vec![lane("machine/x86_64/canary", resets, after_resets)]
-}
-
-/// Returns a lane of these steps with the command.
-pub(super) fn lane(
-    name: &str,
-    proves: &str,
-    story: fn(&Kit, &PathBuf, &str, &mut Log) -> Result<()>,
-) -> Lane {
-    let command = |lab: &Lab| -> Result<PathBuf> { lab.command() };
-    lane_with(Architecture::X86, name, proves, command, story)
-}
-
-fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = emulated(name).with_kexec();
-    setup.files.file(COMMAND, command);
-    let mut machine = start_on_dax(kit, &setup, log)?;
+pub(super) fn after_resets(stage: &Stage, log: &mut Log) -> Result<()> {
+    let mut machine = start_on_dax(&stage.kit, &stage.emulated().with_kexec(), log)?;
     has_none(&mut machine, DIRECTORY)?;
     for directory in [DIRECTORY, "/tmp"] {
         let planted = machine.document(&plant(directory))?;
@@ -60,7 +35,7 @@ fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Resu
 }
 
 /// Returns the command that plants a canary in a directory.
-pub(super) fn plant(directory: &str) -> String {
+fn plant(directory: &str) -> String {
     format!("{COMMAND} canary plant {directory} --json")
 }
 
@@ -88,7 +63,7 @@ fn has_none(machine: &mut Machine, directory: &str) -> Result<()> {
 
 /// Mounts a device, and checks that the persisted part of the canary there is found whole in another boot. Of the other
 /// part, these lines were lost, each of 64 bytes.
-pub(super) fn kept(machine: &mut Machine, device: &str, lost: u64) -> Result<Value> {
+fn kept(machine: &mut Machine, device: &str, lost: u64) -> Result<Value> {
     machine.wait_for(device)?;
     machine.mount(device, DIRECTORY, DAX)?;
     let kept = says(machine, DIRECTORY, 0, "kept")?;

@@ -4,10 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Part, Records, Request};
 
 use super::requests::Library as _;
-use super::{
-    Architecture, Kit, LINE, Lane, Log, Machine, emulated, expect, expect_value, lane,
-    make_namespace, probe, records,
-};
+use super::{LINE, Log, Machine, Stage, expect, expect_value, make_namespace, probe, records};
 
 pub(super) const DEVICE: &str = "/dev/dax0.0";
 /// The default alignment of a namespace's mappings in the kernel.
@@ -15,13 +12,8 @@ const ALIGNMENT: u64 = 2 << 20;
 /// The part from the second unit on.
 const PART: Part = Part { offset: ALIGNMENT, len: Some(2 * ALIGNMENT) };
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "device DAX on reserved RAM keeps records across a reset, and is reported as RAM";
-    vec![lane(Architecture::X86, "device-dax", proves, emulated_device)]
-}
-
-fn emulated_device(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &emulated(name), log)?;
+pub(super) fn emulated_device(stage: &Stage, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(&stage.kit, &stage.emulated(), log)?;
     make_namespace(&mut machine, "region0", "devdax")?;
     machine.wait_for(DEVICE)?;
     let guarantee = probe(&mut machine, DEVICE)?;

@@ -11,8 +11,8 @@ use lose_lines::agent::Reply;
 
 use super::tree::{self, Tree};
 use super::{
-    Architecture, Contents, DAX, Kit, Lab, Lane, Log, Machine, PMEM0, Setup, emulated, lane_with,
-    make_ext4, make_namespace, nvdimm,
+    Architecture, Contents, DAX, Kit, Lane, Log, Machine, PMEM0, Setup, emulated, make_ext4,
+    make_namespace, nvdimm,
 };
 use lose_lines::plugin::{Streaming, Verdict};
 use lose_lines::temporary::Temporary;
@@ -76,12 +76,14 @@ fn lane(watched: &'static Watched) -> Lane {
     let architecture = watched.kind.architecture();
     let name = format!("flush/{}/{}", architecture.qemu(), watched.name);
     let proves = "no path of the library leaves a line dirty or a write-back unfenced";
-    let prepare = move |lab: &Lab| lab.plugin(architecture.qemu()).map(drop);
-    lane_with(architecture, &name, proves, prepare, |kit, (), name, log| {
-        watched.streaming.iter().try_for_each(|streaming| {
-            let ended = watched.run(kit, name, *streaming, log);
-            ended.with_context(|| format!("with streaming stores as {streaming:?}"))
-        })
+    Lane::new(name.clone(), proves, move |lab| {
+        let kit = lab.losing_kit(architecture)?;
+        Ok(Box::new(move |log| {
+            watched.streaming.iter().try_for_each(|streaming| {
+                let ended = watched.run(&kit, &name, *streaming, log);
+                ended.with_context(|| format!("with streaming stores as {streaming:?}"))
+            })
+        }))
     })
 }
 

@@ -3,15 +3,12 @@
 
 use core::time::Duration;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::canary::{self, COMMAND};
 use super::{
-    DIRECTORY, Kit, Lane, Log, Machine, PMEM0, WITHOUT_COMMITS, count, emulated, make_ext4,
-    mount_again,
+    COMMAND, DIRECTORY, Log, Machine, PMEM0, Stage, WITHOUT_COMMITS, count, make_ext4, mount_again,
 };
 
 /// `SIGTERM` (signal(7)).
@@ -28,16 +25,8 @@ const APART: u64 = (32 << 20) + 8;
 /// The most that a store to a hole may allocate at once: a huge page (Linux, `fs/dax.c`, `dax_iomap_pmd_fault`).
 const GIVEN: u64 = 2 << 20;
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let name = "machine/x86_64/guard-holes";
-    let proves = "if a guard runs, stores to holes of a file by a program that never flushes survive a reset";
-    vec![canary::lane(name, proves, holes)]
-}
-
-fn holes(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = emulated(name);
-    setup.files.file(COMMAND, command);
-    let mut machine = Machine::start(kit, &setup, log)?;
+pub(super) fn holes(stage: &Stage, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(&stage.kit, &stage.emulated(), log)?;
     make_ext4(&mut machine, PMEM0, WITHOUT_COMMITS)?;
     let storing = machine.start_beside(&format!("/init store-to-holes {FILE} {LEN}"), &[])?;
     let places: Vec<u64> = (0..LEN / APART).map(|number| number * APART).collect();

@@ -14,7 +14,6 @@ use lose_lines::program::HostProgram;
 use xtask::c_libraries::LIBPMEM;
 use xtask::command::Cmd;
 
-use super::lane_with;
 use crate::compilers::{self, Linking};
 use crate::lab::Lab;
 use crate::lane::{Lane, again};
@@ -33,11 +32,11 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn lane(architecture: Architecture) -> Lane {
     let name = format!("machine/{}/lose-libpmemobj", architecture.qemu());
     let proves = "with this project's libpmem, libpmemobj's acknowledged transactions are whole after power cuts";
-    let prepare = move |lab: &Lab| {
-        lab.plugin(architecture.qemu())?;
-        transactions(lab, architecture)
-    };
-    lane_with(architecture, &name, proves, prepare, nothing_is_lost)
+    Lane::new(name.clone(), proves, move |lab| {
+        let kit = lab.losing_kit(architecture)?;
+        let program = transactions(lab, architecture)?;
+        Ok(Box::new(move |log| nothing_is_lost(&kit, &program, &name, log)))
+    })
 }
 
 /// Runs the program without a cut, and then with each one.

@@ -1,46 +1,16 @@
-//! One lane for each kind of medium.
+//! Lanes of each kind of medium.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::requests::Library as _;
 use super::{
-    Architecture, Contents, DAX, DIRECTORY, EMULATED, Kit, LINE, Lane, Log, Machine, PAGE, PMEM0,
-    Setup, device_dax, emulated, emulated_with, expect, expect_value, found_again, lane, make_ext4,
-    make_namespace, nvdimm, probe, records, set_aside, start_on_dax,
+    Contents, DAX, DIRECTORY, EMULATED, LINE, Log, Machine, PAGE, PMEM0, Setup, Stage, device_dax,
+    emulated, emulated_with, expect, expect_value, found_again, make_ext4, make_namespace, nvdimm,
+    probe, records, set_aside, start_on_dax,
 };
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let x86 = |name, proves, story| lane(Architecture::X86, name, proves, story);
-    vec![
-        x86(
-            "emulated-pmem",
-            "on RAM reserved as pmem (ext4), records survive a reset through firmware and a kexec",
-            emulated_pmem,
-        ),
-        x86("xfs", "the same on xfs, through a reset", xfs),
-        x86(
-            "without-dax",
-            "ext4 without DAX is refused, or persisted in whole pages if the caller allows this",
-            without_dax,
-        ),
-        x86("nvdimm-adr", "an NVDIMM with ADR is persisted line by line", nvdimm_adr),
-        x86("nvdimm-eadr", "an NVDIMM with eADR has byte granularity", nvdimm_eadr),
-        x86(
-            "nvdimm-no-claim",
-            "an NVDIMM without a claim is persisted line by line, and nothing is promised",
-            nvdimm_bare,
-        ),
-        x86(
-            "virtio-pmem",
-            "virtio-pmem is refused with the reason, or persisted in whole pages",
-            virtio_pmem,
-        ),
-        x86("two-regions", "each file gets the guarantee of its own region", two_regions),
-    ]
-}
-
-fn emulated_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn emulated_pmem(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let mut machine = start_on_dax(kit, &emulated(name).with_kexec(), log)?;
     let written = records("/mnt/records", 1);
     expect(&machine.persist(&written)?, LINE)?;
@@ -58,7 +28,7 @@ fn emulated_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-fn xfs(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn xfs(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     // The smallest file system that mkfs.xfs makes has 300 MiB.
     let mut machine = Machine::start(kit, &emulated_with(name, 2048, 512), log)?;
     machine.wait_for(PMEM0)?;
@@ -73,7 +43,7 @@ fn xfs(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-fn without_dax(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn without_dax(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, &emulated(name), log)?;
     make_ext4(&mut machine, PMEM0, "dax=never")?;
     let written = records("/mnt/records", 3);
@@ -94,23 +64,22 @@ fn refused(machine: &mut Machine, records: &Records, reason: &str) -> Result<()>
     Ok(())
 }
 
-fn nvdimm_adr(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    nvdimm_with(kit, name, log, Some("mem-ctrl"), ["memory_controller", "pmem_adr", LINE])
+pub(super) fn nvdimm_adr(stage: &Stage, log: &mut Log) -> Result<()> {
+    nvdimm_with(stage, log, Some("mem-ctrl"), ["memory_controller", "pmem_adr", LINE])
 }
 
-fn nvdimm_eadr(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    nvdimm_with(kit, name, log, Some("cpu"), ["cpu_caches", "pmem_eadr", "byte"])
+pub(super) fn nvdimm_eadr(stage: &Stage, log: &mut Log) -> Result<()> {
+    nvdimm_with(stage, log, Some("cpu"), ["cpu_caches", "pmem_eadr", "byte"])
 }
 
-fn nvdimm_bare(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    nvdimm_with(kit, name, log, None, ["unknown", "pmem_unknown", LINE])
+pub(super) fn nvdimm_bare(stage: &Stage, log: &mut Log) -> Result<()> {
+    nvdimm_with(stage, log, None, ["unknown", "pmem_unknown", LINE])
 }
 
 /// Checks that an NVDIMM's files and devices get the domain that its firmware claims, and that persisted records are
 /// there after a reset, and in another machine.
 fn nvdimm_with(
-    kit: &Kit,
-    name: &str,
+    Stage { kit, name, .. }: &Stage,
     log: &mut Log,
     claim: Option<&str>,
     [domain, backing, granularity]: [&str; 3],
@@ -150,7 +119,7 @@ pub(super) fn with_virtio_pmem(name: &str, contents: &Contents) -> Setup {
         .devices(["-device", "virtio-pmem-pci,memdev=contents"])
 }
 
-fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn virtio_pmem(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = with_virtio_pmem(name, &contents);
     let mut machine = start_on_dax(kit, &setup, log)?;
@@ -180,7 +149,7 @@ pub(super) fn with_two_regions(name: &str, contents: &Contents) -> Setup {
     setup
 }
 
-fn two_regions(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn two_regions(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let mut machine = Machine::start(kit, &with_two_regions(name, &contents), log)?;
     let (claimed, volatile) = regions(&mut machine)?;

@@ -1,15 +1,11 @@
 //! The oldest kernel that the library states (`cachemaint`'s documentation, "Limits" of `dax`), by lines and by pages.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, ensure};
 
-use super::canary::COMMAND;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::requests::Library as _;
-use super::suite::tests_on_dax;
 use super::{
-    DIRECTORY, Kit, LINE, Lab, Lane, Log, Machine, PAGE, PMEM0, Records, count, emulated, expect,
+    COMMAND, DIRECTORY, LINE, Log, Machine, PAGE, PMEM0, Records, Stage, count, expect,
     found_again_on, make_ext4, records,
 };
 
@@ -21,21 +17,8 @@ const JOURNAL: &str = "/mnt/journal";
 const RECORDING: &str = "/mnt/recording";
 const STORE: &str = "/mnt/store";
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let works = "with Linux 5.10, files, journals, stores and recordings survive a reset, with lines and with pages";
-    let commands = Lane::new("machine/x86_64/oldest-kernel", works, |lab| {
-        let (command, kit) = (lab.command()?, lab.oldest_kit()?);
-        Ok(Box::new(move |log| outlives_a_reset(&kit, &command, log)))
-    });
-    let proves = "the library's tests of files pass with these on DAX, with Linux 5.10";
-    let tests = tests_on_dax("machine/x86_64/oldest-kernel-tests", proves, Lab::oldest_kit);
-    vec![commands, tests]
-}
-
-fn outlives_a_reset(kit: &Kit, command: &PathBuf, log: &mut Log) -> Result<()> {
-    let mut setup = emulated("machine/x86_64/oldest-kernel");
-    setup.files.file(COMMAND, command);
-    let mut machine = Machine::start(kit, &setup, log)?;
+pub(super) fn outlives_a_reset(stage: &Stage, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(&stage.kit, &stage.emulated(), log)?;
     let release = machine.read("/proc/sys/kernel/osrelease")?.unwrap_or_default();
     ensure!(release.starts_with(OLDEST), "the kernel is {release}, not {OLDEST}");
 

@@ -17,8 +17,8 @@ use cachemaint_lab_protocol::{Records, Request};
 
 use super::requests::Library as _;
 use super::{
-    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, PMEM0, Setup, at_least, count,
-    expect_value, lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
+    Contents, DAX, DIRECTORY, Kit, Log, Machine, PMEM0, Setup, Stage, at_least, count,
+    expect_value, make_ext4, make_namespace, mount_again, nvdimm,
 };
 use lose_lines::losses::{Cut, FENCE, Policy, STORE, WRITEBACK, random};
 use lose_lines::machine::setup::drive;
@@ -95,34 +95,16 @@ const SEED: u64 = 11;
 /// emulator's memory has none.
 const AFTER_A_CUT: [&str; 2] = ["reboot of an unknown kind", "power loss or unsafe shutdown"];
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let cut = "every acknowledged record is there after a power cut";
-    let on_nvdimm = |name, proves: &str, work: &'static Work| {
-        losing_lane(Architecture::X86, name, proves, |kit, name, log| {
-            cut_repeatedly(kit, name, log, work)
-        })
-    };
-    vec![
-        on_nvdimm("power-cut-pmem", &format!("NVDIMM: {cut}"), &RECORDS),
-        on_nvdimm("journal-power-cut", "the same for a journal", &JOURNAL),
-        on_nvdimm(
-            "store-power-cut",
-            "after a power cut, a store has exactly the last acknowledged transaction or the next one",
-            &STORE_OF_BLOBS,
-        ),
-        losing_lane(
-            Architecture::X86,
-            "recorder-power-cut",
-            "after a power cut, a recording has every event that its durability promised",
-            cut_recordings,
-        ),
-        lane(
-            Architecture::X86,
-            "power-cut-disk",
-            &format!("disk, through msync: {cut}"),
-            cut_on_disk,
-        ),
-    ]
+pub(super) fn cut_records(stage: &Stage, log: &mut Log) -> Result<()> {
+    cut_repeatedly(stage, log, &RECORDS)
+}
+
+pub(super) fn cut_journal(stage: &Stage, log: &mut Log) -> Result<()> {
+    cut_repeatedly(stage, log, &JOURNAL)
+}
+
+pub(super) fn cut_store(stage: &Stage, log: &mut Log) -> Result<()> {
+    cut_repeatedly(stage, log, &STORE_OF_BLOBS)
 }
 
 /// Returns the records of a round: more than are persisted before the power is cut.
@@ -132,7 +114,7 @@ fn records(round: u32, allow_pages: bool) -> Records {
 }
 
 /// Has a machine work, cuts its power, and lets the next one check. Repeats this for each round.
-fn cut_repeatedly(kit: &Kit, name: &str, log: &mut Log, work: &Work) -> Result<()> {
+fn cut_repeatedly(Stage { kit, name, .. }: &Stage, log: &mut Log, work: &Work) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let (starts, mut machine) = Starts::new(kit, name, &contents, log)?;
     let mut there = 0;
@@ -226,7 +208,7 @@ fn whole(found: &Found) -> Result<u64> {
 const LAP: u64 = SUB_BUFFERS as u64 * OF_A_SUB_BUFFER;
 
 /// Cuts the power while events are recorded over the oldest ones, for each durability.
-fn cut_recordings(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn cut_recordings(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let (starts, mut machine) = Starts::new(kit, name, &contents, log)?;
     for (round, when) in (1..).zip(When::ALL) {
@@ -250,7 +232,7 @@ fn cut_recordings(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-fn cut_on_disk(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn cut_on_disk(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     const DISK: &str = "/dev/vda";
     let contents = Contents::new(kit, name)?;
     let setup = Setup::new(name, "q35", "768M")

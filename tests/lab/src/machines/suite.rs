@@ -11,12 +11,15 @@ use crate::programs::{FEWER_CASES, Programs, Scope};
 
 pub(super) fn lanes() -> Vec<Lane> {
     let proves = "the library's tests of files pass with these on DAX";
-    let kit = |lab: &Lab| lab.kit(Architecture::X86);
-    vec![tests_on_dax("machine/x86_64/tests-on-dax", proves, kit)]
+    let oldest = "the library's tests of files pass with these on DAX, with Linux 5.10";
+    vec![
+        tests_on_dax("machine/x86_64/tests-on-dax", proves, |lab| lab.kit(Architecture::X86)),
+        tests_on_dax("machine/x86_64/oldest-kernel-tests", oldest, Lab::oldest_kit),
+    ]
 }
 
 /// Returns a lane with the tests of files, on a PC of this kit.
-pub(super) fn tests_on_dax(name: &'static str, proves: &str, kit: fn(&Lab) -> Result<Kit>) -> Lane {
+fn tests_on_dax(name: &'static str, proves: &str, kit: fn(&Lab) -> Result<Kit>) -> Lane {
     Lane::new(name, proves, move |lab| {
         let tests = lab.static_tests(Architecture::X86.triple(), Scope::Files)?;
         let kit = kit(lab)?;

@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::canary::COMMAND;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::{
-    Architecture, Lab, Lane, Log, Machine, PMEM0, Setup, WITHOUT_COMMITS, at_least, count,
-    emulated, lane_with, make_ext4, mount_again,
+    Lab, Log, Machine, PMEM0, Stage, WITHOUT_COMMITS, at_least, count, make_ext4, mount_again,
 };
 use lose_lines::initramfs::Initramfs;
 use lose_lines::losses::random;
@@ -50,40 +48,18 @@ const KEPT: u64 = (SUB_BUFFERS - 2) * SUB_BUFFER_EVENTS;
 /// The number of events after which the ring has wrapped around.
 const LAP: u64 = SUB_BUFFERS * SUB_BUFFER / SHORTEST_EVENT;
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let name = "machine/x86_64/tracer";
-    let proves = "LTTng-UST traces into files on pmem while a guard runs; after a reset that loses lines, the buffers have every event up to the last pass";
-    vec![lane_with(Architecture::X86, name, proves, Tracer::prepare, |kit, tracer, name, log| {
-        let mut machine = Machine::start(kit, &tracer.machine(name), log)?;
-        reset_after_last_pass(&mut machine, name, log)?;
-        machine.power_off()
-    })]
-}
-
-/// The programs that are put into a machine.
-struct Tracer {
-    files: Initramfs,
-}
-
-impl Tracer {
-    fn prepare(lab: &Lab) -> Result<Self> {
-        let root = lab.packages("amd64", &PACKAGES)?;
-        let mut files = Initramfs::default();
-        PROGRAMS.iter().try_for_each(|name| files.program(&root, name))?;
-        let consumer = format!("{LIBRARIES}/{CONSUMER}");
-        files.linked(&root, &format!("/{consumer}"), root.join(&consumer))?;
-        files.file(&format!("/{SCHEMA}"), root.join(SCHEMA));
-        files.linked(&root, TRACED, traced(lab, &root)?)?;
-        files.file(COMMAND, lab.command()?);
-        // The session daemon makes its own folder in this one.
-        files.text("/var/run/made", "");
-        Ok(Self { files })
-    }
-
-    /// Returns a PC with emulated pmem and these programs.
-    fn machine(&self, name: &str) -> Setup {
-        Setup { files: self.files.clone(), ..emulated(name) }
-    }
+/// Returns the programs that are put into a machine.
+pub(super) fn files(lab: &Lab) -> Result<Initramfs> {
+    let root = lab.packages("amd64", &PACKAGES)?;
+    let mut files = super::command(lab)?;
+    PROGRAMS.iter().try_for_each(|name| files.program(&root, name))?;
+    let consumer = format!("{LIBRARIES}/{CONSUMER}");
+    files.linked(&root, &format!("/{consumer}"), root.join(&consumer))?;
+    files.file(&format!("/{SCHEMA}"), root.join(SCHEMA));
+    files.linked(&root, TRACED, traced(lab, &root)?)?;
+    // The session daemon makes its own folder in this one.
+    files.text("/var/run/made", "");
+    Ok(files)
 }
 
 /// Builds the traced program as LTTng's users build theirs, against the unpacked packages.
@@ -108,7 +84,9 @@ fn traced(lab: &Lab, root: &Path) -> Result<PathBuf> {
 }
 
 /// The guard's passes end before the last events are recorded, as if the reset came before the next one.
-fn reset_after_last_pass(machine: &mut Machine, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn reset_after_last_pass(stage: &Stage, log: &mut Log) -> Result<()> {
+    let mut started = Machine::start(&stage.kit, &stage.emulated(), log)?;
+    let (machine, name) = (&mut started, &stage.name);
     make_ext4(machine, PMEM0, WITHOUT_COMMITS)?;
     // The guard starts first, as a service does: all files are new to it, and grow.
     let guard = start_guard(machine)?;
@@ -129,7 +107,8 @@ fn reset_after_last_pass(machine: &mut Machine, name: &str, log: &mut Log) -> Re
     let later = stored.range(recorded..).count();
     writeln!(log, "{recorded} events by the last pass; of {} after it {later}", all - recorded)?;
     let lost = (recorded - KEPT..recorded).find(|number| !stored.contains(number));
-    lost.map_or(Ok(()), |lost| bail!("event {lost} is lost"))
+    ensure!(lost.is_none(), "event {lost:?} is lost");
+    started.power_off()
 }
 
 /// Returns a number of events after which the ring has wrapped around. Each lane draws numbers of its own, as lanes run

@@ -13,7 +13,7 @@ use lose_lines::losses::{Policy, random};
 use xtask::command::Cmd;
 
 use super::tree::{Kind, Tree};
-use super::{Architecture, Kit, Lane, Log, Machine, Setup, emulated, losing_lane, start_on_dax};
+use super::{Architecture, Kit, Log, Machine, Setup, Stage, emulated, start_on_dax};
 use crate::lab::agent_file;
 
 /// The trials of a work.
@@ -31,52 +31,44 @@ const EVICTED: u64 = 64;
 /// instruction; some defects need a crash between two instructions.
 const LEFT_OUT: usize = 20;
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "acknowledged data is there after every crash of a file that loses lines";
-    let on_pmem = [Architecture::X86, Architecture::Arm64].map(|architecture| {
-        losing_lane(architecture, "trials", proves, |kit, name, log| {
-            nothing_is_lost(kit, tree(kit, name)?.as_ref(), name, log)
-        })
-    });
-    let on_ram = [
-        (Architecture::Arm64, "cortex-a53", "the same on RAM, without DC CVAP (Cortex-A53)"),
-        (Architecture::Riscv64, "rv64", "the same on RAM (Zicbom)"),
-    ];
-    let on_ram = on_ram.map(|(architecture, cpu, proves)| {
-        losing_lane(architecture, "trials-ram", proves, move |kit, name, log| {
-            let tree = Tree::new(kit, name, (cpu, CPUS), Kind::Ram)?;
-            nothing_is_lost(kit, Some(&tree), name, log)
-        })
-    });
-    let fails = "if one write-back or fence of the library is omitted, acknowledged data is lost";
-    let left_out = losing_lane(Architecture::X86, "left-out", fails, something_is_lost);
-    on_pmem.into_iter().chain(on_ram).chain([left_out]).collect()
+pub(super) const PROVES: &str =
+    "acknowledged data is there after every crash of a file that loses lines";
+
+pub(super) fn on_pmem(stage: &Stage, log: &mut Log) -> Result<()> {
+    if stage.kit.architecture == Architecture::Arm64 {
+        let tree = tree(stage, "neoverse-n1", Kind::Pmem)?;
+        return nothing_is_lost(stage, tree.setup.clone(), log);
+    }
+    let mut setup = emulated(&stage.name);
+    if let Some(losses) = &mut setup.losses {
+        losses.more.push(format!("evict={EVICTED}"));
+    }
+    nothing_is_lost(stage, setup, log)
+}
+
+pub(super) fn on_ram(stage: &Stage, log: &mut Log) -> Result<()> {
+    let is_arm = stage.kit.architecture == Architecture::Arm64;
+    let tree = tree(stage, if is_arm { "cortex-a53" } else { "rv64" }, Kind::Ram)?;
+    nothing_is_lost(stage, tree.setup.clone(), log)
+}
+
+fn tree(Stage { kit, name, .. }: &Stage, cpu: &str, kind: Kind) -> Result<Tree> {
+    Tree::new(kit, name, (cpu, CPUS), kind)
 }
 
 /// Checks that lives crash and lose nothing.
-fn nothing_is_lost(kit: &Kit, tree: Option<&Tree>, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = tree.map_or_else(|| emulated(name), |tree| tree.setup.clone());
-    if let (Architecture::X86, Some(losses)) = (kit.architecture, &mut setup.losses) {
-        losses.more.push(format!("evict={EVICTED}"));
-    }
+fn nothing_is_lost(Stage { kit, name, .. }: &Stage, setup: Setup, log: &mut Log) -> Result<()> {
     let mut machine = start(kit, setup, log)?;
     let seed = random(name);
     for work in WORKS {
-        let Found { failure, lives, crashed: here, .. } =
-            run(&mut machine, work, seed, 0..TRIALS, 0)?;
+        let Found { failure, lives, crashed, .. } = run(&mut machine, work, seed, 0..TRIALS, 0)?;
         if let Some(failure) = failure {
             bail!("{work}, seed {seed}: {failure}");
         }
-        writeln!(log, "{work}: {lives} lives, {here} crashed before their end, nothing lost")?;
-        ensure!(here > 0, "{work}: no life has crashed");
+        writeln!(log, "{work}: {lives} lives, {crashed} crashed before their end, nothing lost")?;
+        ensure!(crashed > 0, "{work}: no life has crashed");
     }
     machine.power_off()
-}
-
-/// Returns the device tree of an arm64 machine.
-fn tree(kit: &Kit, name: &str) -> Result<Option<Tree>> {
-    let is_needed = kit.architecture == Architecture::Arm64;
-    is_needed.then(|| Tree::new(kit, name, ("neoverse-n1", CPUS), Kind::Pmem)).transpose()
 }
 
 /// Starts a machine with a file system whose files can crash.
@@ -117,7 +109,7 @@ struct Instruction {
 }
 
 /// Leaves out one instruction after the other, until one is noticed.
-fn something_is_lost(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn left_out(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let mut machine = start(kit, emulated(name), log)?;
     let seed = random(name);
     let mut instructions = executed(&mut machine, seed)?;

@@ -4,9 +4,7 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{
-    Architecture, Kit, Lane, Log, Machine, emulated_with, losing_lane, mount_again, start_on_dax,
-};
+use super::{Log, Machine, Stage, emulated_with, mount_again, start_on_dax};
 
 /// The MiB of emulated pmem.
 const PMEM: u64 = 320;
@@ -18,13 +16,7 @@ const MONITOR: &str = "/init vm-restart /mnt/machine 128";
 const KEXEC: &str = "kexec";
 const WARM_REBOOT: &str = "reboot through firmware";
 
-pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "a machine whose RAM is a region of a store resumes after a kexec and after a reset that loses lines, at the \
-                  same physical address";
-    vec![losing_lane(Architecture::X86, "vm-restart", proves, restarts)]
-}
-
-fn restarts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+pub(super) fn restarts(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
     let setup = emulated_with(name, 1536, PMEM).with_kexec();
     let mut machine = start_on_dax(kit, &setup, log)?;
     let booted = monitor(&mut machine, log)?;

@@ -8,9 +8,8 @@ use crate::asm;
 use crate::run::Run;
 
 /// The files with a test that writes goldens, and cargo's words for it.
-const GOLDENS: [(&str, &str); 5] = [
+const GOLDENS: [(&str, &str); 4] = [
     ("cli/tests/command/outcomes.rs", "-p cachemaint-cli --test command outcomes::"),
-    ("tests/lab/src/lane.rs", "-p cachemaint-lab-tests --lib the_page_of_the_lanes"),
     ("xtask/src/figures.rs", "-p xtask --bin xtask pages_and_pictures"),
     ("xtask/tests/figures.rs", "-p xtask --test figures"),
     ("xtask/tests/interface.rs", "-p xtask --test interface"),

@@ -48,10 +48,8 @@ const PROGRAMS: [(&str, &[&str]); 5] = [
 
 pub(super) fn lanes() -> Vec<Lane> {
     let lane = |cpu: [&'static str; 3]| {
-        let proves =
-            "C programs use files and caches through `cachemaint.h`, and no random call ends one";
         let folder = format!("capi/{}", cpu[0]);
-        Lane::new(folder.clone(), proves, move |lab| prepare(lab, &folder, cpu))
+        Lane::new(folder.clone(), move |lab| prepare(lab, &folder, cpu))
     };
     CPUS.into_iter().map(lane).collect()
 }

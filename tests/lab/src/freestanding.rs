@@ -140,17 +140,13 @@ const CONTROLLERS: [(Board, &str, &[&str]); 3] = [
 pub(super) fn lanes() -> Vec<Lane> {
     let privileged = PROOFS.iter().flat_map(|Proof { board, own_steps, models }| {
         models.iter().map(|model| {
-            let proves =
-                format!("privileged code runs without a system, choosing {}", model.chosen);
             let expected = model.expected(own_steps);
-            lane(board, "freestanding", (model.cpu, model.cpus), proves, expected)
+            lane(board, "freestanding", (model.cpu, model.cpus), expected)
         })
     });
     let controllers = CONTROLLERS.iter().map(|(board, cpu, used)| {
-        let proves =
-            String::from("a driver hands over a buffer with the board's cache controllers");
         let expected = used.iter().map(|&name| name.to_owned()).collect();
-        lane(board, "boards", (cpu, 1), proves, expected)
+        lane(board, "boards", (cpu, 1), expected)
     });
     privileged.chain(controllers).collect()
 }
@@ -160,12 +156,11 @@ fn lane(
     board: &'static Board,
     image: &'static str,
     (cpu, cpus): (&'static str, u32),
-    proves: String,
     expected: Vec<String>,
 ) -> Lane {
     let suffix = if cpus > 1 { format!("/{cpus}-cpus") } else { String::new() };
     let name = format!("freestanding/{}/{cpu}{suffix}", board.architecture);
-    Lane::new(name, proves, move |lab| {
+    Lane::new(name, move |lab| {
         let machine = board.booting(lab, image, cpu)?;
         let machine = machine.args(["-no-reboot", "-smp", &cpus.to_string()]);
         Ok(Box::new(move |log| {

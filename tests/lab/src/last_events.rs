@@ -44,8 +44,7 @@ const MACHINES: [Machine; 2] = [
 pub(super) fn lanes() -> Vec<Lane> {
     let lane = |machine: &'static Machine| {
         let name = format!("freestanding/{}/last-events", machine.board.architecture);
-        let proves = "a panic handler keeps the events of all CPUs without interrupting them";
-        Lane::new(name.clone(), proves, move |lab| {
+        Lane::new(name.clone(), move |lab| {
             let plugin = lab.plugin(machine.board.architecture)?;
             let emulator = machine.board.booting(lab, "last_events", machine.cpu)?;
             let work = lab.work().to_path_buf();

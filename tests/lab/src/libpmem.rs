@@ -25,9 +25,7 @@ const PROGRAMS: [(&str, &[&str]); 4] =
     [("short", &[]), ("calls", &[]), ("random", &["1"]), ("early", &[])];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let proves =
-        "on a CPU that cannot persist, the libpmem replacement reports this or ends the program";
-    vec![Lane::new(LANE, proves, prepare)]
+    vec![Lane::new(LANE, prepare)]
 }
 
 fn prepare(lab: &Lab) -> Result<Run> {

@@ -75,8 +75,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn lane(watched: &'static Watched) -> Lane {
     let architecture = watched.kind.architecture();
     let name = format!("flush/{}/{}", architecture.qemu(), watched.name);
-    let proves = "no path of the library leaves a line dirty or a write-back unfenced";
-    Lane::new(name.clone(), proves, move |lab| {
+    Lane::new(name.clone(), move |lab| {
         let kit = lab.losing_kit(architecture)?;
         Ok(Box::new(move |log| {
             watched.streaming.iter().try_for_each(|streaming| {

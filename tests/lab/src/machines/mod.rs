@@ -5,17 +5,15 @@ mod arm64;
 mod bad_blocks;
 mod canary;
 mod device_dax;
-mod drive_formats;
 mod flush;
 mod guard;
 mod libpmem;
-mod lose_c;
 mod media;
 mod oldest_kernel;
 mod power;
 mod requests;
-mod riscv64;
 mod suite;
+mod tool;
 mod tracer;
 mod tree;
 mod trials;
@@ -51,7 +49,6 @@ const PAGE: &str = "page (4096 bytes)";
 struct Story {
     architecture: Architecture,
     name: &'static str,
-    proves: &'static str,
     /// Returns what the machines are made of.
     kit: fn(&Lab, Architecture) -> Result<Kit>,
     /// Returns the files that the machines have besides the agent.
@@ -76,19 +73,27 @@ impl Stage {
 type Steps = fn(&Stage, &mut Log) -> Result<()>;
 
 impl Story {
-    const fn on(
-        architecture: Architecture,
-        name: &'static str,
-        proves: &'static str,
-        steps: Steps,
-    ) -> Self {
+    const fn on(architecture: Architecture, name: &'static str, steps: Steps) -> Self {
         let files = |_: &Lab| Ok(Initramfs::default());
-        Self { architecture, name, proves, kit: Lab::kit, files, steps }
+        Self { architecture, name, kit: Lab::kit, files, steps }
     }
 
     /// Returns a lane on a PC.
-    const fn pc(name: &'static str, proves: &'static str, steps: Steps) -> Self {
-        Self::on(Architecture::X86, name, proves, steps)
+    const fn pc(name: &'static str, steps: Steps) -> Self {
+        Self::on(Architecture::X86, name, steps)
+    }
+
+    const fn arm64(name: &'static str, steps: Steps) -> Self {
+        Self::on(Architecture::Arm64, name, steps)
+    }
+
+    const fn riscv64(name: &'static str, steps: Steps) -> Self {
+        Self::on(Architecture::Riscv64, name, steps)
+    }
+
+    /// Returns the lane on machines with the oldest kernel.
+    const fn oldest(self) -> Self {
+        Self { kit: |lab, _| lab.oldest_kit(), ..self }
     }
 
     /// Returns the lane on machines that lose lines, where no emulator is too old for it.
@@ -102,7 +107,7 @@ impl Story {
 
     fn lane(&'static self) -> Lane {
         let name = format!("machine/{}/{}", self.architecture.qemu(), self.name);
-        Lane::new(name.clone(), self.proves, move |lab| {
+        Lane::new(name.clone(), move |lab| {
             let (kit, files) = ((self.kit)(lab, self.architecture)?, (self.files)(lab)?);
             let stage = Stage { kit, files, name };
             Ok(Box::new(move |log| (self.steps)(&stage, log)))
@@ -111,163 +116,39 @@ impl Story {
 }
 
 const STORIES: [Story; 29] = [
-    Story::pc(
-        "emulated-pmem",
-        "on RAM reserved as pmem (ext4), records survive a reset through firmware and a kexec",
-        media::emulated_pmem,
-    ),
-    Story::pc("xfs", "the same on xfs, through a reset", media::xfs),
-    Story::pc(
-        "without-dax",
-        "ext4 without DAX is refused, or persisted in whole pages if the caller allows this",
-        media::without_dax,
-    ),
-    Story::pc("nvdimm-adr", "an NVDIMM with ADR is persisted line by line", media::nvdimm_adr),
-    Story::pc("nvdimm-eadr", "an NVDIMM with eADR has byte granularity", media::nvdimm_eadr),
-    Story::pc(
-        "nvdimm-no-claim",
-        "an NVDIMM without a claim is persisted line by line, and nothing is promised",
-        media::nvdimm_bare,
-    ),
-    Story::pc(
-        "virtio-pmem",
-        "virtio-pmem is refused with the reason, or persisted in whole pages",
-        media::virtio_pmem,
-    ),
-    Story::pc(
-        "two-regions",
-        "each file gets the guarantee of its own region",
-        media::two_regions,
-    ),
-    Story::pc(
-        "device-dax",
-        "device DAX on reserved RAM keeps records across a reset, and is reported as RAM",
-        device_dax::emulated_device,
-    ),
-    Story::on(
-        Architecture::Arm64,
-        "nvdimm-acpi",
-        "an NVDIMM found through ACPI is persisted with DC CVAP, and nothing is promised",
-        arm64::nvdimm_acpi,
-    ),
-    Story::on(
-        Architecture::Arm64,
-        "pmem-device-tree",
-        "on a pmem-region, records survive a reset and a kexec (Neoverse N1: DC CVAP)",
-        arm64::device_tree,
-    ),
-    Story::on(
-        Architecture::Arm64,
-        "without-cvap",
-        "a CPU without DC CVAP is refused, or persists whole pages (Cortex-A57)",
-        arm64::without_cvap,
-    ),
-    Story::on(
-        Architecture::Arm64,
-        "ram-device-tree",
-        "RAM that a device tree reserves is persisted line by line, without DC CVAP (Cortex-A72)",
-        arm64::ram_device_tree,
-    ),
-    Story::pc(
-        "power-cut-pmem",
-        "NVDIMM: every acknowledged record is there after a power cut",
-        power::cut_records,
-    )
-    .losing(),
-    Story::pc("journal-power-cut", "the same for a journal", power::cut_journal).losing(),
-    Story::pc(
-        "store-power-cut",
-        "after a power cut, a store has exactly the last acknowledged transaction or the next one",
-        power::cut_store,
-    )
-    .losing(),
-    Story::pc(
-        "recorder-power-cut",
-        "after a power cut, a recording has every event that its durability promised",
-        power::cut_recordings,
-    )
-    .losing(),
-    Story::pc(
-        "power-cut-disk",
-        "disk, through msync: every acknowledged record is there after a power cut",
-        power::cut_on_disk,
-    ),
-    Story::pc(
-        "vm-restart",
-        "a machine whose RAM is a region of a store resumes after a kexec and after a reset that loses lines, at the same \
-         physical address",
-        vm_restart::restarts,
-    )
-    .losing(),
-    Story::pc(
-        "bad-blocks",
-        "a bad block on emulated pmem is listed for its file; reads, and loads with a handler, return an error, other \
-         loads raise SIGBUS; a store and a recording open beside one, line by line and page by page, and a journal names \
-         it",
-        bad_blocks::on_emulated,
-    )
-    .with(command),
-    Story::pc(
-        "canary",
-        "after a kexec and after a reset, a canary shows which parts were kept",
-        canary::after_resets,
-    )
-    .with(command),
-    Story::pc(
-        "tracer",
-        "LTTng-UST traces into files on pmem while a guard runs; after a reset that loses lines, the buffers have every \
-         event up to the last pass",
-        tracer::reset_after_last_pass,
-    )
-    .with(tracer::files),
-    Story::pc(
-        "guard-holes",
-        "if a guard runs, stores to holes of a file by a program that never flushes survive a reset",
-        guard::holes,
-    )
-    .with(command),
-    Story {
-        kit: |lab, _| lab.oldest_kit(),
-        ..Story::pc(
-            "oldest-kernel",
-            "with Linux 5.10, files, journals, stores and recordings survive a reset, with lines and with pages",
-            oldest_kernel::outlives_a_reset,
-        )
-        .with(command)
-    },
-    Story::pc("trials", trials::PROVES, trials::on_pmem).losing(),
-    Story::on(Architecture::Arm64, "trials", trials::PROVES, trials::on_pmem).losing(),
-    Story::on(
-        Architecture::Arm64,
-        "trials-ram",
-        "the same on RAM, without DC CVAP (Cortex-A53)",
-        trials::on_ram,
-    )
-    .losing(),
-    Story::on(
-        Architecture::Riscv64,
-        "trials-ram",
-        "the same on RAM (Zicbom)",
-        trials::on_ram,
-    )
-    .losing(),
-    Story::pc(
-        "left-out",
-        "if one write-back or fence of the library is omitted, acknowledged data is lost",
-        trials::left_out,
-    )
-    .losing(),
+    Story::pc("emulated-pmem", media::emulated_pmem),
+    Story::pc("xfs", media::xfs),
+    Story::pc("without-dax", media::without_dax),
+    Story::pc("nvdimm-adr", media::nvdimm_adr),
+    Story::pc("nvdimm-eadr", media::nvdimm_eadr),
+    Story::pc("nvdimm-no-claim", media::nvdimm_bare),
+    Story::pc("virtio-pmem", media::virtio_pmem),
+    Story::pc("two-regions", media::two_regions),
+    Story::pc("device-dax", device_dax::emulated_device),
+    Story::arm64("nvdimm-acpi", arm64::nvdimm_acpi),
+    Story::arm64("pmem-device-tree", arm64::device_tree),
+    Story::arm64("without-cvap", arm64::without_cvap),
+    Story::arm64("ram-device-tree", arm64::ram_device_tree),
+    Story::pc("power-cut-pmem", power::cut_records).losing(),
+    Story::pc("journal-power-cut", power::cut_journal).losing(),
+    Story::pc("store-power-cut", power::cut_store).losing(),
+    Story::pc("recorder-power-cut", power::cut_recordings).losing(),
+    Story::pc("power-cut-disk", power::cut_on_disk),
+    Story::pc("vm-restart", vm_restart::restarts).losing(),
+    Story::pc("bad-blocks", bad_blocks::on_emulated).with(command),
+    Story::pc("canary", canary::after_resets).with(command),
+    Story::pc("tracer", tracer::reset_after_last_pass).with(tracer::files),
+    Story::pc("guard-holes", guard::holes).with(command),
+    Story::pc("oldest-kernel", oldest_kernel::outlives_a_reset).with(command).oldest(),
+    Story::pc("trials", trials::on_pmem).losing(),
+    Story::arm64("trials", trials::on_pmem).losing(),
+    Story::arm64("trials-ram", trials::on_ram).losing(),
+    Story::riscv64("trials-ram", trials::on_ram).losing(),
+    Story::pc("left-out", trials::left_out).losing(),
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let others = [
-        suite::lanes(),
-        riscv64::lanes(),
-        lose_c::lanes(),
-        drive_formats::lanes(),
-        libpmem::lanes(),
-        flush::lanes(),
-    ];
+    let others = [suite::lanes(), tool::lanes(), libpmem::lanes(), flush::lanes()];
     STORIES.iter().map(Story::lane).chain(others.into_iter().flatten()).collect()
 }
 

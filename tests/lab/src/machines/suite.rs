@@ -1,26 +1,35 @@
-//! The library's own tests inside a machine, with their files on a DAX file system.
+//! The library's own tests inside a machine: those of files on a DAX file system, and those of instructions on CPUs of
+//! riscv64 with Zicbom, without it, and with another block size, which the kernel reports.
 
 use anyhow::Result;
+use cachemaint_lab_protocol::Request;
 use lose_lines::initramfs::Initramfs;
 use lose_lines::machine::programs::printed;
 use xtask::counts::Tests;
 
 use super::{Architecture, DIRECTORY, Kit, LIMIT, Lab, Lane, Log, Machine, Setup, dax_machine};
 use crate::cpus::passed;
+use crate::expectation::Expectation;
 use crate::programs::{FEWER_CASES, Programs, Scope};
 
+/// The CPUs of riscv64, and their expected reports. `rv64` has Zicbom with blocks of 64 bytes (QEMU `target/riscv/cpu.c`).
+const RISCV64: [(&str, &str); 3] = [
+    ("rv64", "riscv64-zicbom-64"),
+    ("rv64,cbom_blocksize=128", "riscv64-zicbom-128"),
+    ("rv64,zicbom=false", "riscv64-no-zicbom"),
+];
+
 pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "the library's tests of files pass with these on DAX";
-    let oldest = "the library's tests of files pass with these on DAX, with Linux 5.10";
-    vec![
-        tests_on_dax("machine/x86_64/tests-on-dax", proves, |lab| lab.kit(Architecture::X86)),
-        tests_on_dax("machine/x86_64/oldest-kernel-tests", oldest, Lab::oldest_kit),
-    ]
+    let on_dax = [
+        on_dax("machine/x86_64/tests-on-dax", |lab| lab.kit(Architecture::X86)),
+        on_dax("machine/x86_64/oldest-kernel-tests", Lab::oldest_kit),
+    ];
+    on_dax.into_iter().chain(RISCV64.map(|(cpu, expected)| on_riscv64(cpu, expected))).collect()
 }
 
 /// Returns a lane with the tests of files, on a PC of this kit.
-fn tests_on_dax(name: &'static str, proves: &str, kit: fn(&Lab) -> Result<Kit>) -> Lane {
-    Lane::new(name, proves, move |lab| {
+fn on_dax(name: &'static str, kit: fn(&Lab) -> Result<Kit>) -> Lane {
+    Lane::new(name, move |lab| {
         let tests = lab.static_tests(Architecture::X86.triple(), Scope::Files)?;
         let kit = kit(lab)?;
         Ok(Box::new(move |log| {
@@ -31,12 +40,24 @@ fn tests_on_dax(name: &'static str, proves: &str, kit: fn(&Lab) -> Result<Kit>) 
     })
 }
 
-/// Returns a machine that has these test programs in it.
-pub(super) fn setup_for_tests(name: &str, board: &str, memory: &str, tests: &Programs) -> Setup {
-    let mut setup = Setup::new(name, board, memory);
-    setup.limit = LIMIT;
-    add_to(&mut setup.files, tests);
-    setup
+fn on_riscv64(cpu: &'static str, expected: &'static str) -> Lane {
+    let name = format!("machine/riscv64/{cpu}");
+    Lane::new(name.clone(), move |lab| {
+        let expectation = Expectation::read(lab.tree(), expected)?;
+        let choice = expectation.choice()?;
+        let tests = lab.static_tests(Architecture::Riscv64.triple(), Scope::Instructions)?;
+        let kit = lab.kit(Architecture::Riscv64)?;
+        Ok(Box::new(move |log| {
+            let mut setup = Setup::new(&name, "virt", "1G").cpu(cpu);
+            setup.limit = LIMIT;
+            add_to(&mut setup.files, &tests);
+            let mut machine = Machine::start(&kit, &setup, log)?;
+            let report = machine.json(&Request::Report)?;
+            passed(&expectation.differences(&report.to_string()))?;
+            run_tests(&mut machine, &tests, "/tmp", Some(&choice), log)?;
+            machine.power_off()
+        }))
+    })
 }
 
 fn add_to(files: &mut Initramfs, tests: &Programs) {
@@ -51,7 +72,7 @@ fn place(program: &str) -> String {
 
 /// Runs the test programs of the machine, with their files below `directory`. If `choice` is given, the test
 /// `chosen_here` demands it.
-pub(super) fn run_tests(
+fn run_tests(
     machine: &mut Machine,
     tests: &Programs,
     directory: &str,

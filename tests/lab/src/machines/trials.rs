@@ -31,9 +31,6 @@ const EVICTED: u64 = 64;
 /// instruction; some defects need a crash between two instructions.
 const LEFT_OUT: usize = 20;
 
-pub(super) const PROVES: &str =
-    "acknowledged data is there after every crash of a file that loses lines";
-
 pub(super) fn on_pmem(stage: &Stage, log: &mut Log) -> Result<()> {
     if stage.kit.architecture == Architecture::Arm64 {
         let tree = tree(stage, "neoverse-n1", Kind::Pmem)?;

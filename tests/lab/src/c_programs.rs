@@ -16,12 +16,11 @@ use xtask::c_development::{self, ARCHIVE, Folders};
 use xtask::c_libraries::CACHEMAINT;
 use xtask::command::{Cmd, find_program};
 
-use crate::compilers::{self, Linking};
 use crate::cpus::{passed, run_each};
+use crate::cross::{self, Linking, Ready};
 use crate::lab::Lab;
 use crate::lane::{Lane, Run};
 use crate::targets::{Model, Target};
-use crate::user_emulation::Ready;
 
 /// The architectures by name, triple and emulated CPU.
 const CPUS: [[&str; 3]; 2] = [
@@ -64,7 +63,7 @@ pub(super) fn example(lab: &Lab, folder: &str, source: &str) -> Result<PathBuf> 
 fn prepare(lab: &Lab, lane: &str, cpu: [&str; 3]) -> Result<Run> {
     let (target, model) = model(cpu)?;
     let kit = Kit::new(lab, lane, target, model)?;
-    let cxx = match compilers::cxx_compiler(target.triple) {
+    let cxx = match cross::cxx_compiler(target.triple) {
         Err(why) if why.is::<Absent>() => Err(why),
         cxx => Ok(cxx?),
     };
@@ -89,7 +88,7 @@ fn prepare(lab: &Lab, lane: &str, cpu: [&str; 3]) -> Result<Run> {
 
 /// Returns the target and the emulated CPU of an architecture.
 fn model([_, triple, cpu]: [&str; 3]) -> Result<(&'static Target, &'static Model)> {
-    let target = compilers::target(triple)?;
+    let target = cross::target(triple)?;
     let model = target.models.iter().find(|model| model.cpu == cpu);
     Ok((target, model.with_context(|| format!("no lane is for {cpu}"))?))
 }
@@ -108,7 +107,7 @@ struct Kit {
 
 impl Kit {
     fn new(lab: &Lab, lane: &str, target: &'static Target, model: &'static Model) -> Result<Self> {
-        let Linking { compiler, cc, sysroot } = compilers::linking(target.triple)?;
+        let Linking { compiler, cc, sysroot } = cross::linking(target.triple)?;
         let emulator = match sysroot {
             None => None,
             Some(_) => Some((Ready::find(&lab.host, target)?, model)),

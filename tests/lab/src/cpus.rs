@@ -16,12 +16,12 @@ use lose_lines::log::Log;
 use xtask::absent::Lacks;
 use xtask::counts::Tests;
 
+use crate::cross::{LIMIT, Ready};
 use crate::expectation::{Expectation, FOLDER};
 use crate::lab::Lab;
 use crate::lane::{Lane, Run};
 use crate::programs::{FEWER_CASES, LISTED, Program, Programs, Scope, built};
 use crate::targets::{I686, Model, TARGETS, Target};
-use crate::user_emulation::{LIMIT, Ready};
 
 pub(super) fn lanes() -> Vec<Lane> {
     let models =

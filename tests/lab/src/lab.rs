@@ -20,7 +20,7 @@ use xtask::command::{Cmd, find_program};
 use xtask::host::{Host, without_network};
 use xtask::toolchain::Compiler;
 
-use crate::compilers;
+use crate::cross;
 use crate::programs::{Programs, Scope};
 
 pub(crate) struct Lab {
@@ -72,7 +72,7 @@ impl Lab {
     /// Returns the same with the sections that the linker strips. The programs are stripped, as they are copied into memory
     /// at each start. A profile's `strip` does not apply to a package that has a profile of its own, as the library has.
     fn cargo_static_with(&self, triple: &str, line: &str, stripped: &str) -> Result<Cmd> {
-        let compiler = compilers::linking(triple)?.compiler;
+        let compiler = cross::linking(triple)?.compiler;
         Ok(self.cargo(&compiler, line).arg("--config").arg(format!(
             r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip={stripped}"]"#
         )))

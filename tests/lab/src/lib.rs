@@ -9,8 +9,8 @@ extern crate alloc;
 
 mod board;
 mod c_programs;
-mod compilers;
 mod cpus;
+mod cross;
 mod defects;
 mod expectation;
 mod freestanding;
@@ -22,7 +22,6 @@ mod machines;
 mod programs;
 mod selftest;
 mod targets;
-mod user_emulation;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

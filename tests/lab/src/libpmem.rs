@@ -10,11 +10,10 @@ use lose_lines::log::Log;
 use xtask::c_libraries::LIBPMEM;
 use xtask::command::Cmd;
 
-use crate::compilers::{self, Linking};
 use crate::cpus::passed;
+use crate::cross::{self, Linking, Ready};
 use crate::lab::Lab;
 use crate::lane::{Lane, Run};
-use crate::user_emulation::Ready;
 
 const LANE: &str = "capi/libpmem-aarch64";
 const TRIPLE: &str = "aarch64-unknown-linux-gnu";
@@ -29,7 +28,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn prepare(lab: &Lab) -> Result<Run> {
-    let target = compilers::target(TRIPLE)?;
+    let target = cross::target(TRIPLE)?;
     let model = target.models.iter().find(|model| model.cpu == CPU).context("no such CPU")?;
     let emulator = Ready::find(&lab.host, target)?;
     let Linking { compiler, cc, .. } = &emulator.linking;

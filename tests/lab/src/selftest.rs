@@ -4,17 +4,14 @@
 //! verdict that differs from the table below, in either direction, is a failure; so are an exception,
 //! a panic and any end but the image's power-off.
 
-use std::fs;
-use std::path::PathBuf;
-
-use anyhow::{Context as _, Result, bail, ensure};
-use lose_lines::command::{Cmd, Ending};
-use lose_lines::log::Log;
-use lose_lines::plugin::{Plugin, Streaming, Verdict};
+use anyhow::{Context as _, Result, ensure};
+use lose_lines::plugin::{Streaming, Verdict};
+use lose_lines::temporary::Temporary;
 
 use crate::board::{self, Board};
-use crate::lab::Lab;
-use crate::lane::{Lane, Run};
+use crate::cpus::passed;
+use crate::freestanding::faults;
+use crate::lane::Lane;
 
 /// The numbers of dirty and unfenced lines.
 type Left = (u64, u64);
@@ -93,62 +90,31 @@ const AARCH64: Machine = Machine {
 };
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let lane = |machine: &'static Machine| {
-        let name = format!("flush/selftest/{}", machine.board.architecture);
-        Lane::new(name, move |lab| prepare(lab, machine))
-    };
     [&X86_64, &AARCH64].into_iter().map(lane).collect()
 }
 
-fn prepare(lab: &Lab, machine: &'static Machine) -> Result<Run> {
-    let plugin = lab.plugin(machine.board.architecture)?;
-    let emulator = machine.board.booting(lab, "planted", machine.cpu)?.arg("-no-reboot");
-    let test = Test { machine, emulator, plugin, outs: out_folder(lab)? };
-    Ok(Box::new(move |log| (0..MODES.len()).try_for_each(|mode| test.boot(mode, log))))
-}
-
-/// Returns the folder of the verdicts.
-fn out_folder(lab: &Lab) -> Result<PathBuf> {
-    let folder = lab.work().join("verdicts");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder)
-}
-
-/// The prerequisites of a boot.
-struct Test {
-    machine: &'static Machine,
-    emulator: Cmd,
-    plugin: Plugin,
-    outs: PathBuf,
-}
-
-impl Test {
-    /// Boots the image once and compares the verdicts.
-    fn boot(&self, mode: usize, log: &mut Log) -> Result<()> {
-        let Machine { board, cpu, .. } = self.machine;
-        let out = self.outs.join(format!("selftest-{}-{mode}", board.architecture));
-        // The output of an earlier run must not be read as this one's.
-        if out.exists() {
-            fs::remove_file(&out).with_context(|| format!("cannot remove {}", out.display()))?;
-        }
-        let (streaming, locked) = MODES[mode];
-        let [option, mut value] = self.plugin.arguments(streaming, cpu, &out);
-        if locked == Locked::Fence {
-            // The last value of an argument counts.
-            value.push_str(",locked=fence");
-        }
-        let emulator = self.emulator.clone().args([option, value]);
-        let (lines, ending) = board::run(&emulator, log)?;
-        let wrong = wrong_run(board, &lines, &ending);
-        ensure!(wrong.is_empty(), "in mode {:?}: {}", MODES[mode], wrong.join("; "));
-        compare(&Verdict::read(&out)?, self.machine, mode)
-    }
-}
-
-/// Returns the faults of a run apart from its verdicts: the image prints an exception or a panic.
-fn wrong_run(board: &Board, lines: &[String], ending: &Ending) -> Vec<String> {
-    let failures = lines.iter().filter(|line| line.starts_with("failed ")).cloned();
-    failures.chain(board.wrong_end(lines, ending)).collect()
+fn lane(machine: &'static Machine) -> Lane {
+    let Machine { board, cpu, .. } = machine;
+    let name = format!("flush/selftest/{}", board.architecture);
+    Lane::new(name.clone(), move |lab| {
+        let plugin = lab.plugin(board.architecture)?;
+        let emulator = board.booting(lab, "planted", cpu)?.arg("-no-reboot");
+        let verdicts = lab.work().join(format!("{}.verdicts", name.replace('/', "-")));
+        Ok(Box::new(move |log| {
+            MODES.iter().enumerate().try_for_each(|(number, mode @ (streaming, locked))| {
+                let out = Temporary::new(verdicts.clone());
+                let [option, mut value] = plugin.arguments(*streaming, cpu, &out);
+                if *locked == Locked::Fence {
+                    // The last value of an argument counts.
+                    value.push_str(",locked=fence");
+                }
+                let (lines, ending) = board::run(&emulator.clone().args([option, value]), log)?;
+                passed(&faults(board, &[], &lines, &ending))
+                    .and_then(|()| compare(&Verdict::read(&out)?, machine, number))
+                    .with_context(|| format!("in mode {mode:?}"))
+            })
+        }))
+    })
 }
 
 /// Returns the lines that a sequence left, by the plugin's count.
@@ -167,9 +133,7 @@ fn compare(verdicts: &[Verdict], machine: &Machine, mode: usize) -> Result<()> {
         })
     };
     let wrong: Vec<String> = expected().filter_map(wrong).collect();
-    if !wrong.is_empty() {
-        bail!("in mode {:?}: {}", MODES[mode], wrong.join("; "));
-    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
     let count = expected().count();
     ensure!(verdicts.len() == count, "{} verdicts, not {count}", verdicts.len());
     Ok(())

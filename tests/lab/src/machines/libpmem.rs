@@ -14,7 +14,7 @@ use lose_lines::program::HostProgram;
 use xtask::c_libraries::LIBPMEM;
 use xtask::command::Cmd;
 
-use crate::compilers::{self, Linking};
+use crate::cross::{self, Linking};
 use crate::lab::Lab;
 use crate::lane::{Lane, again};
 
@@ -72,7 +72,7 @@ fn nothing_is_lost(kit: &Kit, program: &HostProgram, name: &str, log: &mut Log) 
 /// Builds this project's library, and the program of transactions (`tests/clients`) against the packages.
 fn transactions(lab: &Lab, architecture: Architecture) -> Result<HostProgram> {
     let triple = architecture.triple();
-    let Linking { compiler, cc, .. } = compilers::linking(triple)?;
+    let Linking { compiler, cc, .. } = cross::linking(triple)?;
     let (work, tree) = (lab.work(), lab.tree());
     let ours = work.join("libpmem").join(architecture.debian());
     let archive = LIBPMEM.archive(&compiler, triple, tree, &lab.target())?;

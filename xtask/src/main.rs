@@ -60,7 +60,8 @@ enum Task {
 /// The name of a step, what it does, and its checks.
 type Step = (&'static str, &'static str, fn(&Host, &mut Run) -> Result<()>);
 
-/// The steps of each change. The columns run side by side.
+/// The steps of each change. The columns run side by side. Miri and loom have folders of builds of their own, and wait for
+/// no build of the first column.
 const CI: [&[Step]; 2] = [
     &[
         ("fmt", "Check the format of every Rust file in the tree", text::fmt),
@@ -72,9 +73,9 @@ const CI: [&[Step]; 2] = [
         ("msrv", "Compile the library with the oldest supported compiler", targets::msrv),
     ],
     &[
-        ("lanes", "Run one lane of each kind", suites::one_lane_of_each_kind),
         ("miri", "Run the tests under Miri, which detects undefined behaviour", suites::miri),
         ("loom", "Run the loom tests, which try interleavings of threads", suites::loom),
+        ("lanes", "Run one lane of each kind", suites::one_lane_of_each_kind),
     ],
 ];
 

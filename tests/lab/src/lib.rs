@@ -1,7 +1,7 @@
 //! Tests of the library on CPUs and whole machines other than this one. `tests/lab/README.md` explains them, and says what no
 //! emulator can prove.
 //!
-//! A test is a [`Lane`](lane::Lane). What it needs is found, fetched or built under a lock, since lanes share it. Then it runs
+//! A test is a lane. What it needs is found, fetched or built under a lock, since lanes share it. Then it runs
 //! beside others, with a log of its own. If this machine lacks what a lane needs, the lane is ignored, and the reason is one
 //! of [`xtask::absent::Lacks`].
 

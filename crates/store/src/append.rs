@@ -2,18 +2,19 @@
 
 use crate::blob_writer::is_by_pages;
 use crate::error::{Error, ErrorKind};
-use crate::format::record::{BASE, FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines};
+use crate::format::record::{FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines};
 use crate::format::{
     CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, new_salt,
 };
-use crate::log::{LEFT, Log};
+use crate::log::Log;
 use crate::store::Store;
 use crate::table::{Live, Table};
 use alloc::vec::Vec;
-use cachemaint::medium::{Medium, Readable as _};
+use cachemaint::medium::Medium;
 use cachemaint_format::error::FormatError;
+use cachemaint_format::identity::Identity;
 use cachemaint_format::root;
-use cachemaint_format::unreadable::{ThroughKernel, readable};
+use cachemaint_format::unreadable::{is_lost, readable};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A record to be appended: its bytes without a head, and the fields of the head.
@@ -33,15 +34,9 @@ impl Draft {
     /// Returns the record of an opening of a store of `size` bytes.
     fn opening(size: u64, is_sealed: bool) -> Self {
         let mut bytes = begin();
-        append_opening(&mut bytes, size, 0);
+        bytes.extend(size.to_le_bytes());
         Self { bytes, kind: RecordKind::Opening, is_sealed }
     }
-}
-
-/// Appends the body of an opening or a base. Only a base is followed by entries.
-fn append_opening(record: &mut Vec<u8>, size: u64, entries: u64) {
-    record.extend([size, entries].map(u64::to_le_bytes).as_flattened());
-    debug_assert_eq!(record.len(), BASE);
 }
 
 /// Pads a record to whole lines.
@@ -183,26 +178,20 @@ impl<M: Medium> Store<M> {
         // If it cannot be read, nothing there can be taken for a record.
         let there = self.medium.try_load(mirror, Relaxed).unwrap_or(0);
         let salt = new_salt(before.identity(), generation, there, self.entropy);
-        let places = match growth {
-            Some(Growth { capacity, areas: [current, other] }) => {
-                Places { capacity, current, other, salt, ..before.places }
-            }
-            None => Places {
-                current: before.places.other,
-                other: before.places.current,
-                salt,
-                ..before.places
-            },
+        let (capacity, [current, other]) = match growth {
+            Some(Growth { capacity, areas }) => (capacity, areas),
+            None => (before.places.capacity, [before.places.other, before.places.current]),
         };
+        let (bytes, tag) = compaction(before.identity(), salt, &self.table);
+        let end = bytes.len() as u64;
+        let places = Places { unit: self.unit(), capacity, current, other, salt, end };
+        self.write_mirrors(current, 0, &bytes).map_err(Error::medium)?;
         let root = Root { generation, own: places.bytes(), ..before.root };
-        let log = Log { root, places };
-        let (bytes, tag) = compaction(&log, &self.table);
-        self.write_mirrors(places.current, 0, &bytes).map_err(Error::medium)?;
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
-        (self.log, self.watched) = (log, 0);
-        (self.table.state.end, self.table.state.tag) = (bytes.len() as u64, tag);
+        (self.log, self.watched) = (Log { root, places }, current[0]);
+        self.table.begin(&bytes, tag);
         // The fence of the next record completes this.
-        leave(&*self.medium, before.places.current).map_err(Error::medium)?;
+        leave(&*self.medium, &before, [0, 1]).map_err(Error::medium)?;
         if growth.is_some() {
             let Places { current, other, capacity, .. } = before.places;
             self.give_areas([current, other], capacity);
@@ -261,30 +250,24 @@ impl<M: Medium> Store<M> {
 /// root then leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the write-backs.
 pub(crate) fn leave<M: Medium>(
     medium: &M,
-    mirrors: impl IntoIterator<Item = u64>,
+    log: &Log,
+    mirrors: impl IntoIterator<Item = usize>,
 ) -> Result<(), M::Error> {
-    for at in mirrors.into_iter().map(|mirror| mirror + LEFT as u64 / 8 * 8) {
-        let Ok(word) = ThroughKernel::new(medium).try_load(at, Relaxed) else {
-            medium.check()?;
-            continue;
-        };
-        let mut bytes = word.to_le_bytes();
-        bytes[LEFT % 8] = 0;
-        if bytes != word.to_le_bytes() {
-            medium.store(at, u64::from_le_bytes(bytes), Relaxed);
-            medium.issue_writeback(at..at + 8)?;
-        }
+    let places = mirrors.into_iter().map(|mirror| log.places.current[mirror]);
+    for at in places.filter(|at| !is_lost(medium, *at)) {
+        medium.store(at, log.left(), Relaxed);
+        medium.issue_writeback(at..at + 8)?;
     }
     Ok(())
 }
 
 /// Returns the records of a compaction, with which the new log begins, and the tag of the last one.
-pub(crate) fn compaction(log: &Log, table: &Table) -> (Vec<u8>, u64) {
+pub(crate) fn compaction(identity: Identity, salt: u64, table: &Table) -> (Vec<u8>, u64) {
     let state = &table.state;
     let mut bytes = Vec::with_capacity((LINE + compacted(table.bytes)) as usize);
     bytes.resize(HEAD, 0);
     let (mut start, mut before) = (0, 0);
-    append_opening(&mut bytes, state.size, table.live.len() as u64);
+    bytes.extend(state.size.to_le_bytes());
     let mut end = |bytes: &mut Vec<u8>, start, kind| {
         fill_lines(bytes);
         let head = Head {
@@ -296,7 +279,6 @@ pub(crate) fn compaction(log: &Log, table: &Table) -> (Vec<u8>, u64) {
             kind,
             is_sealed: state.is_sealed,
         };
-        let (identity, salt) = (log.identity(), log.places.salt);
         before = head.write(identity, salt, start as u64, &mut bytes[start..]);
         before
     };

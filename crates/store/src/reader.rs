@@ -196,7 +196,7 @@ impl<R: Readable> Reader<R> {
 pub(crate) fn last<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<(Log, Table), Error<E>> {
     for _ in 0..ATTEMPTS {
         let (log, _) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
-        let found = Table::read(medium, Scan::new(log, false, true));
+        let found = Table::read(medium, Scan::new(log, false));
         medium.check().map_err(Error::medium)?;
         if log.is_current(medium)? && !matches!(found, Err(Error(ErrorKind::Replaced))) {
             return Ok((log, found?));

@@ -2,10 +2,10 @@
 
 use crate::error::{Error, ErrorKind, Part};
 use crate::format::entry::{ENTRY, Entry, EntryKind, Use};
-use crate::format::record::{Head, RecordKind};
+use crate::format::record::{HEAD, Head, RecordKind};
 use crate::info::Info;
 use crate::log::scan::{Scan, Step};
-use crate::log::{Gap, Item, Log, Record, next_item, read};
+use crate::log::{Gap, Log, Record};
 use crate::name::Name;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -72,16 +72,12 @@ impl Live {
         Self::new(Entry { name: name.len(), ..Entry::DELETED }, name, &[], &[])
     }
 
-    /// Reads an entry, or returns `None` if its name is not UTF-8.
-    fn read<E: Failure>(
-        medium: &dyn Readable<Error = E>,
-        item: &Item,
-    ) -> Result<Option<Self>, Error<E>> {
-        let mut bytes = Bytes::zeros(item.entry.bytes());
-        let into = &mut bytes.all_mut()[..item.entry.bytes()];
-        read(medium, Part::Record, item.at + ENTRY as u64, into)?;
-        let live = Self { entry: item.entry, bytes };
-        Ok(core::str::from_utf8(live.name()).is_ok().then_some(live))
+    /// Reads the first entry of some bytes. Returns `None` if it is invalid.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let entry = Entry::read(bytes.first_chunk()?)?;
+        let bytes = bytes.get(ENTRY..)?.get(..entry.bytes())?;
+        let (name, rest) = bytes.split_at(entry.name);
+        Some(Self::new(entry, core::str::from_utf8(name).ok()?, rest, &[]))
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -271,6 +267,8 @@ pub(crate) struct State {
     pub(crate) end: u64,
     /// The tag of the record.
     pub(crate) tag: u64,
+    /// The tag of the first record of the log, which another writer overwrites when it leaves the log.
+    pub(crate) first: u64,
 }
 
 /// A commit: all blobs and regions by name, and what an opening must know about the log that they were read from.
@@ -284,8 +282,6 @@ pub(crate) struct Table {
     pub(crate) lost: Option<Gap>,
     /// Damaged bytes before the next record.
     gap: Option<Gap>,
-    /// The number of entries that the base counts and no snapshot had so far.
-    missing: u64,
     /// The records with a damaged copy, and its mirror, if both mirrors were compared.
     pub(crate) halves: Vec<(Record, usize)>,
     /// The last record.
@@ -304,17 +300,16 @@ impl Table {
         log.refuse_left(medium)?;
         let mut table = Self::default();
         while let Some(step) = scan.next(medium)? {
-            table.pass(medium, &step)?;
+            table.pass(&step, &scan)?;
         }
         table.finish();
         let State { number, end, .. } = table.state;
-        let rest = |start| Gap { start, end: log.places.capacity };
+        let lost = log.lost(table.lost.unwrap_or(Gap { start: end, end: log.places.capacity }));
         if number == 0 {
-            let lost = log.lost(table.lost.unwrap_or(rest(0)));
             return Err(Error::damaged(Part::Table, lost.offset, lost.len));
         }
-        if table.missing > 0 && table.lost.is_none() {
-            return Err(Error(ErrorKind::Damaged(log.lost(rest(end)))));
+        if end < log.places.end && table.lost.is_none() {
+            return Err(Error(ErrorKind::Damaged(lost)));
         }
         Ok(table)
     }
@@ -325,23 +320,19 @@ impl Table {
         log: Log,
         end: u64,
     ) -> Result<Self, Error<E>> {
-        let (mut scan, mut table) = (Scan::new(log, true, true), Self::default());
+        let (mut scan, mut table) = (Scan::new(log, true), Self::default());
         while scan.at < end
             && let Some(step) = scan.next(medium)?
         {
-            table.pass(medium, &step)?;
+            table.pass(&step, &scan)?;
         }
         table.finish();
         Ok(table)
     }
 
-    /// Continues with the next step of a scan. After a damaged commit only later changes are certain. A compaction
-    /// names each name only once.
-    fn pass<E: Failure>(
-        &mut self,
-        medium: &dyn Readable<Error = E>,
-        step: &Step,
-    ) -> Result<(), Error<E>> {
+    /// Continues with a step of a scan. After a damaged commit only later changes are certain. A compaction names each
+    /// name only once.
+    fn pass<E>(&mut self, step: &Step, scan: &Scan) -> Result<(), Error<E>> {
         let record = match step {
             Step::Record(record) => record,
             Step::Lost(gap) => {
@@ -349,9 +340,10 @@ impl Table {
                 return Ok(());
             }
         };
-        let Head { number, is_sealed, seconds, tag, kind, .. } = record.head;
-        let (end, size) = (record.end(), self.state.size);
-        self.state = State { number, is_sealed, seconds, size, end, tag };
+        let Head { number, is_sealed, seconds, tag, kind, len, .. } = record.head;
+        let (end, State { size, first, .. }) = (record.at + len, self.state);
+        let first = if record.at == 0 { tag } else { first };
+        self.state = State { number, is_sealed, seconds, size, end, tag, first };
         self.halves.extend(record.damaged.map(|mirror| (*record, mirror)));
         self.last = Some(*record);
         self.has_seal |= is_sealed;
@@ -361,19 +353,26 @@ impl Table {
                 self.forget_all();
             }
         }
-        if let Some(opening) = record.opening(medium)? {
-            self.state.size = opening.size;
-            if kind == RecordKind::Base {
-                self.missing = opening.entries;
-            }
+        let mut rest = &scan.bytes[HEAD..];
+        if matches!(kind, RecordKind::Base | RecordKind::Opening) {
+            self.state.size = rest.first_chunk().map_or(0, |size| u64::from_le_bytes(*size));
+            return Ok(());
         }
-        let mut items = record.items();
-        while let Some(item) = next_item(medium, &mut items)? {
-            self.missing = self.missing.saturating_sub(u64::from(kind == RecordKind::Snapshot));
-            let live = Live::read(medium, &item)?;
-            self.change(live.ok_or_else(|| item.forged())?);
+        // An entry always has a name. Zeros follow the last one.
+        while rest.get(1).is_some_and(|name| *name > 0) {
+            let offset = scan.log.places.current[0] + end - rest.len() as u64;
+            let live = Live::read(rest);
+            let live = live.ok_or(Error::damaged(Part::Entry, offset, rest.len() as u64))?;
+            rest = &rest[live.entry.size() as usize..];
+            self.change(live);
         }
         Ok(())
+    }
+
+    /// Moves to the end of a new log, which has these records, the last one with this tag.
+    pub(crate) fn begin(&mut self, records: &[u8], tag: u64) {
+        let first = records.first_chunk().map_or(0, |tag| u64::from_le_bytes(*tag));
+        self.state = State { end: records.len() as u64, tag, first, ..self.state };
     }
 
     /// Ends a scan. The changes of a record that was lost at the end are unknown.

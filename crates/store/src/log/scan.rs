@@ -2,15 +2,17 @@
 
 use super::{Gap, Log, Record};
 use crate::error::{Error, ErrorKind};
-use crate::format::LINE;
 use crate::format::record::{Head, RecordKind};
+use crate::format::{LINE, Places};
+use alloc::vec::Vec;
 use cachemaint::medium::Readable;
+use cachemaint_format::unreadable::if_readable;
 use core::error::Error as Failure;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
 /// A scan over the records of a log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) log: Log,
     /// The position of the next record.
@@ -20,9 +22,10 @@ pub(crate) struct Scan {
     /// The number of the last record.
     number: u64,
     compares: bool,
-    is_beside_writers: bool,
     /// Bytes that may still be verified.
     budget: u64,
+    /// The last record.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The next item in a log.
@@ -35,9 +38,9 @@ pub(crate) enum Step {
 
 impl Scan {
     /// Begins a scan. If it `compares`, it reads both mirrors of each record.
-    pub(crate) const fn new(log: Log, compares: bool, is_beside_writers: bool) -> Self {
-        let budget = 8 * log.places.capacity;
-        Self { log, at: 0, before: 0, number: 1, compares, is_beside_writers, budget }
+    pub(crate) fn new(log: Log, compares: bool) -> Self {
+        let (budget, bytes) = (8 * log.places.capacity, Vec::new());
+        Self { log, at: 0, before: 0, number: 1, compares, budget, bytes }
     }
 
     /// Returns the next record, the damage in its place, or `None` at the end.
@@ -52,12 +55,10 @@ impl Scan {
             return Ok(Some(self.pass(record)));
         }
         let Some((lost, later)) = self.later(medium)? else { return Ok(None) };
-        if self.is_beside_writers {
-            // Anything seen after this position was stored later.
-            fence(Acquire);
-            if let Some(record) = self.next_record(medium)? {
-                return Ok(Some(self.pass(record)));
-            }
+        // A writer beside stored anything seen after this position later.
+        fence(Acquire);
+        if let Some(record) = self.next_record(medium)? {
+            return Ok(Some(self.pass(record)));
         }
         self.at = lost.end;
         if let Some(later) = later {
@@ -67,7 +68,7 @@ impl Scan {
     }
 
     const fn pass(&mut self, record: Record) -> Step {
-        (self.at, self.before) = (record.end(), record.head.tag);
+        (self.at, self.before) = (record.at + record.head.len, record.head.tag);
         self.number = record.head.number;
         Step::Record(record)
     }
@@ -94,11 +95,12 @@ impl Scan {
         fits: &dyn Fn(&Head) -> bool,
     ) -> Result<Option<Record>, Error<E>> {
         let mut budget = self.budget;
-        let found = self.log.record(medium, at, compares, &mut |head| {
+        let fits = &mut |head: &Head| {
             let fits = fits(head);
             budget = budget.saturating_sub(if fits { head.len } else { 0 });
             fits && budget > 0
-        });
+        };
+        let found = self.log.record(medium, at, compares, fits, &mut self.bytes);
         self.budget = budget;
         if budget == 0 {
             let rest = Gap { start: self.at, end: self.log.places.capacity };
@@ -114,24 +116,18 @@ impl Scan {
         &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<(Gap, Option<Head>)>, Error<E>> {
-        let (log, start) = (self.log, self.at);
-        let mut unreadable = 0;
-        let mut at = start;
-        while at < log.places.capacity {
-            for mirror in [0, 1] {
-                let Some(line) = log.line(medium, mirror, at).map_err(Error::medium)? else {
-                    unreadable += u32::from(at == start);
-                    continue;
-                };
-                if at > start
-                    && log.head(at, &line).is_some()
-                    && let Some(record) = self.verified(medium, at, false, &|_| true)?
-                {
-                    return Ok(Some((Gap { start, end: at }, Some(record.head))));
-                }
+        let (start, Places { capacity, current, .. }) = (self.at, self.log.places);
+        for at in (start..capacity).step_by(LINE as usize).skip(1) {
+            if let Some(record) = self.verified(medium, at, false, &|_| true)? {
+                return Ok(Some((Gap { start, end: at }, Some(record.head))));
             }
-            at += LINE;
         }
-        Ok((unreadable == 2).then_some((Gap { start, end: start + LINE }, None)))
+        for mirror in current {
+            let read = medium.read(mirror + start, &mut [0; LINE as usize]);
+            if if_readable(medium, read).map_err(Error::medium)?.is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(Some((Gap { start, end: start + LINE }, None)))
     }
 }

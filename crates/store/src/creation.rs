@@ -13,7 +13,6 @@ use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
-use cachemaint_format::root;
 use cachemaint_format::unreadable::is_lost;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -57,7 +56,6 @@ pub(crate) fn create<M: Medium>(
     clock: fn() -> u64,
 ) -> Result<Store<M>, Error<M::Error>> {
     let Measures { unit, size, capacity } = measures;
-    root::refuse_existing(&**medium, FORMAT).map_err(Error::format)?;
     let identity = Identity::from_entropy(entropy);
     let begin = data(unit.max(PAGE));
     let [current, other] =

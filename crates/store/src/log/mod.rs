@@ -10,7 +10,7 @@
 //!
 //! # Work
 //! A scan reads each record once, or twice if it compares the mirrors. After the end, it reads each line of both
-//! mirrors. Anything that looks like a record is verified, until this has read eight times the bytes of a mirror; then
+//! mirrors. Anything that looks like a record is verified, until this has read six times the bytes of a mirror; then
 //! the log counts as damaged. No more than the bytes of a mirror are in memory.
 
 use crate::error::{Damage, Error, Part};
@@ -18,9 +18,9 @@ use crate::format::record::{Head, key};
 use crate::format::{FORMAT, LINE, Places, Root};
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
+use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
-use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Loaded, slots};
 use cachemaint_format::tag::{self, Kind};
 use cachemaint_format::unreadable::if_readable;

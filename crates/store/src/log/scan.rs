@@ -6,6 +6,7 @@ use crate::format::record::{Head, RecordKind};
 use crate::format::{LINE, Places};
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
+use cachemaint_format::bounds::Patience;
 use cachemaint_format::unreadable::if_readable;
 use core::error::Error as Failure;
 use core::sync::atomic::Ordering::Acquire;
@@ -22,8 +23,7 @@ pub(crate) struct Scan {
     /// The number of the last record.
     number: u64,
     compares: bool,
-    /// Bytes that may still be verified.
-    budget: u64,
+    patience: Patience,
     /// The last record.
     pub(crate) bytes: Vec<u8>,
 }
@@ -39,8 +39,8 @@ pub(crate) enum Step {
 impl Scan {
     /// Begins a scan. If it `compares`, it reads both mirrors of each record.
     pub(crate) fn new(log: Log, compares: bool) -> Self {
-        let (budget, bytes) = (8 * log.places.capacity, Vec::new());
-        Self { log, at: 0, before: 0, number: 1, compares, budget, bytes }
+        let (patience, bytes) = (Patience::with(log.places.capacity), Vec::new());
+        Self { log, at: 0, before: 0, number: 1, compares, patience, bytes }
     }
 
     /// Returns the next record, the damage in its place, or `None` at the end.
@@ -86,7 +86,7 @@ impl Scan {
         })
     }
 
-    /// Returns the record at a position if it `fits` and is intact, as long as the budget lasts.
+    /// Returns the record at a position if it `fits` and is intact, as long as the patience lasts.
     fn verified<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
@@ -94,15 +94,14 @@ impl Scan {
         compares: bool,
         fits: &dyn Fn(&Head) -> bool,
     ) -> Result<Option<Record>, Error<E>> {
-        let mut budget = self.budget;
+        let patience = &mut self.patience;
         let fits = &mut |head: &Head| {
             let fits = fits(head);
-            budget = budget.saturating_sub(if fits { head.len } else { 0 });
-            fits && budget > 0
+            patience.spend(if fits { head.len } else { 0 });
+            fits && !patience.is_over()
         };
         let found = self.log.record(medium, at, compares, fits, &mut self.bytes);
-        self.budget = budget;
-        if budget == 0 {
+        if self.patience.is_over() {
             let rest = Gap { start: self.at, end: self.log.places.capacity };
             return Err(Error(ErrorKind::Damaged(self.log.lost(rest))));
         }

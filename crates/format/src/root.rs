@@ -302,17 +302,12 @@ pub fn may_be_superseded<E: Error>(
 pub fn words<E: Error>(medium: &dyn Readable<Error = E>) -> impl Iterator<Item = Result<Magic, E>> {
     SLOTS.into_iter().map(|at| {
         let mut word = [0; 8];
-        let len = stored(medium, at);
+        let len = medium.len().saturating_sub(at).min(8) as usize;
         if len > 0 {
             medium.read(at, &mut word[..len])?;
         }
         Ok(word)
     })
-}
-
-/// Returns the number of bytes of the word at `at` that lie within the medium.
-fn stored<E: Error>(medium: &dyn Readable<Error = E>, at: u64) -> usize {
-    medium.len().saturating_sub(at).min(8) as usize
 }
 
 /// For a medium that is too short for its roots: returns `None` if a slot has this magic, so that the medium was truncated.

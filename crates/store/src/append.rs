@@ -2,7 +2,7 @@
 
 use crate::blob_writer::is_by_pages;
 use crate::error::{Error, ErrorKind};
-use crate::format::record::{FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines};
+use crate::format::record::{FULL, HEAD, Head, NUMBERS, RecordKind, in_lines};
 use crate::format::{
     CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, new_salt,
 };
@@ -28,20 +28,8 @@ pub(crate) struct Draft {
 impl Draft {
     /// Returns a commit without changes.
     pub(crate) fn commit(is_sealed: bool) -> Self {
-        Self { bytes: begin(), kind: RecordKind::Commit, is_sealed }
+        Self { bytes: alloc::vec![0; HEAD], kind: RecordKind::Commit, is_sealed }
     }
-
-    /// Returns the record of an opening of a store of `size` bytes.
-    fn opening(size: u64, is_sealed: bool) -> Self {
-        let mut bytes = begin();
-        bytes.extend(size.to_le_bytes());
-        Self { bytes, kind: RecordKind::Opening, is_sealed }
-    }
-}
-
-/// Pads a record to whole lines.
-fn fill_lines(record: &mut Vec<u8>) {
-    record.resize(record.len().next_multiple_of(LINE as usize), 0);
 }
 
 /// Areas for a log that needs a larger capacity.
@@ -50,12 +38,6 @@ pub(crate) struct Growth {
     pub(crate) capacity: u64,
     /// Both mirrors of each area.
     pub(crate) areas: [[u64; 2]; 2],
-}
-
-/// Returns true if a record with `record` bytes of entries fits into a log of this capacity after the base and the
-/// compaction of `live` bytes of entries.
-const fn fits(capacity: u64, live: u64, record: u64) -> bool {
-    capacity >= LINE + compacted(live) + in_lines(record)
 }
 
 /// Returns the capacity of the log of a new store of `size` bytes, in whole units.
@@ -68,16 +50,9 @@ impl<M: Medium> Store<M> {
     /// Returns the capacity that the log needs for a record with `record` bytes of entries that leaves `live` bytes, or
     /// `None` if the log is large enough.
     pub(crate) fn missing_capacity(&self, capacity: u64, record: u64, live: u64) -> Option<u64> {
-        let is_enough =
-            |capacity| needed(live) <= capacity && fits(capacity, self.table.bytes, record);
-        if is_enough(capacity) {
-            return None;
-        }
-        let mut larger = needed(live).max(capacity);
-        while !is_enough(larger) {
-            larger = larger.saturating_add(larger / 8).next_multiple_of(PAGE);
-        }
-        Some(larger)
+        // It follows the base and the compaction of the present entries.
+        let needed = needed(live).max(LINE + compacted(self.table.bytes) + in_lines(record));
+        (needed > capacity).then(|| needed.next_multiple_of(PAGE))
     }
 
     /// Claims areas for a log with at least `least` bytes per mirror, or twice its previous capacity if there is room.
@@ -96,15 +71,9 @@ impl<M: Medium> Store<M> {
         let mut areas = [[0; 2]; 2];
         for place in 0..4 {
             match self.space.claim(bytes, alignment) {
-                Ok(range) => areas[place / 2][place % 2] = range.start,
+                Ok(range) => areas.as_flattened_mut()[place] = range.start,
                 Err(largest) => {
-                    for place in 0..place {
-                        self.space.give(&Places::occupied(
-                            areas[place / 2][place % 2],
-                            capacity,
-                            unit,
-                        ));
-                    }
+                    self.give_areas(&areas.as_flattened()[..place], capacity);
                     return Err(Error(ErrorKind::Full { pieces: 4, needed: bytes, largest }));
                 }
             }
@@ -113,12 +82,9 @@ impl<M: Medium> Store<M> {
     }
 
     /// Frees areas.
-    pub(crate) fn give_areas(&mut self, areas: [[u64; 2]; 2], capacity: u64) {
+    pub(crate) fn give_areas(&mut self, areas: &[u64], capacity: u64) {
         let unit = self.unit();
-        areas
-            .as_flattened()
-            .iter()
-            .for_each(|at| self.space.give(&Places::occupied(*at, capacity, unit)));
+        areas.iter().for_each(|at| self.space.give(&Places::occupied(*at, capacity, unit)));
     }
 
     /// Appends a record, which is durable on return. Compacts the log first if there is no room, or if it grows.
@@ -135,7 +101,7 @@ impl<M: Medium> Store<M> {
             return Err(Error::format(FormatError::WornOut));
         }
         let Draft { mut bytes, kind, is_sealed } = draft;
-        fill_lines(&mut bytes);
+        bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
         self.has_failed = true;
         self.refuse_left()?;
         self.refuse_continued()?;
@@ -194,7 +160,7 @@ impl<M: Medium> Store<M> {
         leave(&*self.medium, &before, [0, 1]).map_err(Error::medium)?;
         if growth.is_some() {
             let Places { current, other, capacity, .. } = before.places;
-            self.give_areas([current, other], capacity);
+            self.give_areas([current, other].as_flattened(), capacity);
         }
         Ok(())
     }
@@ -217,7 +183,9 @@ impl<M: Medium> Store<M> {
 
     /// Records an opening, or the new size of a store that has grown.
     pub(crate) fn append_opening(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
-        self.append(Draft::opening(self.table.state.size, is_sealed), None)
+        let mut draft = Draft { kind: RecordKind::Opening, ..Draft::commit(is_sealed) };
+        draft.bytes.extend(self.table.state.size.to_le_bytes());
+        self.append(draft, None)
     }
 
     /// Removes the seal with a record without changes, which is made as deeply durable as the seal. The record of the
@@ -269,7 +237,7 @@ pub(crate) fn compaction(identity: Identity, salt: u64, table: &Table) -> (Vec<u
     let (mut start, mut before) = (0, 0);
     bytes.extend(state.size.to_le_bytes());
     let mut end = |bytes: &mut Vec<u8>, start, kind| {
-        fill_lines(bytes);
+        bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
         let head = Head {
             tag: 0,
             before,

@@ -1,6 +1,6 @@
 //! The table of a store in memory.
 
-use crate::error::{Error, ErrorKind, Part};
+use crate::error::{Damage, Error, ErrorKind, Part};
 use crate::format::entry::{ENTRY, Entry, EntryKind, Use};
 use crate::format::record::{HEAD, Head, RecordKind};
 use crate::info::Info;
@@ -25,18 +25,7 @@ enum Bytes {
 }
 
 impl Bytes {
-    fn zeros(len: usize) -> Self {
-        if len <= SHORT { Self::Short([0; SHORT]) } else { Self::Long(alloc::vec![0; len].into()) }
-    }
-
     fn all(&self) -> &[u8] {
-        match self {
-            Self::Short(bytes) => bytes,
-            Self::Long(bytes) => bytes,
-        }
-    }
-
-    fn all_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Short(bytes) => bytes,
             Self::Long(bytes) => bytes,
@@ -57,14 +46,18 @@ const _: () = assert!(size_of::<Live>() == 192 || size_of::<usize>() != 8);
 impl Live {
     /// Returns an entry that will be stored in a record.
     pub(crate) fn new(entry: Entry, name: &str, metadata: &[u8], value: &[u8]) -> Self {
-        let mut bytes = Bytes::zeros(entry.bytes());
-        let mut rest = bytes.all_mut();
-        for part in [name.as_bytes(), metadata, value] {
+        let parts = [name.as_bytes(), metadata, value];
+        if entry.bytes() > SHORT {
+            return Self { entry, bytes: Bytes::Long(parts.concat().into()) };
+        }
+        let mut bytes = [0; SHORT];
+        let mut rest = &mut bytes[..];
+        for part in parts {
             let (to, after) = rest.split_at_mut(part.len());
             to.copy_from_slice(part);
             rest = after;
         }
-        Self { entry, bytes }
+        Self { entry, bytes: Bytes::Short(bytes) }
     }
 
     /// Returns the entry that deletes a name.
@@ -167,21 +160,18 @@ impl Names {
         self
     }
 
-    fn hash(&self, name: &[u8]) -> u32 {
-        tag::of(self.seed, name) as u32
-    }
-
     const fn next(&self, slot: usize) -> usize {
         (slot + 1) & (self.slots.len() - 1)
     }
 
-    /// Returns the slot of a name, or the free slot where it belongs.
-    fn slot(&self, name: &[u8], hash: u32) -> usize {
+    /// Returns the slot of a name, or the free slot where it belongs, and the hash of the name.
+    fn slot(&self, name: &[u8]) -> (usize, u32) {
+        let hash = tag::of(self.seed, name) as u32;
         let mut slot = hash as usize & (self.slots.len() - 1);
         loop {
             let (there, number) = self.slots[slot];
             if number == 0 || there == hash && self.all[number as usize - 1].name() == name {
-                return slot;
+                return (slot, hash);
             }
             slot = self.next(slot);
         }
@@ -191,7 +181,7 @@ impl Names {
         if self.all.is_empty() {
             return None;
         }
-        let (_, number) = self.slots[self.slot(name, self.hash(name))];
+        let (_, number) = self.slots[self.slot(name).0];
         self.all.get((number as usize).wrapping_sub(1))
     }
 
@@ -200,8 +190,7 @@ impl Names {
         if 8 * (self.all.len() + 1) > 7 * self.slots.len() {
             self.grow();
         }
-        let hash = self.hash(live.name());
-        let slot = self.slot(live.name(), hash);
+        let (slot, hash) = self.slot(live.name());
         if let (_, number @ 1..) = self.slots[slot] {
             let there = &mut self.all[number as usize - 1];
             let before = there.entry;
@@ -227,11 +216,10 @@ impl Names {
 
     fn remove(&mut self, name: &[u8]) -> Option<Entry> {
         self.get(name)?;
-        let slot = self.slot(name, self.hash(name));
+        let (slot, _) = self.slot(name);
         let (_, number) = self.slots[slot];
         // The last entry takes its place.
-        let last = &self.all[self.all.len() - 1];
-        let last = self.slot(last.name(), self.hash(last.name()));
+        let (last, _) = self.slot(self.all[self.all.len() - 1].name());
         self.slots[last].1 = number;
         self.free(slot);
         Some(self.all.swap_remove(number as usize - 1).entry)
@@ -304,14 +292,13 @@ impl Table {
         }
         table.finish();
         let State { number, end, .. } = table.state;
+        let is_cut = end < log.places.end && table.lost.is_none();
+        if number > 0 && !is_cut {
+            return Ok(table);
+        }
         let lost = log.lost(table.lost.unwrap_or(Gap { start: end, end: log.places.capacity }));
-        if number == 0 {
-            return Err(Error::damaged(Part::Table, lost.offset, lost.len));
-        }
-        if end < log.places.end && table.lost.is_none() {
-            return Err(Error(ErrorKind::Damaged(lost)));
-        }
-        Ok(table)
+        let part = if number == 0 { Part::Table } else { Part::Record };
+        Err(Error(ErrorKind::Damaged(Damage { part, ..lost })))
     }
 
     /// Reads a log in both mirrors, up to the end of an earlier reading.
@@ -360,9 +347,14 @@ impl Table {
         }
         // An entry always has a name. Zeros follow the last one.
         while rest.get(1).is_some_and(|name| *name > 0) {
-            let offset = scan.log.places.current[0] + end - rest.len() as u64;
-            let live = Live::read(rest);
-            let live = live.ok_or(Error::damaged(Part::Entry, offset, rest.len() as u64))?;
+            let Some(live) = Live::read(rest) else {
+                let len = rest.len() as u64;
+                return Err(Error::damaged(
+                    Part::Entry,
+                    scan.log.places.current[0] + end - len,
+                    len,
+                ));
+            };
             rest = &rest[live.entry.size() as usize..];
             self.change(live);
         }

@@ -1,7 +1,6 @@
 //! Records of a log.
 
 use super::LINE;
-use alloc::vec::Vec;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::tag::{self, Kind};
@@ -97,18 +96,8 @@ impl Head {
             epoch: salt as u16,
         };
         record[..HEAD].copy_from_slice(&fields.to_bytes());
-        let tag = tag::of(key(identity, salt, at), &record[8..]);
+        let tag = tag::of(tag::key(identity, salt, at, Kind::Record), &record[8..]);
         record[..8].copy_from_slice(&tag.to_le_bytes());
         tag
     }
-}
-
-/// Returns the key of the record at a position in the log of an epoch.
-pub(crate) fn key(identity: Identity, salt: u64, at: u64) -> u64 {
-    tag::key(identity, salt, at, Kind::Record)
-}
-
-/// Returns a record that still lacks its head.
-pub(crate) fn begin() -> Vec<u8> {
-    alloc::vec![0; HEAD]
 }

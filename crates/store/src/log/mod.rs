@@ -14,7 +14,7 @@
 //! the log counts as damaged. No more than the bytes of a mirror are in memory.
 
 use crate::error::{Damage, Error, Part};
-use crate::format::record::{Head, key};
+use crate::format::record::Head;
 use crate::format::{FORMAT, LINE, Places, Root};
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
@@ -137,8 +137,8 @@ impl Log {
         bytes.resize(head.len as usize, 0);
         let (_, rest) = bytes.split_at_mut(LINE as usize);
         let is_read = if_readable(medium, medium.read(place + LINE, rest))?.is_some();
-        let tag = || tag::of(key(self.root.identity, salt, at), &bytes[8..]);
-        Ok((is_read && tag() == head.tag).then_some(head))
+        let key = tag::key(self.root.identity, salt, at, Kind::Record);
+        Ok((is_read && tag::of(key, &bytes[8..]) == head.tag).then_some(head))
     }
 
     /// Returns the first word of a mirror that was left for a newer log.

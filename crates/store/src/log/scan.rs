@@ -48,42 +48,34 @@ impl Scan {
         &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<Step>, Error<E>> {
-        if self.at == self.log.places.capacity {
+        let Self { log, at, before, number, compares, .. } = *self;
+        if at == log.places.capacity {
             return Ok(None);
         }
-        if let Some(record) = self.next_record(medium)? {
-            return Ok(Some(self.pass(record)));
-        }
-        let Some((lost, later)) = self.later(medium)? else { return Ok(None) };
-        // A writer beside stored anything seen after this position later.
-        fence(Acquire);
-        if let Some(record) = self.next_record(medium)? {
-            return Ok(Some(self.pass(record)));
-        }
-        self.at = lost.end;
-        if let Some(later) = later {
-            (self.before, self.number) = (later.before, later.number);
-        }
-        Ok(Some(Step::Lost(lost)))
-    }
-
-    const fn pass(&mut self, record: Record) -> Step {
-        (self.at, self.before) = (record.at + record.head.len, record.head.tag);
-        self.number = record.head.number;
-        Step::Record(record)
-    }
-
-    /// Returns the record at the position, if it follows the previous one.
-    fn next_record<E: Failure>(
-        &mut self,
-        medium: &dyn Readable<Error = E>,
-    ) -> Result<Option<Record>, Error<E>> {
-        let Self { at, before, number, .. } = *self;
-        self.verified(medium, at, self.compares, &|head| {
+        let follows = |head: &Head| {
             head.before == before
                 && head.number >= number
                 && (head.kind == RecordKind::Base) == (at == 0)
-        })
+        };
+        let mut record = self.verified(medium, at, compares, &follows)?;
+        if record.is_none() {
+            let Some((lost, later)) = self.later(medium)? else { return Ok(None) };
+            // A writer beside stored anything seen after this position later.
+            fence(Acquire);
+            record = self.verified(medium, at, compares, &follows)?;
+            if record.is_none() {
+                self.at = lost.end;
+                if let Some(later) = later {
+                    (self.before, self.number) = (later.before, later.number);
+                }
+                return Ok(Some(Step::Lost(lost)));
+            }
+        }
+        Ok(record.map(|record| {
+            let Head { len, tag, number, .. } = record.head;
+            (self.at, self.before, self.number) = (at + len, tag, number);
+            Step::Record(record)
+        }))
     }
 
     /// Returns the record at a position if it `fits` and is intact, as long as the patience lasts.

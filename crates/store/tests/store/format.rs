@@ -1,9 +1,9 @@
 //! The bytes of a store, built by hand from the documentation of the format.
 
 use crate::life::{later, options};
-use crate::plain::Plain;
 use cachemaint::medium::Bytes;
 use cachemaint_store::{Attributes, ErrorKind, FormatError, Reader};
+use cachemaint_test_support::plain::Plain;
 use twox_hash::XxHash3_64;
 
 /// The size of the store in bytes.
@@ -115,7 +115,7 @@ fn the_documented_bytes_are_read() {
     assert_eq!((found, blob.info().version, blob.info().offset), (*b"xyz", 2, 0));
     assert_eq!(snapshot.metadata("ab").unwrap().unwrap(), b"m");
     assert_eq!(snapshot.stat("cd").unwrap().unwrap().range(), BLOB..BLOB + 300);
-    let (store, opened) = options().open(Plain::new(image.clone())).unwrap();
+    let (store, opened) = options().open(Plain::new(&image.clone())).unwrap();
     assert_eq!(store.load("cd").unwrap()[299], 43);
     assert_eq!(opened.mended, []);
 }
@@ -133,6 +133,6 @@ fn another_version_is_refused() {
             panic!("{refused}")
         };
         assert_eq!(found, version);
-        assert!(options().open_or_create(Plain::new(image)).is_err());
+        assert!(options().open_or_create(Plain::new(&image)).is_err());
     }
 }

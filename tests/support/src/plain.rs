@@ -31,17 +31,6 @@ impl Plain {
     }
 }
 
-/// Splits bytes at `at` into those of each word: its number, the place of the bytes in it, and their number.
-fn words(at: u64, bytes: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    let (mut at, end) = (at as usize, at as usize + bytes);
-    core::iter::from_fn(move || {
-        let len = (8 - at % 8).min(end - at);
-        let word = (at / 8, at % 8, len);
-        at += len;
-        (len > 0).then_some(word)
-    })
-}
-
 impl Readable for Plain {
     type Error = Infallible;
 
@@ -53,12 +42,14 @@ impl Readable for Plain {
         Ok(self.load(at, order))
     }
 
-    fn read(&self, at: u64, mut into: &mut [u8]) -> Result<(), Infallible> {
-        for (word, within, len) in words(at, into.len()) {
-            let (part, rest) = into.split_at_mut(len);
-            let bytes = self.0[word].load(Relaxed).to_le_bytes();
-            part.copy_from_slice(&bytes[within..within + len]);
-            into = rest;
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        let (at, whole) = (at as usize, if at.is_multiple_of(8) { into.len() / 8 * 8 } else { 0 });
+        let (words, rest) = into.split_at_mut(whole);
+        for (bytes, word) in words.as_chunks_mut().0.iter_mut().zip(&self.0[at / 8..]) {
+            *bytes = word.load(Relaxed).to_le_bytes();
+        }
+        for (at, byte) in (at + whole..).zip(rest) {
+            *byte = self.0[at / 8].load(Relaxed).to_le_bytes()[at % 8];
         }
         Ok(())
     }
@@ -87,13 +78,16 @@ impl Medium for Plain {
         self.0[at as usize / 8].store(word, order);
     }
 
-    fn write(&self, at: u64, mut from: &[u8]) {
-        for (word, within, len) in words(at, from.len()) {
-            let (part, rest) = from.split_at(len);
-            let mut bytes = self.0[word].load(Relaxed).to_le_bytes();
-            bytes[within..within + len].copy_from_slice(part);
-            self.0[word].store(u64::from_le_bytes(bytes), Relaxed);
-            from = rest;
+    fn write(&self, at: u64, from: &[u8]) {
+        let (at, whole) = (at as usize, if at.is_multiple_of(8) { from.len() / 8 * 8 } else { 0 });
+        let (words, rest) = from.split_at(whole);
+        for (bytes, word) in words.as_chunks().0.iter().zip(&self.0[at / 8..]) {
+            word.store(u64::from_le_bytes(*bytes), Relaxed);
+        }
+        for (at, byte) in (at + whole..).zip(rest) {
+            let mut bytes = self.0[at / 8].load(Relaxed).to_le_bytes();
+            bytes[at % 8] = *byte;
+            self.0[at / 8].store(u64::from_le_bytes(bytes), Relaxed);
         }
     }
 

@@ -84,7 +84,9 @@ impl<M: Medium> Store<M> {
     /// Frees areas.
     pub(crate) fn give_areas(&mut self, areas: &[u64], capacity: u64) {
         let unit = self.unit();
-        areas.iter().for_each(|at| self.space.give(&Places::occupied(*at, capacity, unit)));
+        for at in areas {
+            self.space.give(&Places::occupied(*at, capacity, unit));
+        }
     }
 
     /// Appends a record, which is durable on return. Compacts the log first if there is no room, or if it grows.

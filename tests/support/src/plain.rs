@@ -2,14 +2,22 @@
 
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::convert::Infallible;
+use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::Arc;
 
 /// Words that need no write-back. A clone is the same medium.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plain(Arc<[AtomicU64]>);
+
+/// Without the words.
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plain").finish_non_exhaustive()
+    }
+}
 
 impl Plain {
     /// Returns a medium with the whole words of these bytes.

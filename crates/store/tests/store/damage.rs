@@ -362,7 +362,7 @@ fn use_anything(image: &[u8]) {
             bounded("a blob", 2000);
         }
     }
-    let medium = Plain::new(&image.to_vec());
+    let medium = Plain::new(image);
     let Ok((mut store, _)) = later().verify().open(medium.clone()) else { return };
     let Ok(mut transaction) = store.begin() else { return };
     drop(transaction.put("new", &[1; 1000]));

@@ -245,7 +245,7 @@ fn regions_are_counted_and_not_verified() {
     let cut = Bytes(cut);
     let damaged = Reader::open(cut).unwrap().verify().unwrap().damaged;
     assert_eq!((damaged.len(), damaged[0].1.part), (1, Part::Region { at: 0 }));
-    let refused = options().open(Plain::new(&cut.0.to_vec())).unwrap_err();
+    let refused = options().open(Plain::new(cut.0)).unwrap_err();
     assert!(matches!(why(&refused), ErrorKind::Format(FormatError::Truncated { .. })), "{refused}");
 }
 

@@ -3,6 +3,8 @@
 //! The work and the memory for creation do not depend on the size of the medium. An opening reads both mirrors of the
 //! log and keeps the table in memory.
 
+#[cfg(doc)]
+use crate::FormatError;
 use crate::creation::{Measures, create};
 use crate::error::{Damage, Error};
 use crate::format::FORMAT;

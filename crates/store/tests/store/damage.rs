@@ -142,7 +142,7 @@ fn damage_of_a_blob_costs_the_blob() {
         let Err(ErrorKind::Damaged(damage)) = loaded else { panic!("{loaded:?}") };
         let at = (info.len - 1) / 65_536 * 65_536;
         assert_eq!(damage.part, Part::Bytes { at });
-        let (_, opened) = options().verify().open(Plain::new(&harmed.clone())).unwrap();
+        let (_, opened) = options().verify().open(Plain::new(&harmed)).unwrap();
         let found = opened.verification.unwrap();
         assert_eq!((found.damaged.len(), &*found.damaged[0].0), (1, &**name));
     }

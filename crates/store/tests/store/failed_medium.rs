@@ -29,7 +29,7 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
     work: impl Fn(&Failed<Plain>) -> Result<T, Error<Broken>>,
 ) {
     let bytes = bytes();
-    let medium = || Plain::new(&bytes.clone());
+    let medium = || Plain::new(&bytes);
     let is_failure =
         |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
     assert_right_or_failed(medium, work, is_failure);

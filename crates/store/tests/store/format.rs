@@ -115,7 +115,7 @@ fn the_documented_bytes_are_read() {
     assert_eq!((found, blob.info().version, blob.info().offset), (*b"xyz", 2, 0));
     assert_eq!(snapshot.metadata("ab").unwrap().unwrap(), b"m");
     assert_eq!(snapshot.stat("cd").unwrap().unwrap().range(), BLOB..BLOB + 300);
-    let (store, opened) = options().open(Plain::new(&image.clone())).unwrap();
+    let (store, opened) = options().open(Plain::new(&image)).unwrap();
     assert_eq!(store.load("cd").unwrap()[299], 43);
     assert_eq!(opened.mended, []);
 }

@@ -178,7 +178,7 @@ struct Beyond {
 impl Buffered {
     fn new() -> Self {
         let bytes = vec![0; 128 << 10];
-        let medium = Plain::new(&bytes.clone());
+        let medium = Plain::new(&bytes);
         let beyond = Mutex::new(Beyond { bytes, ..Beyond::default() });
         Self { granularity: medium.granularity(), medium, beyond }
     }

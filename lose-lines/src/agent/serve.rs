@@ -2,7 +2,7 @@
 
 use super::beside::Beside;
 use super::protocol::{KEXEC, Reply, Request};
-use super::{boot, console, extents, kexec, resume};
+use super::{boot, console, extents, files, kexec, resume};
 use anyhow::{Context as _, Result, bail};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::system::{RebootCommand, reboot};
@@ -13,7 +13,9 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 /// Serves the host's requests until the host ends the machine; `other` serves those of a project.
 ///
@@ -88,6 +90,7 @@ fn answer(
         }
         Request::List { path } => list(&path),
         Request::Extents { directory } => extents::below(&directory),
+        Request::Files { directory } => files::below(Path::new(&directory)),
         Request::Kexec { command_line, kernel, initrd } => {
             kexec::load(&command_line, kernel, initrd)?;
             kexec::start()?;
@@ -144,14 +147,20 @@ fn run(
 }
 
 fn output(program: &str, arguments: &[String], input: &str) -> Result<Reply> {
-    let (reader, mut writer) = std::io::pipe().context("no pipe")?;
-    writer.write_all(input.as_bytes()).context("no pipe")?;
-    drop(writer);
-    let output = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
-        .stdin(reader)
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .with_context(|| format!("cannot start {program}"))?;
+    let mut to = child.stdin.take().context("a program without input")?;
+    let output = thread::scope(|scope| {
+        // A program may print before it has read all of its input, or read nothing of it.
+        scope.spawn(move || drop(to.write_all(input.as_bytes())));
+        child.wait_with_output()
+    });
+    let output = output.with_context(|| format!("cannot wait for {program}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, errors) = (text(&output.stdout), text(&output.stderr));
     let (code, signal) = (output.status.code(), output.status.signal());

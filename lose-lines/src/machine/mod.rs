@@ -3,10 +3,11 @@
 //! The log contains all output of the machine. Dropping the value ends the machine, so no emulator is left behind after
 //! any failure.
 
-mod agent;
+pub(crate) mod agent;
 pub(crate) mod control;
 pub mod ends;
 mod losing;
+pub(crate) mod port;
 pub mod programs;
 pub mod setup;
 pub mod suspended;
@@ -118,6 +119,11 @@ impl Machine {
             _files: files,
             boot,
         })
+    }
+
+    /// Returns true if the emulator is still running.
+    fn runs(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait().context("cannot wait for the emulator")?.is_none())
     }
 
     /// Returns the next reply.

@@ -29,15 +29,19 @@ pub fn changes(before: &[File], after: &[File]) -> Vec<Change> {
     let named = |files: &[File], path: &str| files.iter().find(|file| file.path == path).cloned();
     let numbered =
         |files: &[File], inode| files.iter().find(|file: &&File| file.inode == inode).cloned();
+    // A number is given to another file when its file is gone, but not with the same bytes.
+    let renamed = |file: &File| {
+        let old = numbered(before, file.inode)?;
+        let is_it = old.path != file.path && (old.size, old.hash) == (file.size, file.hash);
+        is_it.then_some(old.path)
+    };
+    let sources: Vec<String> = after.iter().filter_map(renamed).collect();
     let mut changes = Vec::new();
-    for file in after {
-        let old = numbered(before, file.inode);
-        let renamed = old.filter(|old| old.path != file.path && named(after, &old.path).is_none());
-        let is_same = named(before, &file.path).filter(|old| old.inode == file.inode);
-        let (path, to) = (file.path.clone(), file.path.clone());
-        if let Some(old) = renamed {
-            changes.push(Change::Renamed { from: old.path, to });
-        } else if let Some(old) = is_same.or_else(|| named(before, &file.path)) {
+    for file in after.iter().filter(|file| !sources.contains(&file.path)) {
+        let path = file.path.clone();
+        if let Some(from) = renamed(file) {
+            changes.push(Change::Renamed { from, to: path });
+        } else if let Some(old) = named(before, &path) {
             if (old.size, old.hash) != (file.size, file.hash) {
                 changes.push(Change::Written { path, before: old.size, after: file.size });
             }
@@ -46,7 +50,7 @@ pub fn changes(before: &[File], after: &[File]) -> Vec<Change> {
         }
     }
     let is_gone =
-        |file: &&File| named(after, &file.path).is_none() && numbered(after, file.inode).is_none();
+        |file: &&File| named(after, &file.path).is_none() && !sources.contains(&file.path);
     changes.extend(
         before.iter().filter(is_gone).map(|file| Change::Removed { path: file.path.clone() }),
     );
@@ -140,6 +144,10 @@ mod tests {
     fn equal_states_have_no_changes() {
         let files = [file("a", 1, 8, 1), file("b", 2, 8, 2)];
         assert!(changes(&files, &files).is_empty());
+        // The name of the temporary file and the number of the old one are used again at once.
+        let again = [file("state", 2, 8, 5), file("new", 1, 8, 6)];
+        let found = changes(&[file("state", 1, 8, 4), file("new", 2, 8, 5)], &again);
+        assert_eq!(found, [Change::Renamed { from: "new".into(), to: "state".into() }]);
         // A file that replaces another one with the same bytes.
         assert!(changes(&files, &[file("a", 3, 8, 1), files[1].clone()]).is_empty());
     }

@@ -251,7 +251,7 @@ impl InMachine<'_> {
 fn print(machine: &mut Machine, printed: &mut usize, event: usize, log: &DriveLog) -> Result<()> {
     let lines: Vec<&str> = log.lines_before(event).collect();
     let before = mem::replace(printed, lines.len());
-    let text = |lines: &[&str]| Acknowledged::of_lines(*lines).text().to_owned();
+    let text = |lines: &[&str]| Acknowledged::of_lines(lines).text().to_owned();
     let path = PRINTED.to_owned();
     match lines.get(before..) {
         Some([]) => Ok(()),

@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::losses::{Policy, number};
 use crate::machine::agent::Mounted;
 use crate::machine::ends::Ran;
-use crate::machine::port::{Port, device};
+use crate::machine::port::{self, Port};
 use crate::pmem::{emulated, start_on_dax, try_mount_again};
 use crate::program::CommandLine;
 
@@ -53,11 +53,12 @@ impl Restarted<'_> {
             losses.seed = Some(self.seed);
         }
         let port = Port::new(&self.kit.work, self.name)?;
-        let setup = setup.devices(port.devices()).with_room_for_files();
+        let setup = setup.devices(port.devices());
         let mut machine = start_on_dax(self.kit, &setup, log)?;
+        machine.wait_for(port::DEVICE)?;
         let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
         let request = self.program.request(&given.collect::<Vec<_>>());
-        let request = request.printing_to(&device(&mut machine)?);
+        let request = request.printing_to(port::DEVICE);
         let ended = run(&mut machine, &request, self.limit, log)?;
         let limit = self.limit.as_secs();
         match ended.ran {

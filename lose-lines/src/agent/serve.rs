@@ -4,6 +4,7 @@ use super::beside::Beside;
 use super::protocol::{KEXEC, Reply, Request};
 use super::{boot, console, extents, files, kexec, resume};
 use anyhow::{Context as _, Result, bail};
+use rustix::fs::OFlags;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::system::{RebootCommand, reboot};
 use serde_json::Value;
@@ -12,6 +13,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,7 +28,7 @@ pub fn serve(mut other: impl FnMut(Value) -> Result<Reply>) -> Result<Infallible
         bail!("this is the first program of a machine: it runs as process 1");
     }
     boot::boot()?;
-    console::make_raw()?;
+    console::make_raw(std::io::stdin())?;
     console::say(&hello()?)?;
     let mut beside = Beside::default();
     loop {
@@ -136,8 +138,13 @@ fn run(
 ) -> Result<Reply> {
     let mut command = Command::new(program);
     if let Some(path) = output {
-        let file = File::options().write(true).open(path);
-        command.stdout(file.with_context(|| format!("cannot open {path}"))?);
+        let mut options = File::options();
+        options.write(true).custom_flags(i32::try_from(OFlags::NOCTTY.bits())?);
+        let file = options.open(path).with_context(|| format!("cannot open {path}"))?;
+        if rustix::termios::isatty(&file) {
+            console::make_raw(&file)?;
+        }
+        command.stdout(file);
     }
     // The console's input carries the host's requests.
     command.args(arguments).envs(environment).stdin(Stdio::null());

@@ -28,7 +28,7 @@ use crate::losses::{Cut, Policy, number};
 use crate::machine::Machine;
 use crate::machine::agent::Mounted;
 use crate::machine::ends::Ran;
-use crate::machine::port::{Port, device};
+use crate::machine::port::{self, Port};
 use crate::machine::setup::Setup;
 use crate::machine::suspended::Suspended;
 use crate::pmem::{Contents, DIRECTORY, make_namespace, nvdimm_of, try_mount_again};
@@ -139,8 +139,6 @@ struct Examined {
 pub struct Made {
     contents: Contents,
     machine: Suspended,
-    /// The device to which the program prints.
-    port: String,
 }
 
 /// A machine that runs, and the lines that its program prints.
@@ -159,11 +157,10 @@ impl CrashTest<'_> {
         let contents = Contents::new(self.kit, &format!("{}-made", self.name))?;
         let port = Port::new(&self.kit.work, &format!("{}-made", self.name))?;
         let setup = self.setup(&contents, Choices::KEEPING).devices(port.devices());
-        let mut place = String::new();
         let machine = Suspended::new(self.kit, &setup, log, |machine| {
             make_namespace(machine, "region0", "fsdax")?;
             machine.wait_for("/dev/pmem0")?;
-            place = device(machine)?;
+            machine.wait_for(port::DEVICE)?;
             // Nothing of it is random, and no work is deferred: a repeated cut finds the same blocks.
             machine.run(
                 "/bin/mke2fs -q -F -t ext4 -b 4096 -U 6c6f7365-0000-4000-8000-000000000000 -E \
@@ -171,7 +168,7 @@ impl CrashTest<'_> {
             )?;
             self.prepare(machine)
         })?;
-        Ok(Made { contents, machine, port: place })
+        Ok(Made { contents, machine })
     }
 
     fn prepare(&self, machine: &mut Machine) -> Result<()> {
@@ -187,7 +184,7 @@ impl CrashTest<'_> {
         let medium = made.contents.copy(self.kit, self.name)?;
         let Running { mut machine, port } = self.start(made, &medium, Choices::RUNNING, log)?;
         let before = log.position()?;
-        let Run { ran, time, output } = self.run(made, &mut machine, log)?;
+        let Run { ran, time, output } = self.run(&mut machine, log)?;
         let has_ended = match ran {
             Ran::Ended((Some(0), _)) => true,
             Ran::Unended => false,
@@ -236,7 +233,7 @@ impl CrashTest<'_> {
         let before = log.position()?;
         let choices = Choices { cut, ..Choices::RUNNING };
         let Running { mut machine, port } = self.start(made, &medium, choices, log)?;
-        let Run { ran, .. } = self.run(made, &mut machine, log)?;
+        let Run { ran, .. } = self.run(&mut machine, log)?;
         if ran != Ran::Cut {
             // Nothing else runs before the emulator ends and the plugin reports.
             machine.end()?;
@@ -384,8 +381,8 @@ impl CrashTest<'_> {
     }
 
     /// Runs the program, whose standard output goes to the port.
-    fn run(&self, made: &Made, machine: &mut Machine, log: &Log) -> Result<Run> {
-        let request = self.request(&self.program).printing_to(&made.port);
+    fn run(&self, machine: &mut Machine, log: &Log) -> Result<Run> {
+        let request = self.request(&self.program).printing_to(port::DEVICE);
         run(machine, &request, self.limit, log)
     }
 

@@ -19,6 +19,7 @@ use crate::log::Log;
 use crate::machine::Machine;
 use crate::machine::agent::Mounted;
 use crate::machine::ends::Ran;
+use crate::machine::port;
 use crate::machine::setup::Setup;
 use crate::machine::suspended::Suspended;
 use crate::pmem::DIRECTORY;
@@ -26,8 +27,6 @@ use crate::program::CommandLine;
 
 /// The drive in a machine.
 const DEVICE: &str = "/dev/vda";
-/// The port to which the recorded program prints. Virtio devices are numbered from 0, and the drive comes first.
-const PORT: &str = "/dev/vport1p1";
 
 /// The additional time of a machine beyond that of its programs.
 const BESIDES: Duration = Duration::from_secs(3600);
@@ -67,7 +66,7 @@ impl<'a> Prepared<'a> {
         let setup = setup(test, &name, &server);
         let suspended = Suspended::new(test.kit, &setup, log, |machine| {
             machine.wait_for(DEVICE)?;
-            machine.wait_for(PORT)?;
+            machine.wait_for(port::DEVICE)?;
             // A server and its client in the machine talk over the loopback device: `IFF_UP`.
             machine.write("/sys/class/net/lo/flags", "0x1")?;
             // The drive is empty, but this makes the kernel load the file system.
@@ -107,7 +106,7 @@ impl<'a> Prepared<'a> {
         }
         machine.doing(Request::Sync)?;
         server.add(Event::Start)?;
-        let run = test.run(&mut machine, &test.program, Some(PORT), log);
+        let run = test.run(&mut machine, &test.program, Some(port::DEVICE), log);
         // A recording that could not be made is not the program's failure.
         server.check_log()?;
         let time = run?;

@@ -13,14 +13,13 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::Machine;
 use super::control::within;
 use crate::acknowledged::{Acknowledged, Lines};
 use crate::emulator::value;
 use crate::temporary::Temporary;
 
-/// The directory with the names of a machine's ports.
-const NAMES: &str = "/sys/class/virtio-ports";
+/// The port in a machine. It is a terminal, so that programs print each line at once, as they do for a user.
+pub(crate) const DEVICE: &str = "/dev/hvc0";
 
 /// A socket on which one emulator connects.
 pub(crate) struct Socket {
@@ -127,19 +126,9 @@ pub(crate) fn devices(socket: &Socket) -> [String; 6] {
         "-device",
         "virtio-serial-pci,ioeventfd=off",
         "-device",
-        "virtserialport,chardev=port,name=lines",
+        "virtconsole,chardev=port",
     ]
     .map(str::to_owned)
-}
-
-/// Returns the device of the port in a machine.
-pub(crate) fn device(machine: &mut Machine) -> Result<String> {
-    machine.wait_for(NAMES)?;
-    let names = machine.list(NAMES)?;
-    let name = names.first().context("the machine has no port")?;
-    let device = format!("/dev/{name}");
-    machine.wait_for(&device)?;
-    Ok(device)
 }
 
 /// A port whose lines are collected.
@@ -198,7 +187,7 @@ impl Port {
     }
 
     /// Returns the lines printed so far: those before the end of a program that has ended, or of a machine.
-    pub(crate) fn acknowledged(&self) -> Result<Acknowledged> {
+    pub(crate) fn acknowledged(self) -> Result<Acknowledged> {
         let mut state = locked(&self.state);
         if state.failure.is_none() {
             // Its error is kept.
@@ -229,8 +218,15 @@ mod tests {
         }
         stream.write_all(b"1\n2\nthr").unwrap();
         assert_eq!(port.acknowledged().unwrap().text(), "1\n2\n");
-        stream.write_all(&vec![b'x'; 1 << 20]).unwrap_err();
-        drop(stream);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_ends_the_collection() {
+        let folder = tempfile::tempdir().unwrap();
+        let port = Port::new(folder.path(), "a").unwrap();
+        let mut stream = UnixStream::connect(folder.path().join("a.port")).unwrap();
+        // A program that goes on is not blocked.
+        while stream.write_all(&[b'x'; 4096]).is_ok() {}
         assert!(port.acknowledged().unwrap_err().to_string().contains("64 KiB"));
     }
 

@@ -86,7 +86,9 @@ impl Failure {
         let mut shown = String::new();
         for (place, line) in lines.iter().enumerate() {
             if left_out > 0 && place == SHOWN {
-                shown.push_str(&format!("   | ({left_out} lines left out)\n"));
+                shown.push_str("   | (");
+                shown.push_str(&left_out.to_string());
+                shown.push_str(" lines left out)\n");
             }
             if place < SHOWN || place >= SHOWN + left_out {
                 shown.push_str("   | ");

@@ -1,6 +1,5 @@
 //! The command `lose-lines`. In a machine this same program is the agent.
 
-use core::convert::Infallible;
 use core::time::Duration;
 use std::env;
 use std::fs::{self, File};
@@ -9,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lose_lines::architecture::Architecture;
 use lose_lines::cache::{self, Cache};
@@ -110,13 +110,13 @@ struct Subject {
     /// A file that the program opens or starts, such as a library or another program, or a directory with everything
     /// below it. Linked libraries are added too. It has the same path in the machine, or /lab/host/NAME if that is
     /// hidden there.
-    #[arg(long = "bring", value_name = "PATH", value_parser = path)]
+    #[arg(long = "bring", value_name = "PATH", value_parser = path())]
     brought: Vec<PathBuf>,
     /// A variable for its environment.
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
     /// A program or a script, by its path or by its name in PATH.
-    #[arg(value_parser = path)]
+    #[arg(value_parser = path())]
     program: PathBuf,
     /// The program's arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -185,9 +185,9 @@ struct ByRestart {
     program: Subject,
 }
 
-/// Returns a path. Commands that repeat a failure, and machines, have paths in UTF-8 only.
-fn path(text: &str) -> Result<PathBuf, Infallible> {
-    Ok(PathBuf::from(text))
+/// Returns a parser of paths. Commands that repeat a failure, and machines, have paths in UTF-8 only.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    StringValueParser::new().map(PathBuf::from)
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

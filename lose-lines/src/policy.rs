@@ -87,7 +87,7 @@ impl Policy {
     #[must_use]
     pub const fn at(self, number: u64) -> Self {
         match self {
-            Self::Any => Self::MIXED[(number % Self::MIXED.len() as u64) as usize],
+            Self::Any => Self::MIXED[Random::place(number, Self::MIXED.len())],
             policy => policy,
         }
     }
@@ -131,7 +131,12 @@ impl Random {
 
     /// Returns the next number below `end`, which is not 0.
     pub const fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        Self::place(self.next(), end)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is less than a usize")]
+    const fn place(number: u64, end: usize) -> usize {
+        (number % end as u64) as usize
     }
 }
 

@@ -27,10 +27,9 @@ pub fn in_order<T: Sync, W, R: Send>(
         while !has_stopped.load(Ordering::Relaxed) {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(place) else { return };
-            let made = worker.take().map_or_else(|| make(number), Ok);
-            let result = made.and_then(|mut made| {
-                let result = work(&mut made, item);
-                worker = Some(made);
+            let result = worker.take().map_or_else(|| make(number), Ok).and_then(|mut ready| {
+                let result = work(&mut ready, item);
+                worker = Some(ready);
                 result
             });
             if result.is_err() {
@@ -68,7 +67,7 @@ pub fn in_order<T: Sync, W, R: Send>(
 
 #[cfg(test)]
 mod tests {
-    use anyhow::bail;
+    use anyhow::ensure;
 
     use super::in_order;
 
@@ -101,7 +100,8 @@ mod tests {
             |_number| Ok(()),
             |(), item| {
                 both.wait();
-                if *item == 0 { bail!("no space") } else { Ok(*item) }
+                ensure!(*item != 0, "no space");
+                Ok(*item)
             },
             |number, _result| {
                 found.push(number);

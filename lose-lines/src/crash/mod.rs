@@ -329,8 +329,12 @@ impl CrashTest<'_> {
         let loss = report.lines().find(|line| line.starts_with("losses: loss "));
         let loss = loss.context("the plugin reported no losses")?;
         let number = |name| number(loss, name).with_context(|| format!("no {name} in {loss}"));
-        let (acknowledged, dirty, lost) = (printed.count(), number("dirty")?, number("lost")?);
-        let checked = Checked { acknowledged, dirty, lost, verdict };
+        let checked = Checked {
+            acknowledged: printed.count(),
+            dirty: number("dirty")?,
+            lost: number("lost")?,
+            verdict,
+        };
         Ok(Examined { checked, lost: lost_lines(&report), placed })
     }
 

@@ -84,7 +84,7 @@ pub(crate) struct Driving {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
     /// Check states of this recording, without recording a new one.
-    #[arg(long, value_name = "FILE", value_parser = path)]
+    #[arg(long, value_name = "FILE", value_parser = path())]
     log: Option<PathBuf>,
     /// Check this one state of a recording: EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE.
     #[arg(long, requires = "log", conflicts_with_all = ["states", "seed", "policy"])]
@@ -93,7 +93,7 @@ pub(crate) struct Driving {
     #[arg(long, conflicts_with = "state")]
     leave_out_flushes: bool,
     /// Keep the recording, and the drive of the first failure, in this directory.
-    #[arg(long, value_name = "FOLDER", value_parser = path)]
+    #[arg(long, value_name = "FOLDER", value_parser = path())]
     keep: Option<PathBuf>,
     /// The time after which the program or a check counts as hanging and is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -202,14 +202,13 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
         };
         progress("starting a machine");
         let prepared = Prepared::new(&test, file_system, size, &machines.log)?;
-        let log = match recorded {
-            Some(log) => log,
-            None => {
-                let recorded = prepared.record(report.log, &machines.log)?;
-                let log = DriveLog::read(report.log)?;
-                report.recorded(&recorded, &log)?;
-                log
-            }
+        let log = if let Some(log) = recorded {
+            log
+        } else {
+            let recorded = prepared.record(report.log, &machines.log)?;
+            let log = DriveLog::read(report.log)?;
+            report.recorded(&recorded, &log)?;
+            log
         };
         let tearing = Tearing::of(&log, request.unit.bytes(), request.tear_journal);
         let trials = Trials { test: &test, prepared: &prepared, log: &log, tearing };
@@ -338,7 +337,6 @@ impl Report<'_> {
             "state {state}: acknowledged {acknowledged}, {lost_sectors} of {pending_sectors} unflushed sectors lost"
         );
         let text = match &verdict {
-            Verdict::Right => String::new(),
             Verdict::Unmountable { why } if self.unmountable == 0 => format!(
                 "{told}, the file system was NOT MOUNTED: {why}\n   no check was run on this state\n   to repeat it: {repeat}"
             ),
@@ -347,7 +345,7 @@ impl Report<'_> {
                 failure.why,
                 failure.shown()
             ),
-            Verdict::Unmountable { .. } | Verdict::Failed(_) => String::new(),
+            Verdict::Right | Verdict::Unmountable { .. } | Verdict::Failed(_) => String::new(),
         };
         let mut document = json!(trial);
         document["result"] = json!(verdict);
@@ -387,9 +385,10 @@ impl Report<'_> {
             let mut text = format!("{explanation}   to repeat it: {repeat}");
             if let (0, Some(folder)) = (number, &self.request.keep) {
                 let image = folder.join("image");
+                text.push_str("\n   ");
                 text.push_str(&match built.image.save(&image) {
-                    Ok(()) => format!("\n   the drive after the cut: {}", image.display()),
-                    Err(why) => format!("\n   {why:#}"),
+                    Ok(()) => ["the drive after the cut: ", &*image.to_string_lossy()].concat(),
+                    Err(why) => why.to_string(),
                 });
             }
             let mut document = json!(explanation);

@@ -105,13 +105,13 @@ impl<'a> Prepared<'a> {
             machine.write("/proc/sys/fs/xfs/xfssyncd_centisecs", "100")?;
         }
         machine.doing(Request::Sync)?;
-        server.add(Event::Start)?;
+        server.add(&Event::Start)?;
         let run = test.run(&mut machine, &test.program, Some(port::DEVICE), log);
         // A recording that could not be made is not the program's failure.
         server.check_log()?;
         let time = run?;
         if time.is_some() {
-            server.add(Event::End)?;
+            server.add(&Event::End)?;
             machine.doing(Request::Sync)?;
         }
         machine.cut_power()?;
@@ -232,7 +232,7 @@ impl InMachine<'_> {
         match machine.try_mount(log.file_system.name(), DEVICE, DIRECTORY, "")? {
             Mounted::Done => {}
             Mounted::Failed => return Ok((Mounted::Failed.verdict(), Left::Down)),
-            refused => {
+            refused @ Mounted::Refused(_) => {
                 self.machine = Some((machine, server));
                 return Ok((refused.verdict(), Left::Idle));
             }

@@ -78,7 +78,7 @@ impl Server {
     ///
     /// # Errors
     /// If the log could not be written at any time.
-    pub(super) fn add(&self, event: Event) -> Result<()> {
+    pub(super) fn add(&self, event: &Event) -> Result<()> {
         let mut drive = locked(&self.drive);
         drive.take_lines();
         drive.add(event);
@@ -124,20 +124,20 @@ impl Drive {
             }
             Request::Write { at, bytes, is_durable } => {
                 self.image.write(at, &bytes);
-                self.add(Event::Write(Write { at, len: bytes.len(), bytes, is_durable }));
+                self.add(&Event::Write(Write { at, len: bytes.len(), bytes, is_durable }));
             }
             Request::WriteZeros { at, len, is_durable } => {
                 self.image.write_zeros(at, len);
-                self.add(Event::Write(Write { at, len, bytes: Vec::new(), is_durable }));
+                self.add(&Event::Write(Write { at, len, bytes: Vec::new(), is_durable }));
             }
-            Request::Flush => self.add(Event::Flush),
+            Request::Flush => self.add(&Event::Flush),
         }
         Vec::new()
     }
 
-    fn add(&mut self, event: Event) {
+    fn add(&mut self, event: &Event) {
         let Some(log) = self.log.as_mut().filter(|_log| self.failure.is_none()) else { return };
-        self.failure = log.add(&event).err();
+        self.failure = log.add(event).err();
     }
 
     /// Takes the lines printed so far. Returns false if no more can follow.
@@ -147,7 +147,9 @@ impl Drive {
             lines.push(line);
             Ok(())
         });
-        lines.into_iter().for_each(|line| self.add(Event::Line(line)));
+        for line in lines {
+            self.add(&Event::Line(line));
+        }
         taken.unwrap_or_else(|error| {
             // The program's next line finds the port closed.
             self.port = Reader::default();
@@ -217,7 +219,7 @@ mod tests {
         server.begin_log(&path, FileSystem::Ext4).unwrap();
         let mut stream = connect(&folder.path().join("a.nbd"));
         let mut port = UnixStream::connect(folder.path().join("a.port")).unwrap();
-        server.add(Event::Start).unwrap();
+        server.add(&Event::Start).unwrap();
         let bytes = vec![7; 512];
         assert_eq!(ask(&mut stream, (1, 1), (1024, 512), &bytes, 0), (0, vec![]));
         // The server takes a port when it is connected; in a machine nothing is printed before that either.

@@ -49,6 +49,9 @@ impl Trial {
     }
 }
 
+/// The writes that a failure needs, and the state without them with its failure.
+pub type Fewest = (Needed<usize>, Option<(State, Failure)>);
+
 /// The checks of a log's states.
 pub struct Trials<'a> {
     pub test: &'a DriveTest<'a>,
@@ -128,11 +131,7 @@ impl Trials<'_> {
 
     /// Returns the writes that must be lost for the check of a failed state to fail, as far as a limited number of
     /// checks finds the fewest, and the failure with those.
-    pub fn needed(
-        &self,
-        failed: &State,
-        log: &Log,
-    ) -> Result<(Needed<usize>, Option<(State, Failure)>)> {
+    pub fn needed(&self, failed: &State, log: &Log) -> Result<Fewest> {
         let (mut checker, mut states) = (self.checker(0, log)?, self.states());
         let lost: Vec<_> = states.build(failed).lost.iter().map(|lost| lost.event).collect();
         let mut found = None;

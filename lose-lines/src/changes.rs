@@ -58,6 +58,16 @@ pub fn changes(before: &[File], after: &[File]) -> Vec<Change> {
 }
 
 impl Change {
+    /// Returns the path of the file after the change.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Renamed { to: path, .. }
+            | Self::Created { path }
+            | Self::Removed { path }
+            | Self::Written { path, .. } => path,
+        }
+    }
+
     /// Returns the missing step, for a change that was acknowledged and was not on the drive.
     pub fn unsynced(&self) -> String {
         match self {

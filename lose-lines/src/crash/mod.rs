@@ -254,10 +254,12 @@ impl CrashTest<'_> {
             needs_no_loss: false,
             incomplete: None,
         };
-        if outcome.checked.failure().is_some() {
+        if let Some(Failure { why, .. }) = outcome.checked.failure() {
             if finds_fewest || lost.is_empty() {
-                let found = outcome.in_words((1, 1), "with the command that follows");
-                note(&format!("{found}\nsearching for the fewest lost lines"));
+                note(&format!(
+                    "{}, seed {seed}: the check FAILED: it {why}; searching for the fewest lost lines",
+                    moment.in_words()
+                ));
                 match self.needed(made, &left, &lost, &lines, log) {
                     Ok(Needed::Nothing) => outcome.needs_no_loss = true,
                     Ok(Needed::Units(lines)) => outcome.fewest = lines,

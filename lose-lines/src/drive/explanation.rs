@@ -106,20 +106,25 @@ fn cause(
 ) -> Result<Option<Cause>> {
     let start = trials.log.start();
     let is_order = matches!(trials.check_state(state, start, log)?, Verdict::Failed(_));
-    if !is_order && *needed != Needed::Nothing {
-        return Ok(None);
-    }
-    let Some(found) = trials.files(state, log)? else { return Ok(None) };
-    let Some(later) = trials.files(&complete(trials, state.event, log)?, log)? else {
-        return Ok(None);
+    let whole = match needed {
+        Needed::Nothing => complete(trials, state.event, log)?,
+        Needed::Units(_) | Needed::Parts => State::losing(state.event, []),
     };
-    let missing = changes(&found, &later);
+    let (found, later) = (trials.files(state, log)?, trials.files(&whole, log)?);
+    let Some((found, later)) = found.zip(later) else { return Ok(None) };
+    let mut missing = changes(&found, &later);
     if !is_order {
         return Ok(Some(Cause::Unsynced(missing)));
     }
     let before = State::losing(trials.log.flushes_around(state.event).0.unwrap_or(start), []);
-    let present = trials.files(&before, log)?.map(|before| changes(&before, &found));
-    Ok(Some(Cause::Order { present: present.unwrap_or_default(), missing }))
+    let before = trials.files(&before, log)?;
+    let present = before.map(|before| changes(&before, &found)).unwrap_or_default();
+    // What is to be synced first is another file.
+    let is_present = |change: &Change| present.iter().any(|other| other.path() == change.path());
+    if !missing.iter().all(is_present) {
+        missing.retain(|change| !is_present(change));
+    }
+    Ok(Some(Cause::Order { present, missing }))
 }
 
 /// Returns the first later state that has all that the check of a cut misses.
@@ -140,7 +145,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsynced(changes) if changes.is_empty() => {
-                f.write_str("   the missing data was not on the drive: no fsync came before the acknowledgement\n")
+                f.write_str(
+                    "   the missing data was not on the drive: no fsync came before the acknowledgement\n",
+                )
             }
             Self::Unsynced(changes) => {
                 changes.iter().try_for_each(|change| writeln!(f, "   {}", change.unsynced()))

@@ -131,7 +131,9 @@ impl Machine {
         match self.next() {
             Ok(reply) => reply,
             Err(RecvTimeoutError::Timeout) => bail!("the machine exceeded its time limit"),
-            Err(RecvTimeoutError::Disconnected) => bail!("the machine ended"),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the emulator ended or was killed; this system may lack memory")
+            }
         }
     }
 

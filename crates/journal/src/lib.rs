@@ -66,6 +66,35 @@
 //! records behind it. In space that was never used, every byte but zero counts as part of a record. A damaged journal is
 //! never written to; [salvage](Reader::salvage) its intact records.
 //!
+//! # Size
+//! A record takes 16 bytes plus its payload, rounded up to the alignment. Each segment begins with a mark of 64 bytes, so
+//! it holds `(segment - 64) / record` of them. After appends, the next opening starts a new segment. In a journal of 1 MiB:
+//!
+//! ```
+//! # #[cfg(feature = "std")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use cachemaint::{Cache, medium::{Backing, Memory}};
+//! # use std::sync::atomic::AtomicU64;
+//! use cachemaint_journal::Journal;
+//!
+//! # static WORDS: [AtomicU64; 1 << 17] = [const { AtomicU64::new(0) }; 1 << 17];
+//! # let medium = || Ok::<_, Box<dyn std::error::Error>>(Memory::new(&WORDS, Cache::host()?, Backing::Ram));
+//! let fill = |journal: &Journal<_>| (0..).take_while(|_| journal.append(&[7; 64]).is_ok()).count();
+//! let a_segment = (32_768 - 64) / (16 + 64); // 408 records of 64 bytes
+//!
+//! let (journal, _) = Journal::create_new(medium()?)?; // 1 MiB
+//! journal.append(&[7; 64])?;
+//! drop(journal);
+//! let (journal, _) = Journal::open(medium()?)?; // begins the second segment
+//! assert_eq!(fill(&journal), 30 * a_segment);
+//! journal.trim(journal.end())?; // frees all segments except the one with the end
+//! assert_eq!(fill(&journal), 30 * a_segment);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "std"))]
+//! # fn main() {}
+//! ```
+//!
 //! # The format, version 5
 //! All numbers are little-endian. The first 16384 bytes hold the roots, in four slots at offsets 0, 4096, 8192 and
 //! 12288. Generation *g* is stored twice, in slots *g* modulo 2 and *g* modulo 2 plus 2. A new one overwrites the one

@@ -116,6 +116,55 @@
 //! predecessor should read with a [`Reader`] until it is certain to stay. Only the caller compares the
 //! [version](Attributes::version) of a blob, with the same [`Reader`] that loads the bytes.
 //!
+//! # Size
+//! A value of at most 256 bytes is stored in the table. A larger blob takes whole [units](Options::unit), and keeps its old
+//! space until the commit. The table can take 32 times its entries while it grows. A full store can grow with its file.
+//!
+//! ```
+//! # #[cfg(feature = "dax")]
+//! # mod example {
+//! use cachemaint::dax;
+//! use cachemaint_store::Store;
+//!
+//! /// The size of a file for `count` blobs of `len` bytes, with names of 8 bytes, where whole pages are persisted.
+//! fn size(count: u64, len: u64) -> u64 {
+//!     let is_small = len <= 256;
+//!     let entry = 56 + 8 + if is_small { len.next_multiple_of(8) } else { 0 };
+//!     let blob = if is_small { 0 } else { (len + 8 * len.div_ceil(65_536)).next_multiple_of(4096) };
+//!     32_768 + (count + 1) * blob + 32 * count * entry // one more: a replaced blob is freed after the commit
+//! }
+//!
+//! # fn fits(bytes: u64, count: u64, len: usize) -> Result<bool, Box<dyn std::error::Error>> {
+//! #   let directory = tempfile::tempdir()?;
+//! #     let file = dax::Options::new().allow_page_granularity().create_new(directory.path().join("state"), bytes)?;
+//! #     let (mut store, _) = Store::create_new(file)?;
+//! #     for hundred in 0..count / 100 {
+//! #         let mut transaction = store.begin()?;
+//! #         for number in 100 * hundred..100 * (hundred + 1) {
+//! #             if transaction.put(format!("{number:08}").as_str(), &vec![7; len]).is_err() {
+//! #                 return Ok(false); // `Full`
+//! #             }
+//! #         }
+//! #         if transaction.commit().is_err() {
+//! #             return Ok(false);
+//! #         }
+//! #     }
+//! #     Ok(true)
+//! # }
+//! # pub
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     assert!(!fits(4 << 20, 1000, 330)?);
+//!     assert!(fits(size(1000, 330), 1000, 330)?); // 6.2 MB
+//!     assert!(fits(size(1000, 200), 1000, 200)?);
+//!     Ok(())
+//! }
+//! # }
+//! # #[cfg(feature = "dax")]
+//! # fn main() { example::main().unwrap() }
+//! # #[cfg(not(feature = "dax"))]
+//! # fn main() {}
+//! ```
+//!
 //! # The format, version 7
 //! All numbers are little-endian. All tags are XXH3 of 64 bits
 //! ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)). `XXH3(s, b)` is the hash of the bytes

@@ -202,7 +202,7 @@ fn the_command_line_is_explained() {
         let version = stdout(&ran(cachemaint().args(below), "").success());
         assert!(version.ends_with(concat!(" ", env!("CARGO_PKG_VERSION"), "\n")), "{version}");
     }
-    for row in ["1    the answer is no: damaged", "3    it could not be done"] {
+    for row in ["1    the answer is no: damaged", "3    I/O or environment failure"] {
         assert!(help.contains(row), "{help}");
     }
     ran(&mut cachemaint(), "").code(2);

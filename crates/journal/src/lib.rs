@@ -1,4 +1,4 @@
-//! An append-only log for many producers that loses no acknowledged record in a power failure.
+//! An append-only log for many producers that keeps every acknowledged record across a power failure.
 //!
 //! A [`Journal`] is stored in any [`Medium`](cachemaint::medium::Medium): a DAX file, an ordinary file, memory that a
 //! kernel preserves, or the simulator. After any event that the medium survives, recovery finds each record whose

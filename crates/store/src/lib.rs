@@ -43,12 +43,13 @@
 //!   '--> the log in use, and the place of the next one
 //! ```
 //!
-//! A record proves itself by its tag. Each one is stored in two mirrors of the log, in different blocks of 4096 bytes. An
+//! Each record carries a keyed hash, and is stored in two mirrors of the log, in different blocks of 4096 bytes. An
 //! opening copies a record that is intact in only one mirror to the other one. A record that is intact in neither is the
 //! end of the log, as after a crash, unless an intact record follows: then it is damaged.
 //!
 //! Whatever was acknowledged is returned, or an error names it as damaged. The one exception takes two faults at once:
-//! damage to both mirrors of the very last record. See [Limits](#limits).
+//! damage to both mirrors of the very last record. See [Limits](#limits); the guide's chapter *Contracts* lists the
+//! exceptions of every format and medium.
 //!
 //! When the log is full, the entries of all names are written to the other one of its two areas, and a new root refers
 //! to that. The old log is then marked as left: an older root that reappears leads to an error, not to older blobs. The

@@ -82,7 +82,34 @@ pub(crate) fn lints(report: &mut Report, packages: &[&str]) -> Result<()> {
 
 pub(crate) fn doc(host: &Host, report: &mut Report) -> Result<()> {
     rustdoc(report, &[])?;
-    links(host, report)
+    links(host, report)?;
+    book(host, report)
+}
+
+/// The server of cargo's packages.
+const CRATES: &str = "index.crates.io";
+
+/// The version of mdbook that is installed where there is none.
+const MDBOOK: &str = "mdbook@0.5.4";
+
+/// Builds the guide as a book, with the mdbook of the path or one that is installed into the target directory.
+fn book(host: &Host, report: &mut Report) -> Result<()> {
+    let folder = host.target_dir("mdbook").display().to_string();
+    let own = format!("{folder}/bin/mdbook");
+    let has = |program: &str| find_program(program).is_some();
+    if !has("mdbook") && !has(&own) {
+        if let Some(why) = out_of_reach(CRATES) {
+            return report.skip("book", format!("{why}: {CRATES}"));
+        }
+        let install = Cmd::cargo("install --quiet --locked --root").arg(&folder).arg(MDBOOK);
+        install.check().context("mdbook")?;
+    }
+    let program = if has("mdbook") { "mdbook" } else { &own };
+    report.check("book", "the guide builds as a book without a warning", || {
+        let said = Cmd::new("sh").arg("-c").arg(format!("'{program}' build docs 2>&1")).read()?;
+        ensure!(!said.contains("WARN"), "{said}");
+        Ok(Finding::passed(Tests::default()))
+    })
 }
 
 /// Builds the documentation of the packages that these words select, or of the library and the command.

@@ -61,7 +61,7 @@ const TESTS: &[Skip] = &[
     skip("", "... ignored, mutation takes half a minute", LATER),
     skip("", "... ignored, builds for minutes, and downloads an emulator", LATER),
     skip("", "... ignored, runs what contributors type", LATER),
-    skip("", "docs/drivers.md", FRAGMENT),
+    skip("", "docs/device-model.md", FRAGMENT),
     skip("miri / ", "... ignored, ", MIRI),
     skip("", "CACHEMAINT_EXPECT is not set", LATER),
     skip("", "was not made by", COMPILER),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Copies each packet of a trace (CTF) into a directory of its own: packets.py TRACE DIRECTORY
+"""Copies each packet of a trace (CTF) into a directory of its own: packets.py TRACE NEW_DIRECTORY
 
 A torn packet makes babeltrace2 refuse its whole stream. See the guide's page on a tracer's last events.
 """

@@ -34,7 +34,7 @@
 //!
 //! Write drivers and HALs against [`Maintain`] (object-safe: `&dyn Maintain`). [`Cache`] implements it by instructions,
 //! `cachemaint-platforms` by registers and vendors' instructions, and [`Coherent`] by a barrier, for devices that snoop
-//! and memory that no cache holds. The guide's chapter *Drivers, kernels and no_std* chooses, *Test a driver without the
+//! and memory that no cache holds. The guide's chapter *Drivers, kernels and `no_std`* chooses, *Test a driver without the
 //! device* tests, and *Rings, tables, guests and CXL memory* has the rules where a buffer of its own is impossible.
 //!
 //! # Limits

@@ -36,16 +36,21 @@ fn the_guide_lists_the_code_of_each_condition() -> Result<(), Box<dyn core::erro
 fn with_table(page: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
-    let events = Event::ALL.iter().map(|event| event.to_string());
-    let mut table = format!("| persisted on | {} |\n", events.collect::<Vec<_>>().join(" | "));
-    table.push_str(&"|---".repeat(1 + Event::ALL.len()));
-    table.push_str("|\n");
-    for &backing in Backing::ALL {
-        let cells =
-            Event::ALL.iter().map(|&event| cell(survives(backing, Stage::Persisted, event).answer));
-        table.push_str(&format!("| {backing} | {} |\n", cells.collect::<Vec<_>>().join(" | ")));
-    }
+    let mut events = Vec::from(["persisted on".to_owned()]);
+    events.extend(Event::ALL.iter().map(ToString::to_string));
+    let line = vec!["---".to_owned(); events.len()];
+    let rows = Backing::ALL.iter().map(|&backing| {
+        let answers =
+            Event::ALL.iter().map(|&event| survives(backing, Stage::Persisted, event).answer);
+        [backing.to_string()].into_iter().chain(answers.map(cell)).collect()
+    });
+    let table: String =
+        [events, line].into_iter().chain(rows).map(|cells: Vec<_>| row(&cells)).collect();
     Some([before, BEGIN, &table, END, after].concat())
+}
+
+fn row(cells: &[String]) -> String {
+    format!("| {} |\n", cells.join(" | "))
 }
 
 fn cell(survival: Survival) -> String {

@@ -35,7 +35,8 @@
 //! # How it works
 //! Each record has a tag: a 64-bit hash of its bytes and its position, with a key that is new for each opening. A
 //! record is valid if its tag matches, so an append writes only its record: it stores the record, writes its lines back
-//! and fences. Remains of an earlier lap of the ring, records of another journal and torn records have no matching tag.
+//! and fences. Remains of an earlier *lap*, as each pass through the ring is called, records of another journal and torn
+//! records have no matching tag.
 //!
 //! Producers make their own records durable, in parallel. An append is *acknowledged*, and returns, when everything
 //! before it is durable too. Recovery ends at the first invalid record, so it finds every acknowledged one.

@@ -5,7 +5,7 @@
 //!
 //! # Panics
 //! None is reachable: a panic would end a program written in another language. Every argument is therefore checked
-//! before use, and `cargo xtask lab c/` calls all functions with random ones.
+//! before use, and `cargo test -p cachemaint-lab-tests -- capi/` calls all functions with random ones.
 #![cfg(target_os = "linux")]
 
 #[expect(unsafe_code, reason = "reads and writes memory that the C program names")]

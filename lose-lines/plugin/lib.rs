@@ -38,6 +38,8 @@ pub mod decode;
 pub mod lines;
 pub mod losses;
 pub mod options;
+#[path = "../src/policy.rs"]
+pub mod policy;
 pub mod riscv64;
 mod system;
 pub mod tracker;

@@ -3,6 +3,7 @@
 //! Children get no standard input. Their standard output passes through line by line.
 
 use core::{fmt, iter};
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::os::unix::process::ExitStatusExt as _;
@@ -259,12 +260,8 @@ fn reason_in(complaint: &str) -> &str {
 
 /// Returns `word` quoted for a shell.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    // A word with a zero byte is no argument of any command.
+    shlex::try_quote(word).map_or_else(|_| format!("{word:?}"), Cow::into_owned)
 }
 
 /// Returns the path of the first program of this name in `PATH`.

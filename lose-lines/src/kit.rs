@@ -56,6 +56,7 @@ impl Architecture {
             Self::Arm64 => &[
                 "virtio_pci",
                 "virtio_blk",
+                "virtio_console",
                 "nfit",
                 "of_pmem",
                 "virtio_pmem",

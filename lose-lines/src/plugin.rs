@@ -3,9 +3,11 @@
 
 use core::iter;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use tempfile::NamedTempFile;
 
 use super::emulator::value;
 use super::unavailable::Unavailable;
@@ -50,10 +52,12 @@ impl Plugin {
             return Ok(Self { library });
         }
         // An emulator of another process may have another version's plugin open.
-        let new = folder.join(format!("plugin.{}", std::process::id()));
-        fs::write(&new, BYTES)
-            .and_then(|()| fs::rename(&new, &library))
-            .with_context(|| format!("cannot write {}", library.display()))?;
+        let write = || {
+            let mut new = NamedTempFile::new_in(folder)?;
+            new.write_all(BYTES)?;
+            new.persist(&library).map_err(|error| error.error)
+        };
+        write().map(drop).with_context(|| format!("cannot write {}", library.display()))?;
         Ok(Self { library })
     }
 

@@ -8,8 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
-
-use crate::host::Host;
+use xtask::host::Host;
 
 const DOCS_RS: &str = "https://docs.rs/";
 /// The folder of the book.

@@ -5,16 +5,14 @@ use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use regex::Regex;
 use serde_json::Value;
-
-use crate::command::Cmd;
-use crate::host::Host;
-use crate::packages;
+use xtask::command::Cmd;
+use xtask::host::Host;
+use xtask::packages;
 
 /// The hosts for which crates.io turns a README's relative links into links to the repository. It drops them otherwise.
 const HOSTS: [&str; 3] = ["https://github.com/", "https://gitlab.com/", "https://bitbucket.org/"];
@@ -293,7 +291,8 @@ impl Tree {
     fn package_crates(&self) -> Result<Vec<PathBuf>> {
         let folder = self.build.join("package");
         remove(&folder)?;
-        shown(&self.run("cargo").words(packages::PACKAGE).args(packages::published()))?;
+        let package = self.run("cargo").words(packages::PACKAGE).args(packages::published());
+        package.show()?;
         files_with(&folder, "crate")
     }
 
@@ -303,7 +302,7 @@ impl Tree {
         remove(&folder)?;
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let script = self.root.join("packaging/debian.sh").display().to_string();
-        shown(&self.run(&script).arg(folder.display().to_string()))?;
+        self.run(&script).path(&folder).show()?;
         files_with(&folder, "deb")
     }
 
@@ -350,9 +349,9 @@ fn names_of_this_machine(folder: &Path, root: &Path) -> Result<String> {
 
 /// Returns what a search prints. It ends with 1 if there is nothing.
 fn matches(search: &Cmd) -> Result<String> {
-    let (ending, found) = search.ending()?;
-    ensure!(matches!(ending.code, Some(0 | 1)), "`{search}` {}", ending.told);
-    Ok(found)
+    let output = search.output()?;
+    ensure!(matches!(output.status.code(), Some(0 | 1)), "`{search}` ended with {}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Returns the files of a folder with this extension, in the order of their names.
@@ -364,15 +363,6 @@ fn files_with(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     paths.retain(|path| path.extension().is_some_and(|found| found == extension));
     paths.sort();
     Ok(paths)
-}
-
-/// Runs a command with its output shown.
-fn shown(cmd: &Cmd) -> Result<()> {
-    let status = cmd.each_line(Stdio::inherit(), &mut io::stdout(), |_line| ())?;
-    if !status.success() {
-        bail!("`{cmd}` {}", cmd.describe(status));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

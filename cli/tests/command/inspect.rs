@@ -59,7 +59,8 @@ fn extents_are_shown_if_they_are_asked_for() {
     if asked.0.status.code() == Some(3) {
         let error = stderr(&asked);
         assert!(error.contains("the place of its bytes is unknown: "), "{error}");
-        skip("extents_are_shown_if_they_are_asked_for", error.trim());
+        let name = "extents_are_shown_if_they_are_asked_for";
+        skip(name, format_args!("the place of the bytes is unknown: {}", error.trim()));
         return;
     }
     let placement = &json(&asked.success())["placement"];

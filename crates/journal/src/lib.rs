@@ -200,6 +200,8 @@ mod error;
 mod evidence;
 mod geometry;
 mod group;
+#[cfg(feature = "std")]
+mod group_commit;
 mod inflight;
 mod journal;
 mod open;
@@ -221,6 +223,8 @@ pub use cachemaint_format::identity::Identity;
 pub use error::{Error, ErrorKind, FormatError};
 pub use geometry::Position;
 pub use group::Group;
+#[cfg(feature = "std")]
+pub use group_commit::GroupCommit;
 pub use journal::Journal;
 pub use open::{Opened, Options};
 pub use reader::Reader;

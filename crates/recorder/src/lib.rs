@@ -196,6 +196,8 @@ mod error;
 mod events;
 mod format;
 mod found;
+#[cfg(feature = "lines")]
+mod lines;
 #[cfg(all(test, cachemaint_loom))]
 mod loom_tests;
 mod open;
@@ -214,6 +216,8 @@ pub use error::{Error, ErrorKind};
 pub use events::{EventTable, Fields, Value};
 pub use format::Description;
 pub use found::{Event, Found, Skipped, SkippedKind};
+#[cfg(feature = "lines")]
+pub use lines::Lines;
 pub use open::Opened;
 pub use options::{Durability, Options};
 pub use reader::Reader;

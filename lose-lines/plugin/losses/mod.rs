@@ -24,13 +24,14 @@ pub mod words;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use self::fates::{Fates, mixed};
+use self::fates::Fates;
 use self::model::{Effect, Event, Model};
 use self::pending::{Owner, Pending};
 use self::trial::Trial;
 use self::words::{LINE, Line, Memories, WORDS};
 use crate::decode::{Fence, Writeback};
 use crate::lines::Streaming;
+use crate::policy::mixed;
 use crate::tracker::Half;
 
 /// The place of an instruction: its address, its half, and its thread.
@@ -290,7 +291,7 @@ impl Losses {
         self.counts(site.half).stores += 1;
         for line in self.lines(address, len) {
             self.stored.insert(line, Stored { number: self.stores, by: site.code, caller });
-            let chance = mixed(self.model.seed, self.stores, u64::from(line));
+            let chance = mixed(&[self.model.seed, self.stores, u64::from(line)]);
             if self.model.evict > 0 && chance.is_multiple_of(self.model.evict) {
                 self.counts(site.half).evicted += 1;
                 self.persist_now(line);
@@ -385,6 +386,8 @@ impl Losses {
         if self.model.cut == Some((event, *count)) {
             self.is_cut = true;
             self.tell_dirty();
+            // Tells a cut from an emulator that the host has killed.
+            self.told.push(String::from("cut"));
         }
     }
 
@@ -432,7 +435,7 @@ impl Losses {
         let known = dirty.iter().filter(|line| self.stored.contains_key(line));
         let number = |line: &u32| self.stored.get(line).map(|stored| stored.number);
         let newest = known.copied().max_by_key(number);
-        Fates::new(self.model.policy, self.model.seed, self.crashes, newest)
+        Fates::new(self.model.policy, self.model.seed, self.crashes, dirty, newest)
     }
 
     /// Returns the content, after a crash, of a dirty line with the fate of this number.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::fates::Policy;
 use crate::decode::Writeback;
 use crate::lines::{Clflush, Streaming};
+use crate::policy::Policy;
 use crate::tracker::Half;
 
 /// The point that a write-back must reach to persist.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::fates::Policy;
 use super::model::{Event, Model, Point};
 use super::words::Memories;
 use super::{Losses, Site};
 use crate::decode::{Fence, Writeback};
 use crate::lines::Clflush;
+use crate::policy::Policy;
 use crate::tracker::Half;
 
 const BASE: u64 = 0x1_0000_0000;
@@ -140,7 +140,7 @@ fn a_clean_to_the_point_of_coherency_persists_where_that_suffices() {
 
 #[test]
 fn the_newest_line_is_the_one_that_was_stored_to_last() {
-    for (policy, expected) in [(Policy::Newest, [0, 1]), (Policy::AllButNewest, [1, 0])] {
+    for (policy, expected) in [(Policy::KeepOne, [0, 1]), (Policy::LoseOne, [1, 0])] {
         let mut losses = losses(Model { policy, ..model() });
         store(&mut losses, 9, 1);
         store(&mut losses, 3, 1);
@@ -282,7 +282,7 @@ fn a_trial_may_leave_content_that_was_written_back() {
 
 #[test]
 fn a_witness_is_not_the_newest_line() {
-    for (policy, expected) in [(Policy::Newest, [0, 1]), (Policy::AllButNewest, [1, 0])] {
+    for (policy, expected) in [(Policy::KeepOne, [0, 1]), (Policy::LoseOne, [1, 0])] {
         let mut losses = losses(Model { policy, ..model() });
         losses.begin_trial(vec![8, 4]);
         losses.witness(&[5]);

@@ -100,6 +100,22 @@ impl Setup {
         setup
     }
 
+    /// Returns the physical address of the memory that loses lines; 0 if there is none.
+    pub(crate) fn base(&self) -> u64 {
+        self.losses.as_ref().map_or(0, |losses| losses.base)
+    }
+
+    /// Gives the machine memory for its own files, which are in its initial file system: packed and unpacked.
+    pub fn with_room_for_files(mut self) -> Self {
+        let extra = self.files.size().div_ceil(1 << 20) * 3;
+        let (size, slots) =
+            self.memory.split_at(self.memory.find(',').unwrap_or(self.memory.len()));
+        if let Some(mib) = size.strip_suffix('M').and_then(|mib| mib.parse::<u64>().ok()) {
+            self.memory = format!("{}M{slots}", mib + extra);
+        }
+        self
+    }
+
     pub fn with_kexec(mut self) -> Self {
         self.can_kexec = true;
         self

@@ -1,8 +1,8 @@
 //! The image with mistakes: a program for a machine without an operating system that omits write-backs and fences on
-//! purpose, so that the lab can check that its emulator plugin finds them. `xtask/src/lab/selftest.rs` has the expected
+//! purpose, so that the lab can check that its emulator plugin finds them. `tests/lab/src/selftest.rs` has the expected
 //! verdicts.
 //!
-//! It is built like the other images. `cargo xtask lab flush/selftest` builds and runs it.
+//! It is built like the other images. `cargo test -p cachemaint-lab-tests -- flush/selftest` builds and runs it.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -11,5 +11,7 @@ mod sequences;
 
 #[cfg(not(target_os = "none"))]
 fn main() -> Result<(), &'static str> {
-    Err("this runs on machines without an operating system: cargo xtask lab flush/selftest")
+    Err(
+        "this runs on machines without an operating system: cargo test -p cachemaint-lab-tests -- flush/selftest",
+    )
 }

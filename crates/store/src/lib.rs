@@ -43,12 +43,13 @@
 //!   '--> the log in use, and the place of the next one
 //! ```
 //!
-//! A record proves itself by its tag. Each one is stored in two mirrors of the log, in different blocks of 4096 bytes. An
+//! Each record carries a keyed hash, and is stored in two mirrors of the log, in different blocks of 4096 bytes. An
 //! opening copies a record that is intact in only one mirror to the other one. A record that is intact in neither is the
 //! end of the log, as after a crash, unless an intact record follows: then it is damaged.
 //!
 //! Whatever was acknowledged is returned, or an error names it as damaged. The one exception takes two faults at once:
-//! damage to both mirrors of the very last record. See [Limits](#limits).
+//! damage to both mirrors of the very last record. See [Limits](#limits); the guide's chapter *Contracts* lists the
+//! exceptions of every format and medium.
 //!
 //! When the log is full, the entries of all names are written to the other one of its two areas, and a new root refers
 //! to that. The old log is then marked as left: an older root that reappears leads to an error, not to older blobs. The
@@ -115,6 +116,55 @@
 //! program of the old version and put them into a new store. A program that may have to be rolled back to its
 //! predecessor should read with a [`Reader`] until it is certain to stay. Only the caller compares the
 //! [version](Attributes::version) of a blob, with the same [`Reader`] that loads the bytes.
+//!
+//! # Size
+//! A value of at most 256 bytes is stored in the table. A larger blob takes whole [units](Options::unit), and keeps its old
+//! space until the commit. The table can take 32 times its entries while it grows. A full store can grow with its file.
+//!
+//! ```
+//! # #[cfg(feature = "dax")]
+//! # mod example {
+//! use cachemaint::dax;
+//! use cachemaint_store::Store;
+//!
+//! /// The size of a file for `count` blobs of `len` bytes, with names of 8 bytes, where whole pages are persisted.
+//! fn size(count: u64, len: u64) -> u64 {
+//!     let is_small = len <= 256;
+//!     let entry = 56 + 8 + if is_small { len.next_multiple_of(8) } else { 0 };
+//!     let blob = if is_small { 0 } else { (len + 8 * len.div_ceil(65_536)).next_multiple_of(4096) };
+//!     32_768 + (count + 1) * blob + 32 * count * entry // one more: a replaced blob is freed after the commit
+//! }
+//!
+//! # fn fits(bytes: u64, count: u64, len: usize) -> Result<bool, Box<dyn std::error::Error>> {
+//! #   let directory = tempfile::tempdir()?;
+//! #     let file = dax::Options::new().allow_page_granularity().create_new(directory.path().join("state"), bytes)?;
+//! #     let (mut store, _) = Store::create_new(file)?;
+//! #     for hundred in 0..count / 100 {
+//! #         let mut transaction = store.begin()?;
+//! #         for number in 100 * hundred..100 * (hundred + 1) {
+//! #             if transaction.put(format!("{number:08}").as_str(), &vec![7; len]).is_err() {
+//! #                 return Ok(false); // `Full`
+//! #             }
+//! #         }
+//! #         if transaction.commit().is_err() {
+//! #             return Ok(false);
+//! #         }
+//! #     }
+//! #     Ok(true)
+//! # }
+//! # pub
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     assert!(!fits(4 << 20, 1000, 330)?);
+//!     assert!(fits(size(1000, 330), 1000, 330)?); // 6.2 MB
+//!     assert!(fits(size(1000, 200), 1000, 200)?);
+//!     Ok(())
+//! }
+//! # }
+//! # #[cfg(feature = "dax")]
+//! # fn main() { example::main().unwrap() }
+//! # #[cfg(not(feature = "dax"))]
+//! # fn main() {}
+//! ```
 //!
 //! # The format, version 8
 //! All numbers are little-endian. All tags are XXH3 of 64 bits

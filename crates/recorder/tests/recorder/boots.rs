@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 /// Four shards of two sub-buffers of 4096 bytes.
 const LEN: usize = BASE + 8 * 4096;
 
-/// Continues the ring of the last boot, or creates one. `docs/recorder.md` shows this function.
+/// Continues the ring of the last boot, or creates one.
 fn start<M: Medium>(
     memory: M,
     identity: Identity,

@@ -555,13 +555,32 @@ mod tests {
     use clap::Parser as _;
     use lose_lines::losses::{self, FENCE};
 
-    use super::{Checking, Cli, Cutting, Moment, Subject, Task};
+    use super::{Checking, Cli, Cutting, LOCK, Moment, Outcome, Subject, Task, Work};
 
     fn parsed(line: &str) -> Cutting {
         match Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task {
             Task::Cut(cut) => cut,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_file_system_that_cannot_be_mounted_is_no_loss_of_the_program() {
+        assert_eq!(Outcome::of(0, 1, true).code(), 5);
+        assert_eq!(Outcome::of(1, 1, true).code(), 1);
+        assert_eq!(Outcome::of(0, 0, true).code(), 0);
+        assert_eq!(Outcome::of(0, 0, false).code(), 4);
+    }
+
+    #[test]
+    fn a_folder_in_use_stays_and_that_of_a_killed_process_goes() {
+        let all = tempfile::tempdir().unwrap();
+        let killed = all.path().join("killed");
+        std::fs::create_dir(&killed).unwrap();
+        std::fs::write(killed.join(LOCK), "").unwrap();
+        let [one, other] = [Work::below(all.path()).unwrap(), Work::below(all.path()).unwrap()];
+        assert!(!killed.exists());
+        assert!(one.folder.path().exists() && other.folder.path().exists());
     }
 
     #[test]

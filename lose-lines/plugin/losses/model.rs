@@ -3,9 +3,44 @@
 use std::collections::BTreeSet;
 
 use crate::decode::Writeback;
-use crate::lines::{Clflush, Streaming};
 use crate::policy::Policy;
-use crate::tracker::Half;
+
+/// The half of the address space of an instruction: user mode or kernel under the systems that run on x86-64 and arm64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Half {
+    /// Addresses whose highest bit is clear.
+    Lower,
+    /// Addresses whose highest bit is set.
+    Upper,
+}
+
+impl Half {
+    /// Returns the half of the instruction at this address.
+    #[must_use]
+    pub const fn of(address: u64) -> Self {
+        if address >> 63 == 0 { Self::Lower } else { Self::Upper }
+    }
+}
+
+/// The effect of a streaming (non-temporal) store on its line. Vendors permit both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streaming {
+    /// The line is updated where it is cached, and stays dirty, as measured on AMD Zen 5 and as
+    /// Intel's optimization manual allows an implementation.
+    #[default]
+    Ordinary,
+    /// The line leaves the caches with its dirty bytes, so a fence completes it (Intel SDM vol. 1, 10.4.6.2).
+    Evicting,
+}
+
+/// How CLFLUSH is completed, which differs between vendors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clflush {
+    /// By itself, in order with stores (Intel SDM vol. 2A, CLFLUSH).
+    Itself,
+    /// By MFENCE, and not by SFENCE (AMD APM vol. 3, CLFLUSH).
+    Mfence,
+}
 
 /// The point that a write-back must reach to persist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::model::{Event, Model, Point};
+use super::model::{Clflush, Event, Model, Point, Streaming};
 use super::words::LINE;
-use crate::lines::{Clflush, Streaming};
 use crate::policy::Policy;
 
 /// The values of the arguments.

@@ -54,6 +54,7 @@ impl Plugin {
     /// Checks that this emulator can load the plugin.
     pub fn fits(emulator: &Cmd) -> Result<(), Unavailable> {
         let fits = || {
+            ensure!(!BYTES.is_empty(), "the emulator's plugin runs on x86-64 only");
             let text = emulator.clone().arg("--version").read()?;
             let (major, minor) =
                 version(&text).with_context(|| format!("no version in {text:?}"))?;

@@ -22,7 +22,7 @@ pub const CURRENT: u32 = 10;
 pub enum Emulated {
     /// That of this system.
     Host,
-    /// All of [`Architecture`](crate::architecture::Architecture).
+    /// All of [`Architecture`].
     Every,
 }
 

@@ -363,7 +363,8 @@ impl Losses {
 
     /// Records an instruction that may discard a line, or that is not modelled.
     pub fn unmodelled(&mut self, site: Site, address: Option<u64>) {
-        if address.is_none_or(|address| self.line(address).is_some()) {
+        let counts = !self.model.is_watched || self.watch.is_some();
+        if counts && address.is_none_or(|address| self.line(address).is_some()) {
             self.fault("unmodelled", site);
         }
     }

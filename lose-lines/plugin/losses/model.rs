@@ -113,6 +113,8 @@ pub struct Model {
     pub point: Point,
     /// True if ordinary stores of user mode are followed too, which takes time. The newest line is then known.
     pub follows_stores: bool,
+    /// True if a program watches parts of the memory: what firmware and kernels discard before that is no fault.
+    pub is_watched: bool,
     /// True if each line that a crash loses or could lose is reported, with the code that stored to it.
     pub tells_lines: bool,
     /// The lines that a crash loses regardless of the policy.
@@ -150,6 +152,7 @@ impl Default for Model {
             clflush: Clflush::Mfence,
             point: Point::Persistence,
             follows_stores: false,
+            is_watched: false,
             tells_lines: false,
             lost: BTreeSet::new(),
             evict: 0,

@@ -196,6 +196,17 @@ fn an_instruction_that_is_not_modelled_is_a_fault_within_the_memory() {
 }
 
 #[test]
+fn a_kernel_that_starts_may_discard_what_nobody_watches_yet() {
+    let mut losses = losses(Model { is_watched: true, ..model() });
+    losses.told();
+    losses.unmodelled(KERNEL, Some(BASE));
+    assert_eq!(losses.told(), "");
+    losses.watch(&[0]);
+    losses.unmodelled(KERNEL, Some(BASE));
+    assert!(losses.told().starts_with("fault unmodelled"));
+}
+
+#[test]
 fn a_trial_crashes_before_its_event_and_keeps_its_witness() {
     let mut losses = losses(model());
     // The content of the range counts as persisted when the trial begins.

@@ -144,7 +144,9 @@ fn watched(mut setup: Setup, streaming: Streaming) -> Setup {
     setup.losses = setup.losses.map(|losses| {
         let losses = Losses { policy: Policy::All, ..losses.of_all_ram() };
         let effect = if streaming == Streaming::Ordinary { "ordinary" } else { "evicting" };
-        Losses { more: vec![format!("user-streaming={effect}")], ..losses }
+        // Memory and files are watched alike: each path names the point that its instruction reaches.
+        let more = ["lines=watched", "point=coherency", &format!("user-streaming={effect}")];
+        Losses { more: more.map(str::to_owned).to_vec(), ..losses }
     });
     setup
 }

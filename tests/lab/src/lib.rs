@@ -20,7 +20,6 @@ mod last_events;
 mod libpmem;
 mod machines;
 mod programs;
-mod selftest;
 mod targets;
 
 use std::io::{self, Write as _};

@@ -54,14 +54,14 @@ pub(super) fn lanes() -> Vec<Lane> {
             let [wrong, right] = compiled(lab, FORGOTTEN_FSYNC)?;
             let drive = |program, options, code| drive(program, ["update", "check"], options, code);
             Ok(vec![
-                drive(&wrong, "--states 60 --check-on host", LOSS),
+                drive(&wrong, "--states 60", LOSS),
                 drive(&right, "--states 60", NOTHING_LOST),
                 drive(&wrong, "--states 20 --fs xfs", LOSS),
                 drive(&right, "--states 40 --fs btrfs", NOTHING_LOST),
             ])
         }),
         // The host checks fast; the others have the kernel's own recovery.
-        lane("drive/formats/ext4", |lab, _name| formats(lab, "--states 200 --check-on host")),
+        lane("drive/formats/ext4", |lab, _name| formats(lab, "--states 200")),
         lane("drive/formats/xfs", |lab, _name| formats(lab, "--states 100 --fs xfs")),
         lane("drive/formats/btrfs", |lab, _name| formats(lab, "--states 100 --fs btrfs")),
     ]

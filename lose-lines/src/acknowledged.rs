@@ -3,8 +3,10 @@
 use core::fmt;
 use std::io;
 
-/// The longest line, in bytes. Lines go to the checking machine over a serial line.
+/// The longest line, in bytes, and the longest output. Both go to the checking machine over a serial line, which takes
+/// about 100 KB in a second.
 pub const LONGEST: usize = 64 << 10;
+pub const MOST: usize = 2 << 20;
 
 /// The complete lines that a program printed on standard output before a cut. From each of them on, the data behind it
 /// must be there after any crash.
@@ -36,18 +38,24 @@ impl Acknowledged {
 
 /// The lines in a growing output.
 #[derive(Debug, Default)]
-pub struct Lines(Vec<u8>);
+pub struct Lines {
+    /// The incomplete line.
+    line: Vec<u8>,
+    /// The number of bytes so far.
+    len: usize,
+}
 
-/// A line that is longer than [`LONGEST`].
+/// A line that is longer than [`LONGEST`], or an output that is longer than [`MOST`].
 #[derive(Clone, Copy, Debug)]
 pub struct TooLong;
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let longest = LONGEST >> 10;
+        let (longest, most) = (LONGEST >> 10, MOST >> 20);
         write!(
             f,
-            "the program printed a line of more than {longest} KiB; an acknowledgement is a short line on standard output"
+            "the program printed a line of more than {longest} KiB, or more than {most} MiB in all; an acknowledgement is a \
+             short line on standard output"
         )
     }
 }
@@ -70,15 +78,19 @@ impl Lines {
         bytes: &[u8],
         mut take: impl FnMut(String) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.len += bytes.len();
+        if self.len > MOST {
+            return Err(TooLong.into());
+        }
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (line, is_complete) =
                 part.strip_suffix(b"\n").map_or((part, false), |line| (line, true));
-            if self.0.len() + line.len() > LONGEST {
+            if self.line.len() + line.len() > LONGEST {
                 return Err(TooLong.into());
             }
-            self.0.extend(line);
+            self.line.extend(line);
             if is_complete {
-                let line = core::mem::take(&mut self.0);
+                let line = core::mem::take(&mut self.line);
                 take(String::from_utf8_lossy(&line).into_owned())?;
             }
         }
@@ -88,7 +100,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::{Acknowledged, LONGEST, Lines, TooLong};
+    use super::{Acknowledged, LONGEST, Lines, MOST, TooLong};
 
     #[test]
     fn only_complete_lines_count() {
@@ -119,5 +131,10 @@ mod tests {
         add(&vec![b'x'; LONGEST]).unwrap();
         add(b"\n").unwrap();
         assert!(add(&vec![b'x'; LONGEST + 1]).unwrap_err().to_string().contains("64 KiB"));
+        let mut lines = Lines::default();
+        let mut add = |bytes: &[u8]| lines.add(bytes, |_line| Ok::<_, TooLong>(()));
+        let line = [&[b'x'; 1023][..], b"\n"].concat();
+        (0..MOST / 1024).for_each(|_line| add(&line).unwrap());
+        assert!(add(b"\n").unwrap_err().to_string().contains("2 MiB"));
     }
 }

@@ -8,7 +8,7 @@
 //! The feature `tool`, on by default, includes all of that. Without it there is only the [`agent`].
 //!
 //! # Limits
-//! The emulators run on x86-64 with Debian or Ubuntu.
+//! The emulators run on x86-64 with Debian or Ubuntu; on arm64, only those of drives (compiled, and never run).
 
 #![cfg_attr(
     feature = "tool",

@@ -96,6 +96,19 @@ impl Losses {
         }
     }
 
+    /// Returns the same for the whole RAM with the memory, of which a program can then watch any part.
+    pub fn of_all_ram(self) -> Self {
+        match self.memory {
+            Memory::Ram { ram, offset } => Self {
+                memory: Memory::Ram { ram, offset: 0 },
+                base: self.base - offset,
+                size: ram,
+                ..self
+            },
+            Memory::File(_) => self,
+        }
+    }
+
     /// Returns the arguments of the plugin for a machine of this name with this CPU.
     pub fn arguments(&self, name: &str, cpu: &str, files: &Files) -> Vec<String> {
         let Files { live, persisted, out, .. } = files;

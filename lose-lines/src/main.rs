@@ -50,8 +50,8 @@ const FORGOTTEN_FSYNC: &str = include_str!("../examples/forgotten_fsync.c");
 const AFTER_HELP: &str = "\
 The program runs in the emulator QEMU, with the libraries that it is linked to. It must create
 its files in its working directory or in TMPDIR: both are on the file system under test. For cut
-and restart, that is ext4 with DAX, which supports MAP_SYNC. Needs x86-64 with Debian 12 or 13, or
-an Ubuntu that has QEMU 10, but neither root nor KVM.
+and restart, that is ext4 with DAX, which supports MAP_SYNC. Needs Debian 12 or 13, or an Ubuntu
+that has QEMU 10, but neither root nor KVM; on arm64, only drive works.
 
 Exit codes: 0 no loss, 1 the check found a loss, 2 usage, 3 the test could not be run, 4 no cut
 came after a line that the program had printed, so the check proved nothing, 5 no check failed,
@@ -365,13 +365,24 @@ fn remove_unused(all: &Path) {
 }
 
 impl Machines {
+    /// Returns the parts of machines with persistent memory.
+    fn with_memory() -> Result<Self> {
+        if Architecture::HOST != Some(Architecture::X86) {
+            bail!(
+                "cut, restart and run need an x86-64 system, whose emulator loads the plugin; drive works here"
+            );
+        }
+        Self::new()
+    }
+
     fn new() -> Result<Self> {
         let cache = Cache::of_user()?;
         let work = Work::below(&cache.folder().join("machines"))?;
         let folder = work.folder.path().to_path_buf();
         let agent = agent(&folder)?;
-        let kits = Kits::new(cache.clone(), Emulated::Pc, folder.clone());
-        let kit = kits.kit(Architecture::X86, agent)?;
+        let kits = Kits::new(cache.clone(), Emulated::Host, folder.clone());
+        let host = Architecture::HOST.context("there are no machines for this system")?;
+        let kit = kits.kit(host, agent)?;
         // Its own: a folder of machines has a random name.
         let name = String::from("machine");
         let log = Log::create(&folder, &name)?;
@@ -404,7 +415,7 @@ fn agent(work: &Path) -> Result<PathBuf> {
 
 fn run(program: &Subject) -> Result<u8> {
     let found = program.find()?;
-    Machines::new()?.finish(|Machines { kit, name, log, .. }| {
+    Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
         let mut machine = dax_machine(kit, name, |files| found.add_to(files), log)?;
         let before = log.position()?;
         let given = program.environment.iter().map(|(name, value)| (&**name, &**value));
@@ -423,7 +434,7 @@ fn restart(request: &ByRestart) -> Result<u8> {
     let ByRestart { by, checking, program } = request;
     let (found, check) = (program.find()?, checking.command(program)?);
     let seed = checking.seed()?;
-    let checked = Machines::new()?.finish(|Machines { kit, name, log, .. }| {
+    let checked = Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
         Restarted {
             kit,
             name,
@@ -461,7 +472,7 @@ fn cut(request: &Cutting) -> Result<u8> {
     let (found, check) = (program.find()?, checking.command(program)?);
     let (seed, form) = (checking.seed()?, Form::of(checking.json));
     let mut failures = 0;
-    let result = Machines::new()?.finish(|Machines { kit, name, log, .. }| {
+    let result = Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
         let test = CrashTest {
             kit,
             name,
@@ -555,13 +566,32 @@ mod tests {
     use clap::Parser as _;
     use lose_lines::losses::{self, FENCE};
 
-    use super::{Checking, Cli, Cutting, Moment, Subject, Task};
+    use super::{Checking, Cli, Cutting, LOCK, Moment, Outcome, Subject, Task, Work};
 
     fn parsed(line: &str) -> Cutting {
         match Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task {
             Task::Cut(cut) => cut,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_file_system_that_cannot_be_mounted_is_no_loss_of_the_program() {
+        assert_eq!(Outcome::of(0, 1, true).code(), 5);
+        assert_eq!(Outcome::of(1, 1, true).code(), 1);
+        assert_eq!(Outcome::of(0, 0, true).code(), 0);
+        assert_eq!(Outcome::of(0, 0, false).code(), 4);
+    }
+
+    #[test]
+    fn a_folder_in_use_stays_and_that_of_a_killed_process_goes() {
+        let all = tempfile::tempdir().unwrap();
+        let killed = all.path().join("killed");
+        std::fs::create_dir(&killed).unwrap();
+        std::fs::write(killed.join(LOCK), "").unwrap();
+        let [one, other] = [Work::below(all.path()).unwrap(), Work::below(all.path()).unwrap()];
+        assert!(!killed.exists());
+        assert!(one.folder.path().exists() && other.folder.path().exists());
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::model::{Event, Model, Point};
+use super::model::{Clflush, Event, Model, Point, Streaming};
 use super::words::LINE;
-use crate::lines::{Clflush, Streaming};
 use crate::policy::Policy;
 
 /// The values of the arguments.
@@ -29,7 +28,7 @@ pub struct Options {
     pub out: PathBuf,
     /// The other options: `seed=NUMBER`, `policy=NAME`, `clflush=itself|mfence`, `point=coherency|persistence`,
     /// `user-streaming=ordinary|evicting`, `user-locked=fence|ordinary`, the same for `kernel-…`,
-    /// `stores=followed`, `lines=told`, `lost=LINE:LINE:…`, `evict=N`, `cut=EVENT:N`.
+    /// `stores=followed`, `lines=told|watched`, `lost=LINE:LINE:…`, `evict=N`, `cut=EVENT:N`.
     pub model: Model,
 }
 
@@ -91,6 +90,7 @@ impl Options {
             ("kernel-locked", effect) => model.promises[1].is_locked_fence = is_fence(effect)?,
             ("stores", "followed") => model.follows_stores = true,
             ("lines", "told") => model.tells_lines = true,
+            ("lines", "watched") => model.is_watched = true,
             ("lost", lines) => {
                 model.lost =
                     lines.split(':').map(|line| line.parse().ok()).collect::<Option<_>>()?;

@@ -182,3 +182,39 @@ fn mount(device: &str, directory: &str, kind: &str, options: &str) -> Result<Rep
         .with_context(|| format!("cannot mount {device} at {directory}"))?;
     Ok(Reply::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::output;
+    use crate::agent::Reply;
+    use crate::agent::beside::Beside;
+    use std::collections::BTreeMap;
+
+    /// More than a pipe holds.
+    const MUCH: usize = 300_000;
+
+    #[test]
+    fn a_program_with_much_input_and_many_errors_ends() {
+        let script = String::from("cat; head -c 300000 /dev/zero >&2");
+        let input = "x".repeat(MUCH);
+        let reply = output("/bin/sh", &[String::from("-c"), script], &input).unwrap();
+        let Reply::Printed { code, out, errors, .. } = reply else { panic!("{reply:?}") };
+        assert_eq!((code, out.len(), errors.len()), (Some(0), MUCH, MUCH));
+        // It need not read its input.
+        let reply = output("/bin/true", &[], &input).unwrap();
+        assert!(matches!(reply, Reply::Printed { code: Some(0), .. }), "{reply:?}");
+    }
+
+    #[test]
+    fn a_program_in_the_background_with_many_errors_ends() {
+        let mut beside = Beside::default();
+        let script = "trap 'head -c 300000 /dev/zero >&2; echo last; exit 0' TERM; echo up; while :; do sleep 0.01; done";
+        let arguments = [String::from("-c"), script.to_owned()];
+        let reply = beside.start("/bin/sh", &arguments, &BTreeMap::new()).unwrap();
+        let Reply::Started(id) = reply else { panic!("{reply:?}") };
+        assert_eq!(beside.tell(id, "").unwrap(), Reply::Text(String::from("up")));
+        let reply = beside.end(id, 15).unwrap();
+        let Reply::Printed { out, errors, .. } = reply else { panic!("{reply:?}") };
+        assert_eq!((&*out, errors.len()), ("last\n", MUCH));
+    }
+}

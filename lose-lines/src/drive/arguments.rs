@@ -187,7 +187,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     let file_system = recorded.as_ref().map_or(request.file_system, |log| log.file_system);
     let size = recorded.as_ref().map_or_else(|| request.size(), |log| Ok(log.size))?;
     let place = request.place()?;
-    let has_log = recorded.is_some();
+    let mut is_complete = false;
     let mut report =
         Report { request, log: place.path(), seed, failed: Vec::new(), unmountable: 0 };
     let result = Machines::new()?.finish(|machines| {
@@ -207,6 +207,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
         } else {
             let recorded = prepared.record(report.log, &machines.log)?;
             let log = DriveLog::read(report.log)?;
+            is_complete = true;
             report.recorded(&recorded, &log)?;
             log
         };
@@ -217,8 +218,11 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     // A failure that was found stays one, whatever failed later.
     let outcome = match result {
         Err(why) if report.failed.is_empty() => {
-            if !has_log && let Place::Temporary(log) = place {
-                kept_if_recorded(log);
+            // Its states can be checked when the reason is gone.
+            if is_complete && let Place::Temporary(log) = place {
+                let log = log.keep().context("cannot keep the recording")?;
+                let log = log.display();
+                progress(&format!("the recording is kept; check it with --log {log}"));
             }
             return Err(why);
         }
@@ -232,15 +236,6 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
         log.keep().context("cannot keep the recording")?;
     }
     Ok(outcome.code())
-}
-
-/// Keeps a recording that is complete, so that its states can be checked when the reason of an error is gone.
-fn kept_if_recorded(log: TempPath) {
-    if DriveLog::read(&log).is_ok()
-        && let Ok(log) = log.keep()
-    {
-        progress(&format!("the recording is kept; check it with --log {}", log.display()));
-    }
 }
 
 /// Checks the states of a recording, and reports them.

@@ -14,6 +14,7 @@ use super::image::Image;
 use super::log::{DriveLog, Event};
 use super::server::Server;
 use crate::acknowledged::Acknowledged;
+use crate::architecture::Architecture;
 use crate::check::{Left, PRINTED, Verdict, in_words, run};
 use crate::log::Log;
 use crate::machine::Machine;
@@ -129,7 +130,11 @@ impl<'a> Prepared<'a> {
 }
 
 fn setup(test: &DriveTest<'_>, name: &str, server: &Server) -> Setup {
-    let mut setup = Setup::new(name, "q35", "512M").devices(server.devices().iter().cloned());
+    let board = match test.kit.architecture {
+        Architecture::X86 => "q35",
+        Architecture::Arm64 | Architecture::Riscv64 => "virt",
+    };
+    let mut setup = Setup::new(name, board, "512M").devices(server.devices().iter().cloned());
     for command in [&test.program, &test.check].into_iter().chain(&test.prepare) {
         command.add_to(&mut setup.files);
     }

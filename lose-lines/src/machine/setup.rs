@@ -141,3 +141,16 @@ pub(super) fn make_disk(kernel: &Path, initrd: &Path, image: &Path) -> Result<(u
 pub fn drive(image: &Path, more: &str) -> String {
     format!("format=raw,file={},{more}", value(image.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Setup;
+
+    #[test]
+    fn a_machine_has_memory_for_its_files() {
+        let mut setup = Setup::new("a", "q35", "512M,slots=2,maxmem=4G");
+        assert_eq!(setup.clone().with_room_for_files().memory, "512M,slots=2,maxmem=4G");
+        setup.files.text("/lab/a", "x".repeat(10 << 20));
+        assert_eq!(setup.with_room_for_files().memory, "542M,slots=2,maxmem=4G");
+    }
+}

@@ -19,7 +19,6 @@ mod lane;
 mod last_events;
 mod machines;
 mod programs;
-mod selftest;
 mod targets;
 
 use std::io::{self, Write as _};

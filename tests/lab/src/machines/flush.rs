@@ -6,7 +6,7 @@
 //! the evicting one.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::{ON_FILES, Request};
+use cachemaint_lab_protocol::Request;
 use lose_lines::agent::Reply;
 
 use super::tree::{self, Tree};
@@ -14,8 +14,8 @@ use super::{
     Architecture, Contents, DAX, Kit, Lane, Log, Machine, PMEM0, Setup, emulated, make_ext4,
     make_namespace, nvdimm,
 };
-use lose_lines::plugin::{Streaming, Verdict};
-use lose_lines::temporary::Temporary;
+use lose_lines::losses::{Losses, Policy};
+use lose_lines::plugin::Left;
 
 /// A kind of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,15 @@ impl Kind {
             Self::Board => Architecture::Arm64,
         }
     }
+}
+
+/// The effect of a streaming store in the plugin's model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Streaming {
+    /// The store leaves the line dirty.
+    Ordinary,
+    /// The store leaves the line written back but not fenced.
+    Evicting,
 }
 
 /// A machine to watch.
@@ -89,51 +98,57 @@ fn lane(watched: &'static Watched) -> Lane {
 impl Watched {
     /// Runs every path under the plugin.
     fn run(&self, kit: &Kit, name: &str, streaming: Streaming, log: &mut Log) -> Result<()> {
-        let out = output(kit, name);
-        let arguments = kit.plugin()?.arguments(streaming, self.cpu, &out);
-        let names = match self.kind {
-            Kind::Pc => on(kit, &emulated(name).keeping().cpu(self.cpu).devices(arguments), log)?,
+        let (names, lines) = match self.kind {
+            Kind::Pc => on(kit, &watched(emulated(name).cpu(self.cpu), streaming), log)?,
             Kind::PcEadr => {
                 let contents = Contents::new(kit, name)?;
-                let setup = nvdimm(name, Some("cpu"), &contents).devices(arguments);
-                on_nvdimm(kit, &setup, log)?
+                // Its own losses: a machine with the caches in the domain has none.
+                let setup = nvdimm(name, Some("cpu"), &contents).losing(contents.losses(1 << 32));
+                on_nvdimm(kit, &watched(setup, streaming), log)?
             }
             Kind::Board => {
                 let tree = Tree::new(kit, name, (self.cpu, 1), tree::Kind::Pmem)?;
-                on(kit, &tree.setup.clone().keeping().devices(arguments), log)?
+                on(kit, &watched(tree.setup.clone(), streaming), log)?
             }
         };
-        self.judge(&names, &Verdict::read(&out)?)
+        self.judge(&names, &Left::in_lines(&lines))
     }
 
-    /// Checks that each path has one verdict, under its number: it stored and fenced, and left no dirty or unfenced
-    /// line.
-    fn judge(&self, names: &[String], verdicts: &[Verdict]) -> Result<()> {
+    /// Checks each path, by its number: it fenced, and left no dirty or unfenced line.
+    fn judge(&self, names: &[String], left: &[Left]) -> Result<()> {
         ensure!(
-            verdicts.iter().map(|verdict| verdict.id).eq(0..names.len() as u64),
-            "{} paths, and {} verdicts",
+            left.iter().map(|left| left.id).eq(0..names.len() as u64),
+            "{} paths, and {} lines about them",
             names.len(),
-            verdicts.len()
+            left.len()
         );
         let wrong: Vec<String> = names
             .iter()
-            .zip(verdicts)
-            .filter(|(name, verdict)| !self.is_right(name, verdict))
-            .map(|(name, verdict)| format!("{name}: {verdict:?}"))
+            .zip(left)
+            .filter(|(name, left)| !self.is_right(name, left))
+            .map(|(name, left)| format!("{name}: {left:?}"))
             .collect();
         ensure!(wrong.is_empty(), "{}", wrong.join("; "));
         Ok(())
     }
 
-    /// Returns true if the verdict on a path is right. If the caches are in the persistence domain, a path on a file
-    /// needs no write-back.
-    fn is_right(&self, name: &str, verdict: &Verdict) -> bool {
-        let stored_and_fenced = verdict.stores + verdict.streaming > 0 && verdict.fences > 0;
-        let wrote_back = verdict.writebacks + verdict.streaming > 0
-            && verdict.dirty_lines == confirmations(name);
-        let in_domain = self.kind == Kind::PcEadr && name.starts_with(ON_FILES);
-        stored_and_fenced && verdict.unfenced_lines == 0 && (wrote_back || in_domain)
+    /// Returns true if a path left what it should. If the caches are in the persistence domain, it needs no write-back.
+    fn is_right(&self, name: &str, left: &Left) -> bool {
+        let wrote_back = left.writebacks + left.streaming > 0 && left.dirty == confirmations(name);
+        left.fences > 0 && left.unfenced == 0 && (wrote_back || self.kind == Kind::PcEadr)
     }
+}
+
+/// Returns a machine all of whose memory can be watched, and which loses nothing.
+fn watched(mut setup: Setup, streaming: Streaming) -> Setup {
+    setup.losses = setup.losses.map(|losses| {
+        let losses = Losses { policy: Policy::All, ..losses.of_all_ram() };
+        let effect = if streaming == Streaming::Ordinary { "ordinary" } else { "evicting" };
+        // Memory and files are watched alike: each path names the point that its instruction reaches.
+        let more = ["lines=watched", "point=coherency", &format!("user-streaming={effect}")];
+        Losses { more: more.map(str::to_owned).to_vec(), ..losses }
+    });
+    setup
 }
 
 /// Returns the number of lines that a path leaves dirty: those of the word that confirms, which is stored after the fence
@@ -146,28 +161,24 @@ fn confirmations(name: &str) -> u64 {
     }
 }
 
-/// Starts the machine and runs every path. Returns the names of the paths.
-fn on(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<Vec<String>> {
+/// Starts the machine and runs every path. Returns the names of the paths, and the plugin's lines.
+fn on(kit: &Kit, setup: &Setup, log: &Log) -> Result<(Vec<String>, String)> {
     persist_every_way(Machine::start(kit, setup, log)?)
 }
 
-fn on_nvdimm(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<Vec<String>> {
+fn on_nvdimm(kit: &Kit, setup: &Setup, log: &Log) -> Result<(Vec<String>, String)> {
     let mut machine = Machine::start(kit, setup, log)?;
     make_namespace(&mut machine, "region0", "fsdax")?;
     persist_every_way(machine)
 }
 
-fn persist_every_way(mut machine: Machine) -> Result<Vec<String>> {
+fn persist_every_way(mut machine: Machine) -> Result<(Vec<String>, String)> {
     make_ext4(&mut machine, PMEM0, DAX)?;
     let names = match machine.ask(&Request::PersistEveryWay { path: String::from("/mnt/file") })? {
         Reply::Names(names) => names,
         other => bail!("persisting in every way: {other:?}"),
     };
+    let lines = machine.losses()?;
     machine.power_off()?;
-    Ok(names)
-}
-
-/// Returns the file that the plugin writes.
-pub(super) fn output(kit: &Kit, name: &str) -> Temporary {
-    Temporary::new(kit.work.join(format!("{}.verdicts", name.replace('/', "-"))))
+    Ok((names, lines))
 }

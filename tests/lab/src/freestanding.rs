@@ -185,12 +185,7 @@ impl Model {
 
 /// Returns what is wrong with a run: verdicts that were not expected, the failures first, expected lines that are missing,
 /// and its end.
-pub(super) fn faults(
-    board: &Board,
-    expected: &[String],
-    lines: &[String],
-    ending: &Ending,
-) -> Vec<String> {
+fn faults(board: &Board, expected: &[String], lines: &[String], ending: &Ending) -> Vec<String> {
     let is_as = |line: &str, wanted: &str| {
         line == wanted || wanted.ends_with(": ") && line.starts_with(wanted)
     };

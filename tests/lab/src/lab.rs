@@ -66,7 +66,9 @@ impl Lab {
 
     /// Returns the same for programs that need no library on the machine that runs them, in a folder of their own.
     pub(crate) fn cargo_static(&self, triple: &str, line: &str) -> Result<Cmd> {
-        Ok(self.cargo_static_with(triple, line, "symbols")?.env("CARGO_TARGET_DIR", self.statics()))
+        Ok(self
+            .cargo_static_with(triple, line, "symbols")?
+            .env("CARGO_TARGET_DIR", self.work.join("static")))
     }
 
     /// Returns the same with the sections that the linker strips. The programs are stripped, as they are copied into memory
@@ -78,10 +80,6 @@ impl Lab {
         )))
     }
 
-    fn statics(&self) -> PathBuf {
-        self.work.join("static")
-    }
-
     /// Returns the programs of a scope, linked statically, so that they run in machines too, and on this one.
     pub(crate) fn static_tests(&self, triple: &str, scope: Scope) -> Result<Programs> {
         Programs::build(triple, scope, |line| self.cargo_static(triple, line))
@@ -91,7 +89,7 @@ impl Lab {
     pub(crate) fn command(&self) -> Result<PathBuf> {
         let triple = Architecture::X86.triple();
         self.cargo_static(triple, "build -p cachemaint-cli")?.read()?;
-        Ok(self.statics().join(triple).join("debug/cachemaint"))
+        Ok(self.work.join("static").join(triple).join("debug/cachemaint"))
     }
 
     /// Builds the command `lose-lines` for this machine.

@@ -84,8 +84,9 @@ fn transactions(lab: &Lab, architecture: Architecture) -> Result<HostProgram> {
     Cmd::new(cc)
         .words("-std=c11 -O2 -Wall -Wextra -Werror")
         .arg(format!("-I{}", root.join("usr/include").display()))
-        .arg(format!("{}/tests/clients/transactions.c", tree.display()))
-        .args(["-o", &program.display().to_string()])
+        .path(tree.join("tests/clients/transactions.c"))
+        .arg("-o")
+        .path(&program)
         .arg(format!("-L{}", libraries.display()))
         // The libraries that it needs itself are in the packages, and not on this system.
         .words("-lpmemobj -Wl,--unresolved-symbols=ignore-in-shared-libs")

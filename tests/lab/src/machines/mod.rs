@@ -21,7 +21,7 @@ mod vm_restart;
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Persisted, Records, Request};
-use lose_lines::architecture::Architecture;
+use lose_lines::architecture::Architecture::{self, Arm64, Riscv64, X86};
 use lose_lines::initramfs::Initramfs;
 use lose_lines::kit::Kit;
 use lose_lines::log::Log;
@@ -53,7 +53,7 @@ struct Story {
     kit: fn(&Lab, Architecture) -> Result<Kit>,
     /// Returns the files that the machines have besides the agent.
     files: fn(&Lab) -> Result<Initramfs>,
-    steps: fn(&Stage, &mut Log) -> Result<()>,
+    steps: Steps,
 }
 
 /// What the steps of a lane work with.
@@ -76,19 +76,6 @@ impl Story {
     const fn on(architecture: Architecture, name: &'static str, steps: Steps) -> Self {
         let files = |_: &Lab| Ok(Initramfs::default());
         Self { architecture, name, kit: Lab::kit, files, steps }
-    }
-
-    /// Returns a lane on a PC.
-    const fn pc(name: &'static str, steps: Steps) -> Self {
-        Self::on(Architecture::X86, name, steps)
-    }
-
-    const fn arm64(name: &'static str, steps: Steps) -> Self {
-        Self::on(Architecture::Arm64, name, steps)
-    }
-
-    const fn riscv64(name: &'static str, steps: Steps) -> Self {
-        Self::on(Architecture::Riscv64, name, steps)
     }
 
     /// Returns the lane on machines with the oldest kernel.
@@ -116,35 +103,35 @@ impl Story {
 }
 
 const STORIES: [Story; 29] = [
-    Story::pc("emulated-pmem", media::emulated_pmem),
-    Story::pc("xfs", media::xfs),
-    Story::pc("without-dax", media::without_dax),
-    Story::pc("nvdimm-adr", media::nvdimm_adr),
-    Story::pc("nvdimm-eadr", media::nvdimm_eadr),
-    Story::pc("nvdimm-no-claim", media::nvdimm_bare),
-    Story::pc("virtio-pmem", media::virtio_pmem),
-    Story::pc("two-regions", media::two_regions),
-    Story::pc("device-dax", device_dax::emulated_device),
-    Story::arm64("nvdimm-acpi", arm64::nvdimm_acpi),
-    Story::arm64("pmem-device-tree", arm64::device_tree),
-    Story::arm64("without-cvap", arm64::without_cvap),
-    Story::arm64("ram-device-tree", arm64::ram_device_tree),
-    Story::pc("power-cut-pmem", power::cut_records).losing(),
-    Story::pc("journal-power-cut", power::cut_journal).losing(),
-    Story::pc("store-power-cut", power::cut_store).losing(),
-    Story::pc("recorder-power-cut", power::cut_recordings).losing(),
-    Story::pc("power-cut-disk", power::cut_on_disk),
-    Story::pc("vm-restart", vm_restart::restarts).losing(),
-    Story::pc("bad-blocks", bad_blocks::on_emulated).with(command),
-    Story::pc("canary", canary::after_resets).with(command),
-    Story::pc("tracer", tracer::reset_after_last_pass).with(tracer::files),
-    Story::pc("guard-holes", guard::holes).with(command),
-    Story::pc("oldest-kernel", oldest_kernel::outlives_a_reset).with(command).oldest(),
-    Story::pc("trials", trials::on_pmem).losing(),
-    Story::arm64("trials", trials::on_pmem).losing(),
-    Story::arm64("trials-ram", trials::on_ram).losing(),
-    Story::riscv64("trials-ram", trials::on_ram).losing(),
-    Story::pc("left-out", trials::left_out).losing(),
+    Story::on(X86, "emulated-pmem", media::emulated_pmem),
+    Story::on(X86, "xfs", media::xfs),
+    Story::on(X86, "without-dax", media::without_dax),
+    Story::on(X86, "nvdimm-adr", media::nvdimm_adr),
+    Story::on(X86, "nvdimm-eadr", media::nvdimm_eadr),
+    Story::on(X86, "nvdimm-no-claim", media::nvdimm_bare),
+    Story::on(X86, "virtio-pmem", media::virtio_pmem),
+    Story::on(X86, "two-regions", media::two_regions),
+    Story::on(X86, "device-dax", device_dax::emulated_device),
+    Story::on(Arm64, "nvdimm-acpi", arm64::nvdimm_acpi),
+    Story::on(Arm64, "pmem-device-tree", arm64::device_tree),
+    Story::on(Arm64, "without-cvap", arm64::without_cvap),
+    Story::on(Arm64, "ram-device-tree", arm64::ram_device_tree),
+    Story::on(X86, "power-cut-pmem", power::cut_records).losing(),
+    Story::on(X86, "journal-power-cut", power::cut_journal).losing(),
+    Story::on(X86, "store-power-cut", power::cut_store).losing(),
+    Story::on(X86, "recorder-power-cut", power::cut_recordings).losing(),
+    Story::on(X86, "power-cut-disk", power::cut_on_disk),
+    Story::on(X86, "vm-restart", vm_restart::restarts).losing(),
+    Story::on(X86, "bad-blocks", bad_blocks::on_emulated).with(command),
+    Story::on(X86, "canary", canary::after_resets).with(command),
+    Story::on(X86, "tracer", tracer::reset_after_last_pass).with(tracer::files),
+    Story::on(X86, "guard-holes", guard::holes).with(command),
+    Story::on(X86, "oldest-kernel", oldest_kernel::outlives_a_reset).with(command).oldest(),
+    Story::on(X86, "trials", trials::on_pmem).losing(),
+    Story::on(Arm64, "trials", trials::on_pmem).losing(),
+    Story::on(Arm64, "trials-ram", trials::on_ram).losing(),
+    Story::on(Riscv64, "trials-ram", trials::on_ram).losing(),
+    Story::on(X86, "left-out", trials::left_out).losing(),
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {

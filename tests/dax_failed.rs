@@ -65,7 +65,7 @@ fn with_loops(name: &str, test: impl Fn(&Path, &Loop) + Sync) {
         let directory = tempfile::tempdir().unwrap();
         match Loop::new(&directory.path().join("image"), kind) {
             Err(why) => {
-                skip(name, format_args!("no file system can be made and mounted: {kind}: {why}"))
+                skip(name, format_args!("no file system can be made and mounted: {kind}: {why}"));
             }
             Ok(device) => {
                 cachemaint_test_support::own_mount::with_device(

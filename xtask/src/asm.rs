@@ -8,7 +8,7 @@ use core::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use regex::{Captures, Regex};
 use xtask::absent::Lacks;
 use xtask::command::Cmd;
@@ -58,7 +58,7 @@ pub(crate) fn check(host: &Host, run: &mut Run) -> Result<()> {
 /// # Errors
 /// If this is another compiler than the one named in the tree: its listings were never reviewed.
 pub(crate) fn bless(host: &Host, run: &mut Run) -> Result<()> {
-    is_the_named_compiler()?;
+    is_the_named_compiler().map_err(|why| anyhow!("{why:#}"))?;
     each_target(host, run, rewrite)
 }
 
@@ -88,9 +88,9 @@ fn is_the_named_compiler() -> Result<()> {
     if named == version {
         return Ok(());
     }
-    let difference = format_args!("they are of rustc {named}, this is {version}");
-    Err(Lacks::Compiler.error(difference))
-        .with_context(|| format!("use `cargo +{named}`, or change {VERSION_FILE} first"))
+    Err(Lacks::Compiler.error(format_args!(
+        "they are of rustc {named}, this is {version}: use `cargo +{named}`, or change {VERSION_FILE} first"
+    )))
 }
 
 /// Compiles the package of the functions, a library so that nothing is linked, and returns its assembly.

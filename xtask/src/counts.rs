@@ -37,13 +37,16 @@ impl Tests {
 
     /// Adds the tests of a line `test result: …`, and the test of a line `skipped: …`.
     pub fn add_line(&mut self, line: &str) {
-        if let Some((_, message)) = line.split_once("skipped: ") {
+        // In a single thread the harness begins the line with the name of the test.
+        if let Some((start, message)) = line.split_once("skipped: ")
+            && (start.is_empty() || start.ends_with(" ... "))
+        {
             self.skipped += 1;
             if skips::permitted(message.trim_end()).is_none() {
                 self.unlisted.push(message.trim_end().to_owned());
             }
         }
-        let Some((_, counts)) = line.split_once("test result: ") else { return };
+        let Some(counts) = line.strip_prefix("test result: ") else { return };
         for part in counts.split(['.', ';']) {
             let mut words = part.split_whitespace();
             let number = words.next().and_then(|word| word.parse::<u64>().ok());
@@ -142,6 +145,8 @@ mod tests {
     fn result_lines_are_summed_and_a_test_that_skipped_itself_has_not_passed() {
         let tests = counted(&[
             "running 3 tests",
+            "   | test result: FAILED. 0 passed; 9 failed",
+            "-- skipped: a check",
             "test a ... skipped: a: children cannot be traced",
             "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
             "test result: FAILED. 4 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out",

@@ -76,6 +76,7 @@ const CI: [&[Step]; 2] = [
         ("miri", "Run the tests under Miri, which detects undefined behaviour", suites::miri),
         ("loom", "Run the loom tests, which try interleavings of threads", suites::loom),
         ("lanes", "Run one lane of each kind", suites::one_lane_of_each_kind),
+        ("benches", "Run each benchmark once", suites::benches),
     ],
 ];
 
@@ -87,11 +88,13 @@ const FULL: [&[Step]; 2] = [
     ],
     &[
         ("asm", "Compare the generated machine code with the reviewed listings", asm::check),
+        ("deny", "Check the licences and advisories of dependencies", targets::deny),
         ("package", "Check the packages and the number of dependencies", targets::package),
         ("features", "Lint with each feature on its own", targets::features_alone),
         ("targets", "Build the library for other architectures", targets::no_std_elsewhere),
         ("systems", "Compile the library for other operating systems", targets::systems),
-        ("members", "Run the tests and benchmarks of every member", suites::members),
+        ("members", "Run the tests of every member", suites::members),
+        ("book", "Build the guide as a book", text::book),
         ("guide", "Run the commands of the guide and of CONTRIBUTING.md", suites::guide),
         ("cases", "Run the property tests with many more cases", suites::cases),
         ("fuzzed", "Fuzz the file formats for a minute each", fuzz::fuzz),

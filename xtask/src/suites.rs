@@ -97,12 +97,18 @@ pub(crate) fn guide(_host: &Host, run: &mut Run) -> Result<()> {
     run.tests(&Cmd::cargo("test -p xtask --test contributing -- --ignored")).map(drop)
 }
 
-/// Runs the tests and benchmarks that a change of the library rarely breaks.
+/// The members that `cargo test` leaves out.
+const OTHERS: &str = "--workspace --exclude cachemaint --exclude cachemaint-cli --all-features";
+
+/// Runs each benchmark once. Times mean nothing here; its data must be right afterwards.
+pub(crate) fn benches(_host: &Host, run: &mut Run) -> Result<()> {
+    let bench = Cmd::cargo("bench").words(OTHERS).words("--profile dev --bench * -- --test");
+    run.command(&bench).map(drop)
+}
+
+/// Runs the tests that a change of the library rarely breaks.
 pub(crate) fn members(host: &Host, run: &mut Run) -> Result<()> {
-    const OTHERS: &str = "--workspace --exclude cachemaint --exclude cachemaint-cli --all-features";
     run.tests(&Cmd::cargo("test").words(OTHERS).words("--no-fail-fast --lib --bins --examples"))?;
-    // Times mean nothing here.
-    run.command(&Cmd::cargo("bench").words(OTHERS).words("--profile dev --bench * -- --test"))?;
     let doc = Cmd::cargo("doc --workspace --no-deps --all-features");
     run.command(&doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     libpmem(host, run)?;

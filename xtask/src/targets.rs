@@ -4,8 +4,9 @@ use alloc::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use xtask::command::Cmd;
-use xtask::host::Host;
+use xtask::absent::Lacks;
+use xtask::command::{Cmd, find_program};
+use xtask::host::{Host, is_out_of_reach};
 use xtask::packages::{self, PACKAGE, PUBLISHED, Package, has_media, published};
 use xtask::toolchain::{self, Compiler};
 
@@ -65,6 +66,9 @@ const TREES: [&str; 4] = [
     "x86_64-pc-windows-msvc",
     "thumbv7em-none-eabi",
 ];
+
+/// The server of cargo's index.
+const CRATES: &str = "index.crates.io";
 
 /// The greatest size of a package: 1 MB.
 const LARGEST: u64 = 1_000_000;
@@ -156,6 +160,24 @@ pub(crate) fn msrv(_host: &Host, run: &mut Run) -> Result<()> {
     let Some(select) = run.needed("the oldest compiler", toolchain::msrv())? else { return Ok(()) };
     run.command(&Cmd::new("cargo").arg(&select).words("check --all-features").args(published()))
         .map(drop)
+}
+
+/// The version of cargo-deny that is installed where there is none.
+const DENY: &str = "install --quiet --locked cargo-deny --version 0.20.2 --root";
+
+/// Checks the dependencies by `deny.toml`.
+pub(crate) fn deny(host: &Host, run: &mut Run) -> Result<()> {
+    let folder = host.target_dir("deny");
+    let installed =
+        find_program("cargo-deny").or_else(|| find_program(folder.join("bin/cargo-deny")));
+    let found = installed.map_or_else(
+        || Cmd::cargo(DENY).path(&folder).read().map(|_built| folder.join("bin/cargo-deny")),
+        Ok,
+    );
+    let found =
+        found.map_err(|why| if is_out_of_reach(CRATES) { Lacks::Network.error(why) } else { why });
+    let Some(deny) = run.needed("cargo-deny", found)? else { return Ok(()) };
+    run.command(&Cmd::new(deny.display().to_string()).words("deny check")).map(drop)
 }
 
 /// Builds each package from its own files, and looks at their sizes and at the crates that the library brings.

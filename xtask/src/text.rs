@@ -78,6 +78,41 @@ pub(crate) fn doc(host: &Host, run: &mut Run) -> Result<()> {
     follow_links(host, run)
 }
 
+/// Builds the guide as a book. mdbook takes minutes to compile, and nothing else needs it.
+pub(crate) fn book(host: &Host, run: &mut Run) -> Result<()> {
+    let Some(program) = run.needed("mdbook", mdbook(host))? else { return Ok(()) };
+    let said = Cmd::new("sh").arg("-c").arg(format!("'{program}' build docs 2>&1"));
+    run.check("the guide builds as a book without a warning", || {
+        let said = said.read()?;
+        ensure!(!said.contains("WARN"), "{said}");
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// The server of cargo's packages.
+const CRATES: &str = "index.crates.io";
+
+/// The version of mdbook that is installed where there is none.
+const MDBOOK: &str = "mdbook@0.5.4";
+
+/// Returns the path of mdbook, which cargo installs into the target directory if there is none.
+fn mdbook(host: &Host) -> Result<String> {
+    let folder = host.target_dir("mdbook").display().to_string();
+    let installed = format!("{folder}/bin/mdbook");
+    if find_program("mdbook").is_some() {
+        return Ok(String::from("mdbook"));
+    }
+    if find_program(&installed).is_none() {
+        let install = Cmd::cargo("install --quiet --locked --root").arg(folder).arg(MDBOOK);
+        match install.read() {
+            Err(why) if is_out_of_reach(CRATES) => return Err(Lacks::Network.error(why)),
+            installed => installed?,
+        };
+    }
+    Ok(installed)
+}
+
 /// Builds the documentation of the packages that these words select, or of the library and the command.
 pub(crate) fn rustdoc(run: &mut Run, packages: &[&str]) -> Result<()> {
     let doc = Cmd::cargo("doc --no-deps --all-features").args(packages.iter().copied());

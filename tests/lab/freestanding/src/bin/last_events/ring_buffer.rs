@@ -119,7 +119,7 @@ fn panicked(panic: &PanicInfo<'_>) -> ! {
     reset()
 }
 
-/// Does the work of the handler. `docs/recorder.md` shows this function.
+/// Does the work of the handler: it stops the others, and writes the recording back.
 fn keep_events(ring: &Recorder<'_, Memory<'_>>) {
     ring.stop(); // the next event of each other CPU is refused
     let Ok(()) = ring.write_back_all(); // the lines of all CPUs, by range

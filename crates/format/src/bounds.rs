@@ -1,4 +1,5 @@
-//! Reads that are repeated because another thread or process may be storing.
+//! Bounds of work: for reads that are repeated because another thread or process may be storing, and for bytes that are
+//! not valid records.
 
 /// The number of attempts at a read that a writer keeps making obsolete.
 pub const ATTEMPTS: u32 = 64;
@@ -27,6 +28,36 @@ impl Rereadings {
             }
         }
         read()
+    }
+}
+
+/// The number of times that the bytes of a segment, a sub-buffer or a log may be verified in vain.
+///
+/// Torn records with intact headers have at most the bytes of the part. In a payload of equal words, one in 2^16 words
+/// states its own position and can be read as a header of a journal, always with the same length. Those that fit take a
+/// quarter of a segment for each 512 KiB: twice the largest segment. Only crafted, nested records need more.
+const PATIENCE: u64 = 6;
+
+/// The number of bytes that may still be verified in vain.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience(u64);
+
+impl Patience {
+    /// Returns the patience for a part of this many bytes.
+    #[must_use]
+    pub const fn with(bytes: u64) -> Self {
+        Self(bytes.saturating_mul(PATIENCE))
+    }
+
+    /// Counts bytes that were verified.
+    pub const fn spend(&mut self, bytes: u64) {
+        self.0 = self.0.saturating_sub(bytes);
+    }
+
+    /// Returns true if no more bytes may be verified.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        self.0 == 0
     }
 }
 

@@ -1,8 +1,9 @@
-//! C programs that use `cachemaint.h`, built and run for each architecture.
+//! C programs that use `cachemaint.h` or the replacement of libpmem, built and run for each architecture.
 //!
 //! A lane builds the archive and the shared library for its target, installs them, and compiles the counter of
 //! `capi/examples` and the programs of `capi/tests` against the installed files alone. It runs them here, or in user
-//! emulation of a CPU of another architecture.
+//! emulation of a CPU of another architecture. The programs of `capi/libpmem/tests` run on a CPU where no instruction
+//! reaches the point of persistence.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,19 +14,22 @@ use lose_lines::cache::make_empty;
 use lose_lines::command::Cmd as Running;
 use xtask::absent::Absent;
 use xtask::c_development::{self, ARCHIVE, Folders};
-use xtask::c_libraries::CACHEMAINT;
+use xtask::c_libraries::{CACHEMAINT, LIBPMEM};
 use xtask::command::{Cmd, find_program};
 
 use crate::cpus::{passed, run_each};
 use crate::cross::{self, Linking, Ready};
 use crate::lab::Lab;
 use crate::lane::{Lane, Run};
-use crate::targets::{Model, Target};
+use crate::targets::Model;
 
-/// The architectures by name, triple and emulated CPU.
-const CPUS: [[&str; 3]; 2] = [
-    ["x86_64", "x86_64-unknown-linux-gnu", "max"],
-    ["aarch64", "aarch64-unknown-linux-gnu", "neoverse-n1"],
+/// A lane: its name, its target, the emulated CPU, and what it runs.
+type Facts = (&'static str, &'static str, &'static str, fn(&Kit) -> Result<Run>);
+
+const LANES: [Facts; 3] = [
+    ("capi/x86_64", "x86_64-unknown-linux-gnu", "max", header),
+    ("capi/aarch64", "aarch64-unknown-linux-gnu", "neoverse-n1", header),
+    ("capi/libpmem-aarch64", "aarch64-unknown-linux-gnu", "cortex-a53", libpmem),
 ];
 
 /// The options of a program that wants no warning.
@@ -45,25 +49,30 @@ const PROGRAMS: [(&str, &[&str]); 5] = [
     ("capi/tests/errors.c", &[]),
 ];
 
+/// The programs of libpmem, and their arguments after a folder.
+const OF_LIBPMEM: [(&str, &[&str]); 4] =
+    [("short", &[]), ("calls", &[]), ("random", &["1"]), ("early", &[])];
+
 pub(super) fn lanes() -> Vec<Lane> {
-    let lane = |cpu: [&'static str; 3]| {
-        let folder = format!("capi/{}", cpu[0]);
-        Lane::new(folder.clone(), move |lab| prepare(lab, &folder, cpu))
+    let lane = |(name, triple, cpu, run): Facts| {
+        Lane::new(name, move |lab| run(&Kit::new(lab, name, triple, cpu)?))
     };
-    CPUS.into_iter().map(lane).collect()
+    LANES.into_iter().map(lane).collect()
 }
 
 /// Builds a program of `capi/examples` for this machine and links the static library. `folder` is its folder of builds.
 pub(super) fn example(lab: &Lab, folder: &str, source: &str) -> Result<PathBuf> {
-    let (target, model) = model(CPUS[0])?;
-    let kit = Kit::new(lab, folder, target, model)?;
-    kit.build(&kit.cc, C, source, &kit.archive())
+    let (_, triple, cpu, _) = LANES[0];
+    let kit = Kit::new(lab, folder, triple, cpu)?;
+    kit.install()?;
+    kit.build(None, C, source, Kind::Static)
 }
 
-fn prepare(lab: &Lab, lane: &str, cpu: [&str; 3]) -> Result<Run> {
-    let (target, model) = model(cpu)?;
-    let kit = Kit::new(lab, lane, target, model)?;
-    let cxx = match cross::cxx_compiler(target.triple) {
+/// Runs the programs that use `cachemaint.h`.
+fn header(kit: &Kit) -> Result<Run> {
+    kit.install()?;
+    kit.check_symbols()?;
+    let cxx = match cross::cxx_compiler(kit.triple) {
         Err(why) if why.is::<Absent>() => Err(why),
         cxx => Ok(cxx?),
     };
@@ -86,133 +95,154 @@ fn prepare(lab: &Lab, lane: &str, cpu: [&str; 3]) -> Result<Run> {
     }))
 }
 
-/// Returns the target and the emulated CPU of an architecture.
-fn model([_, triple, cpu]: [&str; 3]) -> Result<(&'static Target, &'static Model)> {
-    let target = cross::target(triple)?;
-    let model = target.models.iter().find(|model| model.cpu == cpu);
-    Ok((target, model.with_context(|| format!("no lane is for {cpu}"))?))
+/// Runs the programs that use the replacement of libpmem. With `CACHEMAINT_STRICT` one ends with the report.
+fn libpmem(kit: &Kit) -> Result<Run> {
+    let archive = LIBPMEM.archive(&kit.linking.compiler, kit.triple, &kit.tree, &kit.target)?;
+    LIBPMEM.shared(&kit.linking.cc, &archive, &kit.tree, &kit.work)?;
+    let (folder, work) = (kit.tree.join("capi/libpmem"), kit.work.display());
+    let programs = OF_LIBPMEM.map(|(name, arguments)| {
+        let program = kit.work.join(name);
+        Cmd::new(&kit.linking.cc)
+            .words("-std=c11 -O2 -pthread")
+            .arg(format!("-I{}", folder.join("include").display()))
+            .path(folder.join(format!("tests/programs/{name}.c")))
+            .args([format!("-L{work}"), format!("-Wl,-rpath,{work}")])
+            .words("-l:libpmem.so.1 -o")
+            .path(&program)
+            .read()?;
+        kit.running(&program, arguments)
+    });
+    let programs: Vec<Running> = programs.into_iter().collect::<Result<_>>()?;
+    Ok(Box::new(move |log| {
+        for program in &programs {
+            let mut last = String::new();
+            let ending = program.watch_in(log, |line| line.clone_into(&mut last))?;
+            ensure!(ending.code == Some(0), "`{program}` {}: {last}", ending.told);
+        }
+        let strict = programs[0].clone().env("CACHEMAINT_STRICT", "1");
+        let complaint = strict.refusal()?;
+        ensure!(complaint.contains("libpmem: stores are "), "`{strict}` said: {complaint}");
+        Ok(())
+    }))
 }
 
-/// The installed files for a target, and the means to build and to run programs with them.
+/// The means to build and to run programs for a target.
 struct Kit {
-    cc: String,
+    triple: &'static str,
+    linking: Linking,
     /// The emulator, unless programs run here.
     emulator: Option<(Ready, &'static Model)>,
     tree: PathBuf,
-    prefix: PathBuf,
-    /// The folder of the libraries below the prefix.
-    libraries: PathBuf,
+    target: PathBuf,
     work: PathBuf,
 }
 
+/// A library that is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Shared,
+    Static,
+}
+
 impl Kit {
-    fn new(lab: &Lab, lane: &str, target: &'static Target, model: &'static Model) -> Result<Self> {
-        let Linking { compiler, cc, sysroot } = cross::linking(target.triple)?;
-        let emulator = match sysroot {
+    fn new(lab: &Lab, lane: &str, triple: &'static str, cpu: &str) -> Result<Self> {
+        let (target, linking) = (cross::target(triple)?, cross::linking(triple)?);
+        let model = target.models.iter().find(|model| model.cpu == cpu);
+        let model = model.with_context(|| format!("no lane is for {cpu}"))?;
+        let emulator = match linking.sysroot {
             None => None,
             Some(_) => Some((Ready::find(&lab.host, target)?, model)),
         };
-        let work = lab.work().join(lane);
-        let (tree, prefix) = (lab.tree().to_path_buf(), work.join("prefix"));
-        let archive = CACHEMAINT.archive(&compiler, target.triple, &tree, &lab.target())?;
-        // For another CPU, as distributions for several do.
-        let folder = if emulator.is_some() { "lib/other" } else { "lib" };
-        let folders = Folders { prefix: &prefix, libraries: Path::new(folder) };
-        c_development::install(&cc, &archive, &tree, folders)?;
-        let libraries = prefix.join(folder);
-        let kit = Self { cc, emulator, tree, prefix, libraries, work };
-        kit.check_symbols()?;
-        Ok(kit)
+        let (tree, work) = (lab.tree().to_path_buf(), lab.work().join(lane));
+        make_empty(&work)?;
+        Ok(Self { triple, linking, emulator, tree, target: lab.target(), work })
+    }
+
+    fn prefix(&self) -> PathBuf {
+        self.work.join("prefix")
+    }
+
+    /// Returns the folder of libraries below the prefix: for another CPU, as distributions for several have it.
+    fn libdir(&self) -> &'static str {
+        if self.emulator.is_some() { "lib/other" } else { "lib" }
+    }
+
+    fn libraries(&self) -> PathBuf {
+        self.prefix().join(self.libdir())
+    }
+
+    /// Builds and installs `cachemaint.h` and its libraries.
+    fn install(&self) -> Result<()> {
+        let Linking { compiler, cc, .. } = &self.linking;
+        let archive = CACHEMAINT.archive(compiler, self.triple, &self.tree, &self.target)?;
+        let folders = Folders { prefix: &self.prefix(), libraries: Path::new(self.libdir()) };
+        c_development::install(cc, &archive, &self.tree, folders).map(drop)
     }
 
     /// Checks that both libraries have the functions of the header and no other symbol.
     fn check_symbols(&self) -> Result<()> {
-        let header = fs::read_to_string(self.prefix.join("include/cachemaint.h"))
-            .context("cannot read the installed header")?;
+        let header = fs::read_to_string(self.prefix().join("include/cachemaint.h"))?;
         let mut declared = prototypes(&header);
         declared.sort_unstable();
         for (library, kind) in [(CACHEMAINT.soname, "--dynamic"), (ARCHIVE, "--extern-only")] {
-            let library = self.libraries.join(library);
-            let listed = c_development::tool(&self.cc, "nm")?
-                .words(kind)
-                .words("--defined-only --format=posix")
-                .arg(library.display().to_string())
-                .read()?;
+            let nm = c_development::tool(&self.linking.cc, "nm")?.words(kind);
+            let listed = nm.words("--defined-only --format=posix");
+            let listed = listed.path(self.libraries().join(library)).read()?;
             let symbols: Vec<&str> = exported(&listed).collect();
-            let library = library.display();
             ensure!(symbols == declared, "{library}: {symbols:?}; declared: {declared:?}");
         }
         Ok(())
     }
 
-    /// Builds the counter as a user does, with pkg-config where it is installed.
-    /// Returns its two runs, each with the beginning of the line that it must print.
+    /// Builds the counter as a user does. Returns its two runs, each with the beginning of the line that it must print.
     fn counters(&self) -> Result<[(Running, String); 2]> {
-        let counter = self.build(&self.cc, C, COUNTER, &self.shared()?)?;
-        let file = self.folder("counter")?.join("file").display().to_string();
-        Ok([1, 2].map(|number| {
-            let printed = format!("{number} (persisted in units of ");
-            (self.running(&counter).arg(&file), printed)
-        }))
+        let counter = self.build(None, C, COUNTER, Kind::Shared)?;
+        let run = self.start(&counter).arg(self.work.join("counted").display().to_string());
+        Ok([1, 2].map(|number| (run.clone(), format!("{number} (persisted in units of "))))
     }
 
     /// Builds a test program with each library and in each language.
     fn tests(&self, source: &str, arguments: &[&str], cxx: Option<&str>) -> Result<Vec<Running>> {
-        let archive = self.archive();
-        let mut built = vec![
-            self.build(&self.cc, C, source, &self.shared()?)?,
-            self.build(&self.cc, C, source, &archive)?,
-        ];
-        if let Some(cxx) = cxx {
-            built.push(self.build(cxx, CXX, source, &archive)?);
-        }
-        let run = |program: PathBuf| {
-            let name = program.file_name().unwrap_or_default().to_string_lossy();
-            let folder = self.folder(&format!("{name}.files"))?.display().to_string();
-            Ok(self.running(&program).arg(folder).args(arguments.iter().copied()))
-        };
-        built.into_iter().map(run).collect()
+        let c = [Kind::Shared, Kind::Static].map(|kind| self.build(None, C, source, kind));
+        let cxx = cxx.map(|cxx| self.build(Some(cxx), CXX, source, Kind::Static));
+        c.into_iter().chain(cxx).map(|program| self.running(&program?, arguments)).collect()
     }
 
-    /// Returns the option that links the static library.
-    fn archive(&self) -> Vec<String> {
-        vec![self.libraries.join(ARCHIVE).display().to_string()]
-    }
-
-    /// Returns the options that link the shared library.
-    fn shared(&self) -> Result<Vec<String>> {
-        let lib = &self.libraries;
-        let options = match find_program("pkg-config") {
-            Some(_) => Cmd::new("pkg-config")
+    /// Builds a program with the C compiler, or with this one, and with pkg-config where it is installed.
+    fn build(
+        &self,
+        cxx: Option<&str>,
+        language: &str,
+        source: &str,
+        kind: Kind,
+    ) -> Result<PathBuf> {
+        let lib = self.libraries();
+        let library = match kind {
+            Kind::Static => lib.join(ARCHIVE).display().to_string(),
+            Kind::Shared if find_program("pkg-config").is_some() => Cmd::new("pkg-config")
                 .words("--cflags --libs cachemaint")
-                .env("PKG_CONFIG_LIBDIR", lib.join("pkgconfig").display().to_string())
+                .env("PKG_CONFIG_LIBDIR", lib.join("pkgconfig"))
                 .read()?,
-            None => format!("-L{} -lcachemaint", lib.display()),
+            Kind::Shared => format!("-L{} -lcachemaint", lib.display()),
         };
-        let path = format!("-Wl,-rpath,{}", lib.display());
-        Ok(options.split_whitespace().map(str::to_owned).chain([path]).collect())
-    }
-
-    fn build(&self, cc: &str, language: &str, source: &str, library: &[String]) -> Result<PathBuf> {
-        let name = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();
-        let kind = if library.len() > 1 { "shared" } else { "static" };
+        let name = Path::new(source).file_stem().unwrap_or_default().display();
         let standard = language.rsplit('=').next().unwrap_or_default();
-        let program = self.work.join(format!("{name}-{kind}-{standard}"));
-        Cmd::new(cc)
+        let program = self.work.join(format!("{name}-{kind:?}-{standard}"));
+        Cmd::new(cxx.unwrap_or(&self.linking.cc))
             .words(WARNINGS)
             .words(language)
-            .arg(format!("-I{}", self.prefix.join("include").display()))
-            .arg(self.tree.join(source).display().to_string())
+            .arg(format!("-I{}", self.prefix().join("include").display()))
+            .path(self.tree.join(source))
             // The library is not a source file.
             .words("-x none")
-            .args(library.iter().cloned())
-            .arg("-o")
-            .arg(program.display().to_string())
+            .words(&library)
+            .args([format!("-Wl,-rpath,{}", lib.display()), String::from("-o")])
+            .path(&program)
             .read()?;
         Ok(program)
     }
 
-    fn running(&self, program: &Path) -> Running {
+    fn start(&self, program: &Path) -> Running {
         let program = program.display().to_string();
         match &self.emulator {
             Some((ready, model)) => ready.on(model, &program),
@@ -220,11 +250,12 @@ impl Kit {
         }
     }
 
-    /// Returns an empty folder.
-    fn folder(&self, name: &str) -> Result<PathBuf> {
-        let folder = self.work.join(name);
+    /// Returns the run of a program with an empty folder and these arguments.
+    fn running(&self, program: &Path, arguments: &[&str]) -> Result<Running> {
+        let folder = program.with_extension("files");
         make_empty(&folder)?;
-        Ok(folder)
+        let run = self.start(program).arg(folder.display().to_string());
+        Ok(run.args(arguments.iter().copied()))
     }
 }
 

@@ -10,7 +10,7 @@ use lose_lines::losses;
 use xtask::absent::Absent;
 
 use crate::lab::Lab;
-use crate::{c_programs, cpus, defects, freestanding, last_events, libpmem, machines};
+use crate::{c_programs, cpus, defects, freestanding, last_events, machines};
 
 /// The lanes of each change: of another architecture, of a machine that loses lines, of an ordinary drive, of the plugin that
 /// follows write-backs. Their kind is `ci`.
@@ -48,7 +48,6 @@ impl Lane {
 pub(crate) fn lanes() -> Vec<Lane> {
     let kinds = [
         c_programs::lanes(),
-        libpmem::lanes(),
         cpus::lanes(),
         freestanding::lanes(),
         last_events::lanes(),

@@ -17,7 +17,6 @@ mod freestanding;
 mod lab;
 mod lane;
 mod last_events;
-mod libpmem;
 mod machines;
 mod programs;
 mod targets;

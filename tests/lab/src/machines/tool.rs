@@ -49,7 +49,7 @@ pub(super) fn lanes() -> Vec<Lane> {
             let program = c_programs::example(lab, name, QUEUE)?;
             Ok(vec![cut(&program, ["queue push 300", "queue check"], "torn", NOTHING_LOST)])
         }),
-        // The forgotten sync is found on each file system, and by the host; the right program is held everywhere.
+        // The forgotten sync is found on each file system; the right program is held everywhere.
         lane("machine/x86_64/lose-drive", |lab, _name| {
             let [wrong, right] = compiled(lab, FORGOTTEN_FSYNC)?;
             let drive = |program, options, code| drive(program, ["update", "check"], options, code);
@@ -60,7 +60,6 @@ pub(super) fn lanes() -> Vec<Lane> {
                 drive(&right, "--states 40 --fs btrfs", NOTHING_LOST),
             ])
         }),
-        // The host checks fast; the others have the kernel's own recovery.
         lane("drive/formats/ext4", |lab, _name| formats(lab, "--states 200")),
         lane("drive/formats/xfs", |lab, _name| formats(lab, "--states 100 --fs xfs")),
         lane("drive/formats/btrfs", |lab, _name| formats(lab, "--states 100 --fs btrfs")),

@@ -43,6 +43,8 @@ pub mod emulator;
 #[cfg(feature = "tool")]
 mod fewest;
 #[cfg(feature = "tool")]
+pub mod files;
+#[cfg(feature = "tool")]
 pub mod initramfs;
 #[cfg(feature = "tool")]
 pub mod kit;

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ use serde_json::{Value, json};
 
 #[path = "drive/arguments.rs"]
 mod drive;
+#[path = "files/arguments.rs"]
+mod files;
 
 /// The exit codes, except those of `run`.
 const LOSS: u8 = 1;
@@ -74,6 +77,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Record the program's system calls, and check directories that a power cut could have left. Needs no machine;
+    /// `lose-lines -- PROGRAM` is the same.
+    Files(Box<files::Filing>),
     /// Cut the power at many moments while the program runs, lose dirty cache lines, and check each remaining state.
     Cut(Cutting),
     /// Record the program's writes to an ordinary drive, and check states that a power cut could have left.
@@ -234,12 +240,13 @@ fn main() -> Result<ExitCode> {
     if process::id() == 1 && !Path::new("/proc/self").exists() {
         match lose_lines::agent::serve(|_request| bail!("this agent serves no other requests"))? {}
     }
-    let task = match Cli::try_parse() {
+    let task = match Cli::try_parse_from(command_line()) {
         Ok(Cli { task }) => task,
         Err(why) => return not_parsed(&why),
     };
     let is_run = matches!(task, Task::Run(_));
     let code = match task {
+        Task::Files(request) => files::files(&request),
         Task::Cut(request) => cut(&request),
         Task::Drive(request) => drive::drive(&request),
         Task::Restart(request) => restart(&request),
@@ -261,6 +268,15 @@ fn main() -> Result<ExitCode> {
             false => IMPOSSIBLE,
         }
     })))
+}
+
+/// Returns the words of the command line. Without a task, `--` and a program are for `files`.
+fn command_line() -> Vec<OsString> {
+    let mut words: Vec<_> = env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == "--") {
+        words.insert(1, "files".into());
+    }
+    words
 }
 
 /// Prints help, or the mistake in the command line.

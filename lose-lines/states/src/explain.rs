@@ -56,20 +56,28 @@ impl<'a> Cut<'a> {
     /// Returns the state without these effects and what needs them.
     #[must_use]
     pub fn losing(&self, lost: &[u32]) -> State {
+        let lost: HashSet<_> = lost.iter().copied().collect();
+        self.state(&self.graph.closed(|number| !lost.contains(&number)))
+    }
+
+    /// Returns the state with only these effects and what they need, besides the durable ones.
+    #[must_use]
+    pub fn keeping(&self, kept: &[u32]) -> State {
+        let needed: HashSet<_> = kept.iter().flat_map(|one| self.graph.needs(*one)).collect();
+        self.state(&self.graph.closed(|number| needed.contains(&number)))
+    }
+
+    fn state(&self, kept: &[Number]) -> State {
         let graph = &self.graph;
-        let lost: HashSet<_> = lost.iter().collect();
-        let kept = graph.closed(|number| !lost.contains(&number));
-        let losses = graph.pending.len() - kept.len();
+        let has: HashSet<_> = kept.iter().collect();
+        let lost: Vec<_> =
+            graph.pending.iter().filter(|number| !has.contains(number)).copied().collect();
         State {
-            choice: Choice {
-                cut: graph.at,
-                kept: Kept::AllBut(lost.into_iter().copied().collect()),
-            },
-            image: graph.state(&kept),
+            image: graph.state(kept),
             lines: graph.lines,
             pending: graph.pending.len(),
-            lost: losses,
-            is_between: graph.lines > 0,
+            lost: lost.len(),
+            choice: Choice { cut: graph.at, kept: Kept::AllBut(lost) },
         }
     }
 

@@ -150,7 +150,9 @@ impl FromStr for Model {
                 "garbage" => posix.garbage = true,
                 "steps" => posix.steps = true,
                 _ => {
-                    return Err(format!("posix has no option {word}; use +512, +garbage or +steps"));
+                    return Err(format!(
+                        "posix has no option {word}; use +512, +garbage or +steps"
+                    ));
                 }
             }
         }

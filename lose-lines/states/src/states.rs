@@ -175,8 +175,6 @@ pub struct State {
     pub pending: usize,
     /// The number of lost effects.
     pub lost: usize,
-    /// True if the program has printed a line before the cut and has work after it.
-    pub is_between: bool,
 }
 
 /// What has been shown of a log: a reader needs it to believe that nothing is lost.
@@ -218,7 +216,6 @@ pub struct States<'a> {
     shown: HashSet<usize>,
     lost: HashSet<usize>,
     built: usize,
-    last_line: usize,
 }
 
 impl<'a> States<'a> {
@@ -228,10 +225,6 @@ impl<'a> States<'a> {
         let graph = Graph::new(log, model);
         let changes = |at: &usize| !matches!(log.records[*at].operation, Operation::Make { .. });
         let places = (log.begun..log.records.len()).filter(changes).chain([log.records.len()]);
-        let is_change = |record: &crate::Record| {
-            !matches!(record.operation, Operation::Line(_) | Operation::Close { .. })
-        };
-        let last_line = log.records.iter().rposition(is_change).unwrap_or(0);
         Self {
             graph,
             places: places.collect(),
@@ -245,7 +238,6 @@ impl<'a> States<'a> {
             shown: HashSet::new(),
             lost: HashSet::new(),
             built: 0,
-            last_line,
         }
     }
 
@@ -349,8 +341,7 @@ impl<'a> States<'a> {
         }
         let (pending, losses) = (graph.pending.len(), lost.len());
         let choice = choice.unwrap_or(Choice { cut: graph.at, kept: Kept::AllBut(lost) });
-        let is_between = graph.lines > 0 && graph.at <= self.last_line;
-        Some(State { choice, image, lines: graph.lines, pending, lost: losses, is_between })
+        Some(State { choice, image, lines: graph.lines, pending, lost: losses })
     }
 }
 

@@ -30,6 +30,9 @@ const EXPLAINED: usize = 3;
 /// The number of lost operations that are listed.
 const LISTED: usize = 6;
 
+/// The number of lines of a check's output that are shown.
+const OUTPUT: usize = 20;
+
 /// The number of calls that fail, if there are more.
 const FAULTS: u64 = 100;
 
@@ -92,7 +95,7 @@ pub(crate) struct Filing {
     /// Print one JSON document a line, as results are found.
     #[arg(long)]
     json: bool,
-    /// Write a report in the format of JUnit.
+    /// Write a report in the format of `JUnit`.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// A variable for the environment of program and check.
@@ -248,16 +251,13 @@ fn read(path: &Path) -> Result<Log> {
 
 /// Saves a recording. Returns true with its path if it is kept even when nothing is lost.
 fn save(request: &Filing, log: &Log) -> Result<(PathBuf, bool)> {
-    let (file, path) = match &request.keep {
-        Some(path) => {
-            let made = File::create(path);
-            (made.with_context(|| format!("cannot make {}", path.display()))?, path.clone())
-        }
-        None => {
-            let made = tempfile::Builder::new().prefix("lose-lines-").suffix(".log").tempfile();
-            made.and_then(|made| made.keep().map_err(Into::into))
-                .context("cannot make a file for the recording")?
-        }
+    let (file, path) = if let Some(path) = &request.keep {
+        let made = File::create(path);
+        (made.with_context(|| format!("cannot make {}", path.display()))?, path.clone())
+    } else {
+        let made = tempfile::Builder::new().prefix("lose-lines-").suffix(".log").tempfile();
+        made.and_then(|made| made.keep().map_err(Into::into))
+            .context("cannot make a file for the recording")?
     };
     log.save(BufWriter::new(file)).with_context(|| format!("cannot write {}", path.display()))?;
     Ok((path, request.keep.is_some()))
@@ -283,15 +283,17 @@ impl Run<'_> {
     ) -> Result<u8> {
         let mut code = NOTHING_TESTED;
         for model in models {
-            let (failed, has_tested) = self.model(*model, None, report)?;
+            let (failed, has_tested) = self.model(*model, Role::Decides, report)?;
             if failed > 0 {
                 code = LOSS;
             } else if has_tested && code == NOTHING_TESTED {
                 code = 0;
             }
         }
-        if let (Some(warned), Some(saving)) = (warned, models.first()) {
-            self.model(warned, Some(*saving), report)?;
+        if let Some(warned) = warned {
+            // Nothing is saved by a model that fails too.
+            let saving = models.first().copied().filter(|_model| code != LOSS);
+            self.model(warned, Role::Warns { saving }, report)?;
         }
         if code == NOTHING_TESTED {
             progress(
@@ -303,12 +305,7 @@ impl Run<'_> {
     }
 
     /// Checks the states of one model. Returns the number of failures, and true if a state came after a line.
-    fn model(
-        &self,
-        model: Model,
-        saving: Option<Model>,
-        report: &mut Report<'_>,
-    ) -> Result<(usize, bool)> {
+    fn model(&self, model: Model, role: Role, report: &mut Report<'_>) -> Result<(usize, bool)> {
         let request = self.request;
         let (jobs, check, log) = (request.jobs(), self.check, self.log);
         let trials = Trials { log, model, check, jobs, work: self.work, lines: None };
@@ -318,7 +315,7 @@ impl Run<'_> {
         } else if request.systematic {
             states = states.systematic();
         }
-        let mut kinds = Kinds { found: BTreeMap::new(), model, saving };
+        let mut kinds = Kinds { found: BTreeMap::new(), model, role };
         let (mut distinct, mut between, mut sources) = (0, 0, Sources::default());
         trials.check(&mut states, |trial, failure| {
             distinct += 1;
@@ -327,7 +324,7 @@ impl Run<'_> {
             if kinds.is_new(&failure) {
                 let reason = trials.reason(&trial.choice, &failure, &mut sources)?;
                 let repeat = request.repeating(self.path, model, &reason.choice);
-                report.failure(model, saving, &trial, &reason, Some(&repeat))?;
+                report.failure((model, role), &trial, &reason, Some(&repeat))?;
             }
             Ok(())
         })?;
@@ -354,7 +351,7 @@ impl Run<'_> {
                 failed += 1;
                 report
                     .say(&format!("the power was cut again during the check of state {outer}:"))?;
-                report.failure(trials.model, None, &trial, &reason, None)
+                report.failure((trials.model, Role::Decides), &trial, &reason, None)
             })?;
         }
         Ok(failed)
@@ -414,7 +411,17 @@ impl Faults<'_> {
 struct Kinds {
     found: BTreeMap<String, usize>,
     model: Model,
-    saving: Option<Model>,
+    role: Role,
+}
+
+/// What failures under a model mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Decides,
+    /// They are warnings: the rules of another model prevented them, if there is one.
+    Warns {
+        saving: Option<Model>,
+    },
 }
 
 impl Kinds {
@@ -431,7 +438,7 @@ impl Kinds {
         }
         let known = self.found.len();
         *self.found.entry(kind).or_default() += 1;
-        let limit = if self.saving.is_some() { 1 } else { EXPLAINED };
+        let limit = if self.role == Role::Decides { EXPLAINED } else { 1 };
         self.found.len() > known && known < limit
     }
 }
@@ -444,7 +451,7 @@ fn members(request: &Filing, log: &Log) -> Result<u8> {
         printed.push(".printed");
         let lines =
             fs::read(&printed).with_context(|| format!("cannot read {}", printed.display()))?;
-        let lines = lines.iter().filter(|byte| **byte == b'\n').count();
+        let lines = lines.split(|byte| *byte == b'\n').count() - 1;
         for model in &request.models {
             let found = member(log, *model, directory, lines);
             let found = found.with_context(|| format!("cannot read {}", directory.display()))?;
@@ -518,29 +525,27 @@ impl Report<'_> {
 
     fn failure(
         &mut self,
-        model: Model,
-        saving: Option<Model>,
+        (model, role): (Model, Role),
         trial: &Trial,
         reason: &Reason,
         repeat: Option<&str>,
     ) -> Result<()> {
         let Trial { choice, acknowledged, pending, lost } = trial;
-        let is_warning = saving.is_some();
-        let mut text = format!(
+        let is_warning = role != Role::Decides;
+        let mut text = vec![format!(
             "{model}, state {choice}: acknowledged {acknowledged}, {lost} of {pending} effects lost, the check {}: it {}",
             if is_warning { "fails" } else { "FAILED" },
             reason.failure.why
-        );
-        for line in reason.failure.output.lines().take(20) {
-            text.push_str(&format!("\n   | {line}"));
-        }
-        text.push_str(&in_words(reason, *acknowledged));
-        if let Some(saving) = saving {
-            text.push_str(&format!("\n   saved by the rules of {saving}, lost by those of POSIX"));
+        )];
+        text.extend(quoted_output(&reason.failure));
+        text.extend(in_words(reason, *acknowledged));
+        if let Role::Warns { saving: Some(saving) } = role {
+            text.push(format!("   saved by the rules of {saving}, lost by those of POSIX"));
         }
         if let Some(repeat) = repeat {
-            text.push_str(&format!("\n   to repeat it: {repeat}"));
+            text.push(format!("   to repeat it: {repeat}"));
         }
+        let text = text.join("\n");
         self.say(&text)?;
         self.document(&json!({ "failed": {
             "model": model.to_string(), "is_warning": is_warning, "trial": trial, "reason": reason, "repeat": repeat,
@@ -558,8 +563,8 @@ impl Report<'_> {
         failed: usize,
         coverage: &Coverage,
     ) -> Result<()> {
-        let Kinds { found, model, saving } = kinds;
-        let is_warning = saving.is_some();
+        let Kinds { found, model, role } = kinds;
+        let is_warning = *role != Role::Decides;
         self.document(&json!({ "summary": {
             "model": model.to_string(), "is_warning": is_warning, "states": built, "distinct": distinct,
             "between": between, "failed": failed, "kinds": found, "places": coverage.places, "shown": coverage.shown,
@@ -588,13 +593,12 @@ impl Report<'_> {
     ) -> Result<()> {
         let lines = recording.log.lines_before(usize::MAX).count();
         let error = if kind == FaultKind::Enospc { "ENOSPC" } else { "EIO" };
-        let mut text = format!(
+        let mut text = vec![format!(
             "{error} from {call}, --fail-at {number}: the program ended with exit code {}, acknowledged {lines}, the check FAILED: it {}",
             recording.code, failure.why
-        );
-        for line in failure.output.lines().take(20) {
-            text.push_str(&format!("\n   | {line}"));
-        }
+        )];
+        text.extend(quoted_output(failure));
+        let text = text.join("\n");
         self.say(&text)?;
         self.document(&json!({ "failed": { "call": call, "error": error, "number": number,
             "acknowledged": lines, "failure": failure } }))?;
@@ -619,26 +623,20 @@ impl Report<'_> {
         ))
     }
 
-    /// Writes the report for JUnit, if one is asked for.
+    /// Writes the report for `JUnit`, if one is asked for.
     fn end(&self) -> Result<()> {
         let Some(path) = &self.request.junit else { return Ok(()) };
         let failures = self.junit.iter().filter(|(_, failure)| failure.is_some()).count();
-        let mut text = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"lose-lines files\" tests=\"{}\" failures=\"{failures}\">\n",
-            self.junit.len()
+        let case = |(name, failure): &(String, Option<String>)| {
+            let (name, failure) = (escaped(name), failure.as_deref().map(escaped));
+            let failure = failure.map(|text| format!("<failure>{text}</failure>"));
+            format!("  <testcase name=\"{name}\">{}</testcase>\n", failure.unwrap_or_default())
+        };
+        let text = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"lose-lines files\" tests=\"{}\" failures=\"{failures}\">\n{}</testsuite>\n",
+            self.junit.len(),
+            self.junit.iter().map(case).collect::<String>()
         );
-        for (name, failure) in &self.junit {
-            let name = escaped(name);
-            text.push_str(&match failure {
-                None => format!("  <testcase name=\"{name}\"/>\n"),
-                Some(failure) => {
-                    let first = escaped(failure.lines().next().unwrap_or_default());
-                    let failure = escaped(failure);
-                    format!("  <testcase name=\"{name}\"><failure message=\"{first}\">{failure}</failure></testcase>\n")
-                }
-            });
-        }
-        text.push_str("</testsuite>\n");
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 }
@@ -648,31 +646,32 @@ fn escaped(text: &str) -> String {
     pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-/// Returns the reason in lines, each after a line's end.
-fn in_words(reason: &Reason, acknowledged: usize) -> String {
+/// Returns the first lines of a check's output.
+fn quoted_output(failure: &Failure) -> impl Iterator<Item = String> {
+    failure.output.lines().take(OUTPUT).map(|line| format!("   | {line}"))
+}
+
+/// Returns the reason, line by line.
+fn in_words(reason: &Reason, acknowledged: usize) -> Vec<String> {
     let Reason { cause, lost, survived, .. } = reason;
     if *cause == Cause::NothingLost {
-        return match acknowledged {
-            0 => String::from(
-                "\n   nothing is lost here: the check fails on files that the program was still changing",
-            ),
-            _ => String::from(
-                "\n   nothing is lost here: what the program acknowledged was not written before the cut, or the check fails on \
-                 files that the program was still changing",
-            ),
+        let what = match acknowledged {
+            0 => "",
+            _ => "what the program acknowledged was not written before the cut, or ",
         };
+        return vec![format!(
+            "   nothing is lost here: {what}the check fails on files that the program was still changing"
+        )];
     }
-    let mut text = String::new();
-    for lost in lost.iter().take(LISTED) {
-        text.push_str(&format!("\n   {lost}"));
-    }
+    let mut lines: Vec<_> = lost.iter().take(LISTED).map(|lost| format!("   {lost}")).collect();
     if lost.len() > LISTED {
-        text.push_str(&format!("\n   and {} more operations", lost.len() - LISTED));
+        lines.push(format!("   and {} more operations", lost.len() - LISTED));
     }
-    for survived in survived.iter().take(LISTED) {
-        text.push_str(&format!("\n   but {survived} survived; the check passes if both are lost"));
-    }
-    text
+    let survived = survived.iter().take(LISTED);
+    lines.extend(
+        survived.map(|one| format!("   but {one} survived: sync the former before the latter")),
+    );
+    lines
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! one at a time, so that the log has one true order even with many threads. What was there at the start is durable.
 //!
 //! # Limits
-//! Stores through mappings are seen when the program syncs or unmaps the file, and at the end. io_uring, native AIO,
+//! Stores through mappings are seen when the program syncs or unmaps the file, and at the end. `io_uring`, native AIO,
 //! splice to a file, reflinks, and `fallocate` that shifts bytes are refused, as old kernels and other file systems do:
 //! programs fall back. Programs with the set-user-ID bit run without it, and a program that traces others cannot be
 //! recorded. Extended attributes, owners, modes and times are not recorded.
@@ -480,7 +480,6 @@ impl<'a> Recorder<'a> {
             }
             libc::SYS_ioctl => {
                 self.of_fd(thread, a[0])?;
-                self.note("a reflink (FICLONE) was refused, as file systems without them do");
                 Some(Call::Refuse(libc::EOPNOTSUPP))
             }
             libc::SYS_io_uring_setup | libc::SYS_io_setup => {
@@ -638,12 +637,12 @@ impl<'a> Recorder<'a> {
                 known.1 == inode && self.mapped.contains_key(object)
             };
             let object = *self.ids.iter().find(is_it)?.1;
-            let is_in = (from..to).contains(&at);
+            let is_mapped = (from..to).contains(&at);
             let range = Synced::Range {
                 at: offset + at.saturating_sub(from),
                 len: len.min(to.saturating_sub(at)),
             };
-            is_in.then_some(Call::Sync(object, range))
+            is_mapped.then_some(Call::Sync(object, range))
         })
     }
 

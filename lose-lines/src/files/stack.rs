@@ -3,7 +3,6 @@
 //! While a program runs, only addresses are noted: the frames of the stack, found with the unwinding tables of the
 //! program's files. Lines are looked up when a loss is explained.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -270,11 +269,11 @@ impl Sources {
             let is_system =
                 ["libc.", "libc-", "ld-", "libpthread"].iter().any(|name| file.starts_with(name));
             if !is_system && function.is_none() {
+                let name =
+                    |symbol: &str| addr2line::demangle_auto(symbol.into(), None).into_owned();
                 let symbol = names.find_symbol_info(address);
-                let name = symbol.map_or(Cow::Borrowed("unknown code"), |symbol| {
-                    Cow::Owned(addr2line::demangle_auto(symbol.name().into(), None).into_owned())
-                });
-                function = Some(format!("{file}, {name}"));
+                let symbol = symbol.map(|symbol| format!(", {}", name(symbol.name())));
+                function = Some(format!("{file}{}", symbol.unwrap_or_default()));
             }
         }
         function

@@ -84,7 +84,7 @@ impl Trials<'_> {
         states: &mut States<'_>,
         mut take: impl FnMut(Trial, Option<Failure>) -> Result<()>,
     ) -> Result<()> {
-        let (jobs, waiting) = sync_channel::<State>(self.jobs * 2);
+        let (queue, waiting) = sync_channel::<State>(self.jobs * 2);
         let (results, found) = channel();
         let waiting = Mutex::new(waiting);
         thread::scope(|scope| {
@@ -95,8 +95,8 @@ impl Trials<'_> {
             drop(results);
             scope.spawn(move || {
                 // Nobody takes states after the first error.
-                while let Some(state) = states.next() {
-                    if jobs.send(state).is_err() {
+                for state in states.by_ref() {
+                    if queue.send(state).is_err() {
                         break;
                     }
                 }
@@ -156,60 +156,41 @@ impl Trials<'_> {
     pub fn reason(
         &self,
         failed: &Choice,
-        failure: &Failure,
+        first: &Failure,
         sources: &mut Sources,
     ) -> Result<Reason> {
         let cut = Cut::new(self.log, self.model, failed.cut);
-        let number = self.jobs;
-        let mut last = (failed.clone(), failure.clone());
-        let mut fails = |state: State| {
-            let failure = self.check_one(&state, number)?;
-            let has_failed = failure.is_some();
-            last = failure.map_or_else(|| last.clone(), |failure| (state.choice, failure));
-            anyhow::Ok(has_failed)
-        };
+        let check = |state: State| self.check_one(&state, self.jobs);
+        let fails = |state: State| check(state).map(|failure| failure.is_some());
         let mut lost = cut.lost(&failed.kept);
         // The last ones first: what a journal orders is lost with what precedes it.
         lost.reverse();
-        let mut survived = Vec::new();
-        let cause = if fails(cut.losing(&[]))? {
+        let (mut survived, mut cause) = (Vec::new(), Cause::NothingLost);
+        let without_loss = check(cut.losing(&[]))?;
+        let failure = if without_loss.is_some() {
             lost.clear();
-            Cause::NothingLost
+            without_loss
         } else {
-            if fails(cut.losing(&lost))? {
-                lost = fewest(&lost, ATTEMPTS, |lost| fails(cut.losing(lost)))?;
-            }
-            if fails(cut.keeping(&[]))? {
-                Cause::Lost
-            } else {
+            lost = fewest(&lost, ATTEMPTS, |lost| fails(cut.losing(lost)))?;
+            cause = Cause::Lost;
+            if !fails(cut.keeping(&[]))? {
+                cause = Cause::Order;
                 survived = cut.kept(&cut.losing(&lost).choice.kept);
                 survived = fewest(&survived, ATTEMPTS, |kept| fails(cut.keeping(kept)))?;
-                Cause::Order
             }
+            check(cut.losing(&lost))?
         };
-        let (choice, failure) = if cause == Cause::NothingLost {
-            last.clone()
-        } else {
-            let state = cut.losing(&lost);
-            let failure = self.check_one(&state, number)?.unwrap_or_else(|| failure.clone());
-            (
-                Choice {
-                    cut: failed.cut,
-                    kept: Kept::AllBut(lost.iter().rev().copied().collect()),
-                },
-                failure,
-            )
-        };
+        lost.reverse();
+        let choice = Choice { cut: failed.cut, kept: Kept::AllBut(lost.clone()) };
         let mut place = |place: usize| self.log.places.get(place).and_then(|at| sources.line(at));
-        let lost = cut.operations(&lost, &mut place);
-        let survived = cut.operations(&survived, &mut place);
+        let operations = (cut.operations(&lost, &mut place), cut.operations(&survived, &mut place));
         let sentence = |LostOperation { what, why, .. }: LostOperation| format!("{what} {why}");
         Ok(Reason {
             choice,
-            failure,
+            failure: failure.unwrap_or_else(|| first.clone()),
             cause,
-            lost: lost.into_iter().map(sentence).collect(),
-            survived: survived.into_iter().map(|operation| operation.what).collect(),
+            lost: operations.0.into_iter().map(sentence).collect(),
+            survived: operations.1.into_iter().map(|operation| operation.what).collect(),
         })
     }
 

@@ -150,8 +150,8 @@ impl<'a> Cut<'a> {
                     Some(part) if part != all => {
                         format!("bytes {}..{} of ", part.0, part.0 + part.1)
                     }
-                    Some(_) => String::new(),
-                    None => String::from("the new size after "),
+                    // All of it, or its size, without which none of it is seen.
+                    _ => String::new(),
                 };
                 let (at, len) = all;
                 (format!("{part}{verb} of {len} bytes at {at} of `{path}`"), path)

@@ -1,5 +1,7 @@
 //! A database whose input and output go through a trait: it records its own operations, and each state is opened again.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -80,8 +82,9 @@ fn run() -> Log {
         transaction.commit().unwrap();
         backend.line("committed");
     }
-    let log = backend.locked().1.clone();
-    log
+    drop(database);
+    let recorded = backend.locked();
+    recorded.1.clone()
 }
 
 #[test]

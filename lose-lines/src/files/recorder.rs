@@ -899,9 +899,10 @@ impl<'a> Recorder<'a> {
                     }
                     if thread == main {
                         code = Some(ended);
-                        self.end_others(&known);
+                        self.end_others(core::mem::take(&mut known));
                     }
                 }
+                _ if code.is_some() => self.end_others([thread]),
                 Stop::Returned => {
                     if let Some((_, call)) = busy.take_if(|_| is_busy)
                         && let Ok(registers) = Registers::of(thread)
@@ -946,8 +947,9 @@ impl<'a> Recorder<'a> {
     }
 
     /// Ends the processes that outlive the program.
-    fn end_others(&mut self, known: &HashSet<Thread>) {
-        let others: BTreeSet<Thread> = known.iter().map(|thread| self.process(*thread)).collect();
+    fn end_others(&mut self, known: impl IntoIterator<Item = Thread>) {
+        let others: BTreeSet<Thread> =
+            known.into_iter().map(|thread| self.process(thread)).collect();
         for process in others {
             let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
             if !name.is_empty() {

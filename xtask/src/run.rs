@@ -63,6 +63,9 @@ pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     )?;
     report.check("tools", "the patches fit, and the lab's tool and plugin are right", || {
         Cmd::cargo("test -p xtask -p lose-lines --lib --bins --examples").check_tests()
+    })?;
+    report.check("files", "power cuts by system calls are right", || {
+        Cmd::cargo("test -p lose-lines -p lose-lines-states --test *").check_tests()
     })
 }
 

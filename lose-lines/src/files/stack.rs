@@ -253,35 +253,42 @@ impl Stacks {
 pub struct Sources(HashMap<PathBuf, Option<Loader>>);
 
 impl Sources {
-    /// Returns the line of the innermost frame that is the program's own; without lines, its function.
+    /// Returns the line of the innermost frame that is the program's own: its source is on this system, and it belongs to
+    /// no standard library. Without such a line, returns the innermost line or function.
     pub fn line(&mut self, place: &str) -> Option<String> {
-        let mut function = None;
+        let (mut line, mut function) = (None, None);
         for frame in place.split(';') {
             let (path, address) = frame.rsplit_once('@')?;
             let address = u64::from_str_radix(address, 16).ok()?;
             let path = Path::new(path);
             let names = self.0.entry(path.to_path_buf()).or_insert_with(|| Loader::new(path).ok());
             let Some(names) = names else { continue };
-            if let Some(line) = own_line(names, address) {
-                return Some(line);
+            if let Some((file, number)) = own_line(names, address) {
+                let folder = std::env::current_dir().unwrap_or_default();
+                let short = file.strip_prefix(folder).unwrap_or(&file);
+                let found = format!("{}:{number}", short.display());
+                if file.exists() {
+                    return Some(found);
+                }
+                line.get_or_insert(found);
+                continue;
             }
             let file = path.file_name().unwrap_or_default().to_string_lossy();
             let is_system =
                 ["libc.", "libc-", "ld-", "libpthread"].iter().any(|name| file.starts_with(name));
             if !is_system && function.is_none() {
-                let name =
-                    |symbol: &str| addr2line::demangle_auto(symbol.into(), None).into_owned();
+                let name = |symbol: &str| addr2line::demangle_auto(symbol.into(), None).into_owned();
                 let symbol = names.find_symbol_info(address);
                 let symbol = symbol.map(|symbol| format!(", {}", name(symbol.name())));
                 function = Some(format!("{file}{}", symbol.unwrap_or_default()));
             }
         }
-        function
+        line.or(function)
     }
 }
 
 /// Returns the line of the innermost function at an address that belongs to no standard library.
-fn own_line(names: &Loader, address: u64) -> Option<String> {
+fn own_line(names: &Loader, address: u64) -> Option<(PathBuf, u32)> {
     let mut frames = names.find_frames(address).ok()?;
     while let Some(frame) = frames.next().ok()? {
         let Some(location) = frame.location else { continue };
@@ -293,9 +300,7 @@ fn own_line(names: &Loader, address: u64) -> Option<String> {
         if is_library {
             continue;
         }
-        let folder = std::env::current_dir().unwrap_or_default();
-        let file = Path::new(file);
-        return Some(format!("{}:{line}", file.strip_prefix(folder).unwrap_or(file).display()));
+        return Some((file.into(), line));
     }
     None
 }

@@ -45,7 +45,8 @@ const FORGOTTEN_FLUSH: &str = include_str!("../examples/forgotten_flush.c");
 const FORGOTTEN_FSYNC: &str = include_str!("../examples/forgotten_fsync.c");
 
 const AFTER_HELP: &str = "\
-The program runs in the emulator QEMU, with the libraries that it is linked to. It must create
+files records the system calls of a program on this system; it needs no emulator. The others run
+the program in the emulator QEMU, with the libraries that it is linked to. It must create
 its files in its working directory or in TMPDIR: both are on the file system under test. For cut
 and restart, that is ext4 with DAX, which supports MAP_SYNC. Needs x86-64 with Debian 12 or 13, or
 an Ubuntu that has QEMU 10, but neither root nor KVM.
@@ -55,16 +56,17 @@ came after a line that the program had printed, so the check proved nothing. run
 program's code, with 128 plus the number of the signal that ended it, or with 125 if the program
 could not be run.
 
-A program that writes and fsyncs, on an ordinary drive:
+A program that writes and fsyncs, by its system calls, and on an ordinary drive:
   lose-lines example fsync > forgets.c # a program that forgets to sync a directory
-  cc -O2 forgets.c -o forgets
+  cc -g -O2 forgets.c -o forgets
+  lose-lines files --seed 3 --check './forgets check' -- ./forgets update
   lose-lines drive --seed 3 --check './forgets check' ./forgets update
 
 A program that maps persistent memory:
   lose-lines example > forgets.c       # a program that forgets one write-back
   cc -g -O2 forgets.c -o forgets
   lose-lines cut --seed 3 --check './forgets check' ./forgets update
-Both exit with 1 and print how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
+All exit with 1 and print how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
 /// Cuts the power of an emulated machine while a program runs there, and loses whatever the program has not flushed:
 /// sectors of an ordinary drive, or cache lines of persistent memory.

@@ -33,6 +33,12 @@ pub struct Check {
     pub limit: Duration,
 }
 
+/// Returns an input without bytes, also where there is no /dev/null.
+pub(super) fn no_input() -> Result<Stdio> {
+    let (input, _) = io::pipe().context("cannot make a pipe")?;
+    Ok(input.into())
+}
+
 /// Returns the path of a program, by its path or by its name in `PATH`.
 pub fn program(name: &OsStr, directory: &Path) -> Result<PathBuf> {
     let path = Path::new(name);
@@ -57,7 +63,7 @@ impl Check {
         rustix::io::ioctl_fionbio(&reader, true)?;
         let mut command = self.command(directory, printed)?;
         let errors = writer.try_clone().context("cannot copy a pipe")?;
-        command.stdin(Stdio::null()).stdout(writer).stderr(errors).process_group(0);
+        command.stdin(no_input()?).stdout(writer).stderr(errors).process_group(0);
         let started = command.spawn();
         drop(command);
         let mut child = started

@@ -19,17 +19,18 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use lose_lines_states::{Entry, Kind, Log, Object, Operation, Synced, Via};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::calls;
+use super::check::{no_input, program};
 use super::stack::Stacks;
 use super::tracee::{self, Registers, Stop, Thread, gather, memory, string, word};
 
@@ -224,12 +225,12 @@ impl Recorded<'_> {
     pub fn record(&self) -> Result<Recording> {
         let root = fs::canonicalize(self.directory)
             .with_context(|| format!("cannot use {}", self.directory.display()))?;
-        let program = super::check::program(&self.command[0], &root)?;
+        let program = program(&self.command[0], &root)?;
+        ensure!(Path::new("/proc/self/fd").exists(), "/proc is not mounted; mount it");
         let (reader, writer) = io::pipe().context("cannot make a pipe")?;
         rustix::io::ioctl_fionbio(&reader, true)?;
         let number = |fd: &PipeReader| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
-        let (pipe, key) = (Arc::new(reader), ());
-        let () = key;
+        let pipe = Arc::new(reader);
         let output = Output { key: number(&pipe)?, pipe: pipe.clone(), bytes: Arc::default() };
         let (bytes, begun) = (output.bytes.clone(), Instant::now());
         let mut recorder = Recorder::new(self, root.clone(), output);
@@ -238,7 +239,7 @@ impl Recorded<'_> {
         let mut command = Command::new(program);
         command.arg0(&self.command[0]).args(&self.command[1..]).current_dir(&root);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.env("TMPDIR", &root).stdin(Stdio::null()).stdout(writer).process_group(0);
+        command.env("TMPDIR", &root).stdin(no_input()?).stdout(writer).process_group(0);
         let child = tracee::start(command, calls::filter())
             .with_context(|| format!("cannot start {}", self.command[0].display()))?;
         let main = i32::try_from(child.id())?;

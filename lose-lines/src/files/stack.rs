@@ -277,7 +277,8 @@ impl Sources {
             let is_system =
                 ["libc.", "libc-", "ld-", "libpthread"].iter().any(|name| file.starts_with(name));
             if !is_system && function.is_none() {
-                let name = |symbol: &str| addr2line::demangle_auto(symbol.into(), None).into_owned();
+                let name =
+                    |symbol: &str| addr2line::demangle_auto(symbol.into(), None).into_owned();
                 let symbol = names.find_symbol_info(address);
                 let symbol = symbol.map(|symbol| format!(", {}", name(symbol.name())));
                 function = Some(format!("{file}{}", symbol.unwrap_or_default()));

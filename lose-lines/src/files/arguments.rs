@@ -663,13 +663,15 @@ fn in_words(reason: &Reason, acknowledged: usize) -> Vec<String> {
             "   nothing is lost here: {what}the check fails on files that the program was still changing"
         )];
     }
-    let mut lines: Vec<_> = lost.iter().take(LISTED).map(|lost| format!("   {lost}")).collect();
+    let mut lines: Vec<_> =
+        lost.iter().take(LISTED).map(|one| format!("   {} {}", one.what, one.why)).collect();
     if lost.len() > LISTED {
         lines.push(format!("   and {} more operations", lost.len() - LISTED));
     }
     let survived = survived.iter().take(LISTED);
     lines.extend(
-        survived.map(|one| format!("   but {one} survived: sync the former before the latter")),
+        survived
+            .map(|one| format!("   but {} survived: sync the former before the latter", one.what)),
     );
     lines
 }

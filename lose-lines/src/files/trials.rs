@@ -59,10 +59,30 @@ pub struct Reason {
     pub choice: Choice,
     pub failure: Failure,
     pub cause: Cause,
-    /// The sentences on the lost operations.
-    pub lost: Vec<String>,
+    pub lost: Vec<Loss>,
     /// If it is the order: the operations that survived.
-    pub survived: Vec<String>,
+    pub survived: Vec<Loss>,
+}
+
+/// An operation of a failed state.
+#[derive(Clone, Debug, Serialize)]
+pub struct Loss {
+    pub call: u64,
+    pub name: String,
+    pub path: String,
+    /// The first byte and the number of bytes, of a write.
+    pub range: Option<(u64, u64)>,
+    /// The operation in words, with its place.
+    pub what: String,
+    /// The rest of a sentence that begins with it.
+    pub why: String,
+}
+
+impl From<LostOperation> for Loss {
+    fn from(lost: LostOperation) -> Self {
+        let LostOperation { call, name, path, range, what, why, .. } = lost;
+        Self { call, name, path, range, what, why }
+    }
 }
 
 /// The states of one log under one model.
@@ -184,13 +204,12 @@ impl Trials<'_> {
         let choice = Choice { cut: failed.cut, kept: Kept::AllBut(lost.clone()) };
         let mut place = |place: usize| self.log.places.get(place).and_then(|at| sources.line(at));
         let operations = (cut.operations(&lost, &mut place), cut.operations(&survived, &mut place));
-        let sentence = |LostOperation { what, why, .. }: LostOperation| format!("{what} {why}");
         Ok(Reason {
             choice,
             failure: failure.unwrap_or_else(|| first.clone()),
             cause,
-            lost: operations.0.into_iter().map(sentence).collect(),
-            survived: operations.1.into_iter().map(|operation| operation.what).collect(),
+            lost: operations.0.into_iter().map(Loss::from).collect(),
+            survived: operations.1.into_iter().map(Loss::from).collect(),
         })
     }
 

@@ -112,14 +112,14 @@ impl<'a> Cut<'a> {
         let log = self.graph.log;
         let of = &log.records[record];
         let (what, path) = self.in_words(record, numbers);
-        let at = of.place.and_then(&mut *place).map(|place| format!(" ({place})"));
+        let at = of.place.and_then(&mut *place).map(|place| format!("{place}, "));
         LostOperation {
             record,
             call: of.call,
             name: of.name.clone().into_owned(),
             path,
             range: self.range(numbers),
-            what: format!("{what}{}", at.unwrap_or_default()),
+            what: format!("{what} ({}call {})", at.unwrap_or_default(), of.call),
             why: self.why(record, place),
         }
     }
@@ -194,8 +194,8 @@ impl<'a> Cut<'a> {
         };
         let mut describe = |at: usize| {
             let of = &log.records[at];
-            let place = of.place.and_then(&mut *place).map(|place| format!(" ({place})"));
-            format!("{} of call {}{}", of.name, of.call, place.unwrap_or_default())
+            let place = of.place.and_then(&mut *place).map(|place| format!("{place}, "));
+            format!("{} ({}call {})", of.name, place.unwrap_or_default(), of.call)
         };
         let cut = self.graph.at;
         if let Some(at) = (record + 1..cut).find(syncs) {

@@ -193,6 +193,7 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
         environment: &request.environment,
         limit: Duration::from_secs(request.limit),
         fault: None,
+        is_quiet: false,
     };
     let (models, warned, said) = request.models(directory)?;
     report.say(&said)?;
@@ -381,7 +382,8 @@ impl Faults<'_> {
             let directory = self.work.join("run");
             start.durable().build(&directory).context("cannot build the initial files")?;
             let fault = Some(Fault { kind, number });
-            let recorded = Recorded { directory: &directory, fault, ..*self.recorded };
+            let recorded =
+                Recorded { directory: &directory, fault, is_quiet: true, ..*self.recorded };
             let recording = recorded.record()?;
             let Some(call) = &recording.failed else { continue };
             done += 1;
@@ -668,11 +670,11 @@ fn in_words(reason: &Reason, acknowledged: usize) -> Vec<String> {
     if lost.len() > LISTED {
         lines.push(format!("   and {} more operations", lost.len() - LISTED));
     }
-    let survived = survived.iter().take(LISTED);
-    lines.extend(
-        survived
-            .map(|one| format!("   but {} survived: sync the former before the latter", one.what)),
-    );
+    if !survived.is_empty() {
+        let survived: Vec<_> = survived.iter().take(LISTED).map(|one| &*one.what).collect();
+        let survived = survived.join(" and ");
+        lines.push(format!("   but {survived} survived: sync the former before the latter"));
+    }
     lines
 }
 

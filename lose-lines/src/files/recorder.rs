@@ -1,6 +1,6 @@
 //! Records what a program does to the files of a directory.
 //!
-//! A filter stops the program only at calls that may change files ([`super::calls`]). Those that concern the directory run
+//! A filter stops the program only at calls that may change files. Those that concern the directory run
 //! one at a time, so that the log has one true order even with many threads. What was there at the start is durable.
 //!
 //! # Limits
@@ -19,7 +19,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -62,6 +62,8 @@ pub struct Recorded<'a> {
     pub environment: &'a [(String, String)],
     pub limit: Duration,
     pub fault: Option<Fault>,
+    /// True if its messages are dropped.
+    pub is_quiet: bool,
 }
 
 /// A recorded run.
@@ -240,6 +242,9 @@ impl Recorded<'_> {
         command.arg0(&self.command[0]).args(&self.command[1..]).current_dir(&root);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("TMPDIR", &root).stdin(no_input()?).stdout(writer).process_group(0);
+        if self.is_quiet {
+            command.stderr(Stdio::null());
+        }
         let child = tracee::start(command, calls::filter())
             .with_context(|| format!("cannot start {}", self.command[0].display()))?;
         let main = i32::try_from(child.id())?;

@@ -233,6 +233,7 @@ impl Trials<'_> {
             environment: &environment,
             limit: self.check.limit,
             fault: None,
+            is_quiet: true,
         };
         let recording = recorded.record()?;
         let inner = Trials {

@@ -29,7 +29,7 @@ pub fn needed<T: Copy + PartialEq, E>(
 
 /// Returns the fewest of these with which a check still fails, after at most this many checks: the method of Zeller and
 /// Hildebrandt ("Simplifying and isolating failure-inducing input", 2002), by halves, quarters and so on.
-fn fewest<T: Copy + PartialEq, E>(
+pub(crate) fn fewest<T: Copy + PartialEq, E>(
     all: &[T],
     mut checks: u32,
     mut fails: impl FnMut(&[T]) -> Result<bool, E>,

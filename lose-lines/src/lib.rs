@@ -49,6 +49,8 @@ pub mod emulator;
 #[cfg(feature = "tool")]
 pub mod fewest;
 #[cfg(feature = "tool")]
+pub mod files;
+#[cfg(feature = "tool")]
 pub mod initramfs;
 #[cfg(feature = "tool")]
 pub mod kit;

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ use tempfile::TempDir;
 
 #[path = "drive/arguments.rs"]
 mod drive;
+#[path = "files/arguments.rs"]
+mod files;
 
 /// The exit codes, except those of `run`.
 const LOSS: u8 = 1;
@@ -48,7 +51,8 @@ const FORGOTTEN_FLUSH: &str = include_str!("../examples/forgotten_flush.c");
 const FORGOTTEN_FSYNC: &str = include_str!("../examples/forgotten_fsync.c");
 
 const AFTER_HELP: &str = "\
-The program runs in the emulator QEMU, with the libraries that it is linked to. It must create
+files records the system calls of a program on this system; it needs no emulator. The others run
+the program in the emulator QEMU, with the libraries that it is linked to. It must create
 its files in its working directory or in TMPDIR: both are on the file system under test. For cut
 and restart, that is ext4 with DAX, which supports MAP_SYNC. Needs Debian 12 or 13, or an Ubuntu
 that has QEMU 10, but neither root nor KVM; on arm64, only drive works.
@@ -58,16 +62,17 @@ came after a line that the program had printed, so the check proved nothing, 5 n
 but the file system of some states cannot be mounted. run exits with the program's code, with 128 plus
 the number of the signal that ended it, or with 125 if the program could not be run.
 
-A program that writes and fsyncs, on an ordinary drive:
+A program that writes and fsyncs, by its system calls, and on an ordinary drive:
   lose-lines example fsync > forgets.c # a program that forgets to sync a directory
-  cc -O2 forgets.c -o forgets
+  cc -g -O2 forgets.c -o forgets
+  lose-lines files --seed 3 --check './forgets check' -- ./forgets update
   lose-lines drive --seed 3 --check './forgets check' ./forgets update
 
 A program that maps persistent memory:
   lose-lines example > forgets.c       # a program that forgets one write-back
   cc -g -O2 forgets.c -o forgets
   lose-lines cut --seed 3 --check './forgets check' ./forgets update
-Both exit with 1 and print how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
+All exit with 1 and print how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
 /// Cuts the power of an emulated machine while a program runs there, and loses whatever the program has not flushed:
 /// sectors of an ordinary drive, or cache lines of persistent memory.
@@ -80,6 +85,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Record the program's system calls, and check directories that a power cut could have left. Needs no machine;
+    /// `lose-lines -- PROGRAM` is the same.
+    Files(Box<files::Filing>),
     /// Cut the power at many moments while the program runs, lose dirty cache lines, and check each remaining state.
     Cut(Cutting),
     /// Record the program's writes to an ordinary drive, and check states that a power cut could have left.
@@ -284,12 +292,13 @@ fn main() -> Result<ExitCode> {
     if process::id() == 1 && !Path::new("/proc/self").exists() {
         match lose_lines::agent::serve(|_request| bail!("this agent serves no other requests"))? {}
     }
-    let task = match Cli::try_parse() {
+    let task = match Cli::try_parse_from(command_line()) {
         Ok(Cli { task }) => task,
         Err(why) => return not_parsed(&why),
     };
     let is_run = matches!(task, Task::Run(_));
     let code = match task {
+        Task::Files(request) => files::files(&request),
         Task::Cut(request) => cut(&request),
         Task::Drive(request) => drive::drive(&request),
         Task::Restart(request) => restart(&request),
@@ -311,6 +320,15 @@ fn main() -> Result<ExitCode> {
             false => IMPOSSIBLE,
         }
     })))
+}
+
+/// Returns the words of the command line. Without a task, `--` and a program are for `files`.
+fn command_line() -> Vec<OsString> {
+    let mut words: Vec<_> = env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == "--") {
+        words.insert(1, "files".into());
+    }
+    words
 }
 
 /// Prints help, or the mistake in the command line.

@@ -30,7 +30,8 @@ pub static PUBLISHED: [Package; 10] = [
 ];
 
 /// What builds all packages from their own files, if [`published`] follows.
-pub const PACKAGE: &str = "package --allow-dirty -p cachemaint-cli -p lose-lines";
+pub const PACKAGE: &str =
+    "package --allow-dirty -p cachemaint-cli -p lose-lines -p lose-lines-states";
 
 /// What cargo selects for Miri, for loom, and for generated cases and put-back defects.
 pub const MIRI: &str = "-p cachemaint --lib --test coherence";

@@ -103,7 +103,7 @@ fn publication(Request { version, lose_lines, .. }: &Request) -> String {
     let mut crates: Vec<&str> = packages::published().chain(["-p", "cachemaint-cli"]).collect();
     let mut tags = vec![format!("v{version}")];
     if let Some(version) = lose_lines {
-        crates.extend(["-p", "lose-lines"]);
+        crates.extend(["-p", "lose-lines-states", "-p", "lose-lines"]);
         tags.push(format!("lose-lines-v{version}"));
     }
     let mut lines = vec![format!("  git commit --all --message 'release: {version}'")];
@@ -233,10 +233,11 @@ impl Tree {
             ],
         )?;
         if let Some(version) = lose_lines {
-            self.edit(
-                "lose-lines/Cargo.toml",
-                &[(r#"^version = ".*"$"#, format!("version = \"{version}\""))],
-            )?;
+            for file in ["lose-lines/Cargo.toml", "lose-lines/states/Cargo.toml"] {
+                self.edit(file, &[(r#"^version = ".*"$"#, format!("version = \"{version}\""))])?;
+            }
+            let pin = format!("$1\"{version}\"");
+            self.edit("Cargo.toml", &[(r#"^(lose-lines-states = \{ version = )"[^"]*""#, pin)])?;
         }
         self.edit(
             "capi/include/cachemaint.h",
@@ -371,9 +372,10 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    const FILES: [&str; 5] = [
+    const FILES: [&str; 6] = [
         "Cargo.toml",
         "lose-lines/Cargo.toml",
+        "lose-lines/states/Cargo.toml",
         "capi/include/cachemaint.h",
         "SECURITY.md",
         "CHANGELOG.md",
@@ -421,13 +423,14 @@ mod tests {
         };
         tree.set_texts(&request, "security@cachemaint.test", "2027-01-31").unwrap();
 
-        let [manifest, lab, header, security, changelog] =
+        let [manifest, lab, states, header, security, changelog] =
             FILES.map(|file| fs::read_to_string(copy.path().join(file)).unwrap());
         assert!(manifest.contains("\nversion = \"7.8.9\"\n"));
         let pins = manifest.lines().filter(|line| line.contains("version = \"="));
         let (pinned, other): (Vec<_>, Vec<_>) = pins.partition(|pin| pin.contains("\"=7.8.9\""));
         assert_eq!((pinned.len(), other), (10, vec![]));
-        assert!(lab.contains("\nversion = \"4.5.6\"\n"));
+        assert!([lab, states].iter().all(|file| file.contains("\nversion = \"4.5.6\"\n")));
+        assert!(manifest.contains("\nlose-lines-states = { version = \"4.5.6\", "));
         assert!(header.contains("_VERSION_MAJOR 7\n") && header.contains("_VERSION_MINOR 8\n"));
         assert!(security.contains("\nContact: security@cachemaint.test\n"));
         assert!(

@@ -1,0 +1,719 @@
+//! The subcommand `files`: its arguments and its report.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Args;
+use lose_lines::command::quoted;
+use lose_lines::files::check::{Check, Failure};
+use lose_lines::files::recorder::{Fault, FaultKind, Recorded, Recording};
+use lose_lines::files::stack::Sources;
+use lose_lines::files::trials::{Cause, Reason, Trial, Trials};
+use lose_lines::losses::checked_seed_of_run;
+use lose_lines_states::{Choice, Coverage, Cut, Log, Model, Operation, States, member};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{LOSS, NOTHING_TESTED, Usage, progress, variable};
+
+/// The number of kinds of failures that are explained.
+const EXPLAINED: usize = 3;
+
+/// The number of lost operations that are listed.
+const LISTED: usize = 6;
+
+/// The number of lines of a check's output that are shown.
+const OUTPUT: usize = 20;
+
+/// The number of calls that fail, if there are more.
+const FAULTS: u64 = 100;
+
+/// The number of cuts within one check.
+const WITHIN: usize = 20;
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Filing {
+    /// The directory that is recorded. The program starts there, and what is there at the start is durable [default: a
+    /// new empty one in TMPDIR].
+    #[arg(long = "dir", value_name = "FOLDER")]
+    directory: Option<PathBuf>,
+    /// The file system's rules: ext4, ext4-ordered, xfs, btrfs, or posix, which +512, +garbage and +steps weaken further.
+    /// Repeat it for several [default: those of the directory's file system, or of ext4 if there are none for it; then
+    /// posix, which only warns].
+    #[arg(long = "model", value_name = "MODEL")]
+    models: Vec<Model>,
+    /// The number of states to build. Equal states are checked once.
+    #[arg(long, default_value_t = 1000)]
+    states: usize,
+    /// At each place, lose and keep each operation by itself, instead of choosing by seed.
+    #[arg(long)]
+    systematic: bool,
+    /// The seed for the states [default: a random number].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The command line that checks a state, run without a shell in a directory with the files. It must exit with 0 if
+    /// the state is right. The variable PRINTED names a file with the lines that the program had printed before the cut
+    /// [default: the program with its arguments].
+    #[arg(long, value_name = "COMMAND LINE")]
+    check: Option<String>,
+    /// The number of checks to run in parallel [default: the number of CPUs].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Instead of cutting the power, run the program again for each call of a kind, and let that call fail.
+    #[arg(long, value_enum, conflicts_with_all = ["log", "models", "recovery_cuts"])]
+    fail: Option<FaultKind>,
+    /// Let only this call fail, counted among those of its kind.
+    #[arg(long, value_name = "NUMBER", requires = "fail")]
+    fail_at: Option<u64>,
+    /// Also cut the power during the check of this many states.
+    #[arg(long, value_name = "STATES", default_value_t = 0)]
+    recovery_cuts: usize,
+    /// Check states of this recording, without running the program.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Check this one state of a recording: CUT:SEED:KEEP or CUT:lose:EFFECT+EFFECT.
+    #[arg(long, requires_all = ["log", "models"], conflicts_with_all = ["states", "seed"])]
+    state: Option<Choice>,
+    /// Keep the recording in this file.
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
+    /// Instead of checking, say of each of these directories whether the model allows it after as many lines as
+    /// FOLDER.printed has.
+    #[arg(long, value_name = "FOLDER", num_args = 1.., requires_all = ["log", "models"], hide = true)]
+    member: Vec<PathBuf>,
+    /// The time after which the program or a check counts as hanging and is killed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    limit: u64,
+    /// Print one JSON document a line, as results are found.
+    #[arg(long)]
+    json: bool,
+    /// Write a report in the format of `JUnit`.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// A variable for the environment of program and check.
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    environment: Vec<(String, String)>,
+    /// The program, by its path or by its name in PATH, and its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required_unless_present = "log")]
+    program: Vec<OsString>,
+}
+
+impl Filing {
+    fn check(&self) -> Result<Check, Usage> {
+        let command = match &self.check {
+            Some(line) => {
+                let words = shlex::split(line).ok_or_else(|| {
+                    Usage(anyhow!("--check '{line}': a quotation mark is not closed"))
+                })?;
+                words.into_iter().map(OsString::from).collect()
+            }
+            None => self.program.clone(),
+        };
+        if command.is_empty() {
+            return Err(Usage(anyhow!("there is nothing to check with; pass --check")));
+        }
+        let command = absolute(command)?;
+        let environment = self.environment.clone();
+        Ok(Check { command, environment, limit: Duration::from_secs(self.limit) })
+    }
+
+    fn jobs(&self) -> usize {
+        self.jobs.map_or_else(|| available_parallelism().map_or(1, Into::into), usize::from)
+    }
+
+    /// Returns the command that repeats one state.
+    fn repeating(&self, log: &Path, model: Model, choice: &Choice) -> String {
+        let mut line = vec![String::from("lose-lines"), String::from("files")];
+        let limit = self.limit.to_string();
+        let options = [
+            ("--log", log.display().to_string()),
+            ("--model", model.to_string()),
+            ("--state", choice.to_string()),
+            ("--limit", limit),
+        ];
+        line.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        for (name, value) in &self.environment {
+            line.extend([String::from("--env"), format!("{name}={value}")]);
+        }
+        if let Some(check) = &self.check {
+            line.extend([String::from("--check"), check.clone()]);
+        } else {
+            line.push(String::from("--"));
+            line.extend(self.program.iter().map(|word| word.to_string_lossy().into_owned()));
+        }
+        let words: Vec<_> = line.iter().map(|word| quoted(word)).collect();
+        words.join(" ")
+    }
+}
+
+/// Makes the program's path absolute: it is started in another directory.
+fn absolute(mut command: Vec<OsString>) -> Result<Vec<OsString>, Usage> {
+    if let Some(program) = command.first_mut()
+        && Path::new(program).components().count() > 1
+    {
+        let path = env::current_dir().map_err(|why| Usage(why.into()))?.join(&*program);
+        if !path.is_file() {
+            return Err(Usage(anyhow!("there is no program {}", path.display())));
+        }
+        *program = path.into();
+    }
+    Ok(command)
+}
+
+pub(crate) fn files(request: &Filing) -> Result<u8> {
+    let check = request.check()?;
+    let seed = request.seed.map_or_else(checked_seed_of_run, Ok)?;
+    // States are built in memory if there is a place for it.
+    let memory = Path::new("/dev/shm");
+    let work = tempfile::Builder::new().prefix("lose-lines-").tempdir_in(memory);
+    let work = work.or_else(|_| TempDir::with_prefix("lose-lines-"));
+    let work = work.context("cannot make a directory for the states")?;
+    let mut report = Report { request, seed, junit: Vec::new() };
+    if let Some(path) = &request.log {
+        let log = read(path)?;
+        if !request.member.is_empty() {
+            return members(request, &log);
+        }
+        let run = Run { request, check: &check, log: &log, path, work: work.path(), seed };
+        let code = run.models(&request.models, None, &mut report)?;
+        return report.end().map(|()| code);
+    }
+    let own = TempDir::with_prefix("lose-lines-files-").context("cannot make a directory")?;
+    let directory = request.directory.as_deref().unwrap_or(own.path());
+    let program = absolute(request.program.clone())?;
+    let recorded = Recorded {
+        command: &program,
+        directory,
+        environment: &request.environment,
+        limit: Duration::from_secs(request.limit),
+        fault: None,
+        is_quiet: false,
+    };
+    let (models, warned, said) = request.models(directory)?;
+    report.say(&said)?;
+    let recording = recorded.record()?;
+    report.recorded(&recording)?;
+    if let Some(kind) = request.fail {
+        let run = Faults { request, check: &check, recorded: &recorded, work: work.path() };
+        let code = run.all(kind, &recording, &mut report)?;
+        return report.end().map(|()| code);
+    }
+    let (path, is_kept) = save(request, &recording.log)?;
+    let run =
+        Run { request, check: &check, log: &recording.log, path: &path, work: work.path(), seed };
+    let code = run.models(&models, warned, &mut report);
+    if !is_kept && matches!(code, Ok(0 | NOTHING_TESTED)) && !report.has_failures() {
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    let code = code?;
+    report.end().map(|()| code)
+}
+
+impl Filing {
+    /// Returns the models that decide, the one that warns, and a sentence on them.
+    fn models(&self, directory: &Path) -> Result<(Vec<Model>, Option<Model>, String)> {
+        if !self.models.is_empty() {
+            return Ok((self.models.clone(), None, String::new()));
+        }
+        let found = rustix::fs::statfs(directory)
+            .with_context(|| format!("cannot use {}", directory.display()))?;
+        // The numbers of file systems (linux/magic.h).
+        let name = match found.f_type {
+            0xef53 => "ext4",
+            0x5846_5342 => "xfs",
+            0x9123_683e => "btrfs",
+            0x0102_1994 => "tmpfs",
+            0x794c_7630 => "overlay",
+            _ => "another file system",
+        };
+        let model = Model::of_file_system(name);
+        let said = match model {
+            Some(model) => format!("{} is on {model}: states by its rules", directory.display()),
+            None => format!(
+                "{} is on {name}: states by the rules of ext4, unless --model names others",
+                directory.display()
+            ),
+        };
+        Ok((vec![model.unwrap_or(Model::Ext4)], Some(Model::POSIX), said))
+    }
+}
+
+fn read(path: &Path) -> Result<Log> {
+    let cannot = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(cannot)?;
+    Log::load(BufReader::new(file)).with_context(cannot)
+}
+
+/// Saves a recording. Returns true with its path if it is kept even when nothing is lost.
+fn save(request: &Filing, log: &Log) -> Result<(PathBuf, bool)> {
+    let (file, path) = if let Some(path) = &request.keep {
+        let made = File::create(path);
+        (made.with_context(|| format!("cannot make {}", path.display()))?, path.clone())
+    } else {
+        let made = tempfile::Builder::new().prefix("lose-lines-").suffix(".log").tempfile();
+        made.and_then(|made| made.keep().map_err(Into::into))
+            .context("cannot make a file for the recording")?
+    };
+    log.save(BufWriter::new(file)).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((path, request.keep.is_some()))
+}
+
+/// The states of one recording.
+struct Run<'a> {
+    request: &'a Filing,
+    check: &'a Check,
+    log: &'a Log,
+    path: &'a Path,
+    work: &'a Path,
+    seed: u64,
+}
+
+impl Run<'_> {
+    /// Checks the states of the models that decide, and of one that warns. Returns the exit code.
+    fn models(
+        &self,
+        models: &[Model],
+        warned: Option<Model>,
+        report: &mut Report<'_>,
+    ) -> Result<u8> {
+        let mut code = NOTHING_TESTED;
+        for model in models {
+            let (failed, has_tested) = self.model(*model, Role::Decides, report)?;
+            if failed > 0 {
+                code = LOSS;
+            } else if has_tested && code == NOTHING_TESTED {
+                code = 0;
+            }
+        }
+        if let Some(warned) = warned {
+            // Nothing is saved by a model that fails too.
+            let saving = models.first().copied().filter(|_model| code != LOSS);
+            self.model(warned, Role::Warns { saving }, report)?;
+        }
+        if code == NOTHING_TESTED {
+            progress(
+                "the checks prove nothing, because no line had been printed before any cut; print and flush a line when \
+                 data must be there from then on",
+            );
+        }
+        Ok(code)
+    }
+
+    /// Checks the states of one model. Returns the number of failures, and true if a state came after a line.
+    fn model(&self, model: Model, role: Role, report: &mut Report<'_>) -> Result<(usize, bool)> {
+        let request = self.request;
+        let (jobs, check, log) = (request.jobs(), self.check, self.log);
+        let trials = Trials { log, model, check, jobs, work: self.work, lines: None };
+        let mut states = States::new(log, model).count(request.states).seed(self.seed);
+        if let Some(choice) = &request.state {
+            states = states.only(choice.clone());
+        } else if request.systematic {
+            states = states.systematic();
+        }
+        let mut kinds = Kinds { found: BTreeMap::new(), model, role };
+        let (mut distinct, mut between, mut sources) = (0, 0, Sources::default());
+        trials.check(&mut states, |trial, failure| {
+            distinct += 1;
+            between += usize::from(trial.acknowledged > 0);
+            let Some(failure) = failure else { return Ok(()) };
+            if kinds.is_new(&failure) {
+                let reason = trials.reason(&trial.choice, &failure, &mut sources)?;
+                let repeat = request.repeating(self.path, model, &reason.choice);
+                report.failure((model, role), &trial, &reason, Some(&repeat))?;
+            }
+            Ok(())
+        })?;
+        let failed = kinds.found.values().sum::<usize>();
+        let within = self.within(&trials, &mut sources, report)?;
+        let built = states.built();
+        let coverage = states.coverage();
+        report.summary(&kinds, (built, distinct, between), failed + within, &coverage)?;
+        Ok((failed + within, between > 0))
+    }
+
+    /// Cuts the power within some checks. Returns the number of failures.
+    fn within(
+        &self,
+        trials: &Trials<'_>,
+        sources: &mut Sources,
+        report: &mut Report<'_>,
+    ) -> Result<usize> {
+        let (count, seed) = (self.request.recovery_cuts, self.seed);
+        let mut failed = 0;
+        for state in States::new(self.log, trials.model).count(count).seed(seed) {
+            let outer = state.choice.clone();
+            trials.within_recovery(&state, (WITHIN, seed), sources, |trial, reason| {
+                failed += 1;
+                report
+                    .say(&format!("the power was cut again during the check of state {outer}:"))?;
+                report.failure((trials.model, Role::Decides), &trial, &reason, None)
+            })?;
+        }
+        Ok(failed)
+    }
+}
+
+/// Runs in which one call fails.
+struct Faults<'a> {
+    request: &'a Filing,
+    check: &'a Check,
+    recorded: &'a Recorded<'a>,
+    work: &'a Path,
+}
+
+impl Faults<'_> {
+    fn all(&self, kind: FaultKind, first: &Recording, report: &mut Report<'_>) -> Result<u8> {
+        let count = if kind == FaultKind::Fsync { first.syncs } else { first.writes };
+        let numbers: Vec<u64> = match self.request.fail_at {
+            Some(number) => vec![number],
+            None => {
+                (0..count.min(FAULTS)).map(|step| 1 + step * count / count.min(FAULTS)).collect()
+            }
+        };
+        let start = Cut::new(&first.log, Model::Ext4, first.log.begun);
+        let (mut failed, mut done) = (0, 0);
+        for number in numbers {
+            let directory = self.work.join("run");
+            start.durable().build(&directory).context("cannot build the initial files")?;
+            let fault = Some(Fault { kind, number });
+            let recorded =
+                Recorded { directory: &directory, fault, is_quiet: true, ..*self.recorded };
+            let recording = recorded.record()?;
+            let Some(call) = &recording.failed else { continue };
+            done += 1;
+            let lines: Vec<u8> = recording
+                .log
+                .lines_before(usize::MAX)
+                .flat_map(|line| [line, b"\n"])
+                .flatten()
+                .copied()
+                .collect();
+            let printed = self.work.join("printed");
+            if let Some(failure) = self.check.run(&directory, &printed, &lines)? {
+                failed += 1;
+                report.fault((kind, number), call, &recording, &failure)?;
+            }
+        }
+        report.faults(kind, count, done, failed)?;
+        Ok(match (failed, done) {
+            (0, 0) => NOTHING_TESTED,
+            (0, _) => 0,
+            _ => LOSS,
+        })
+    }
+}
+
+/// The kinds of failures: equal but for numbers.
+struct Kinds {
+    found: BTreeMap<String, usize>,
+    model: Model,
+    role: Role,
+}
+
+/// What failures under a model mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Decides,
+    /// They are warnings: the rules of another model prevented them, if there is one.
+    Warns {
+        saving: Option<Model>,
+    },
+}
+
+impl Kinds {
+    /// Counts a failure. Returns true if it is the first of its kind and shall be explained.
+    fn is_new(&mut self, failure: &Failure) -> bool {
+        let line = failure.output.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
+        let mut kind = String::new();
+        for character in format!("{}: {line}", failure.why).chars() {
+            if !character.is_ascii_digit() {
+                kind.push(character);
+            } else if !kind.ends_with('N') {
+                kind.push('N');
+            }
+        }
+        let known = self.found.len();
+        *self.found.entry(kind).or_default() += 1;
+        let limit = if self.role == Role::Decides { EXPLAINED } else { 1 };
+        self.found.len() > known && known < limit
+    }
+}
+
+/// Says of directories whether the model allows them. Returns the exit code.
+fn members(request: &Filing, log: &Log) -> Result<u8> {
+    let mut refused = 0;
+    for directory in &request.member {
+        let mut printed = directory.clone().into_os_string();
+        printed.push(".printed");
+        let lines =
+            fs::read(&printed).with_context(|| format!("cannot read {}", printed.display()))?;
+        let lines = lines.split(|byte| *byte == b'\n').count() - 1;
+        for model in &request.models {
+            let found = member(log, *model, directory, lines);
+            let found = found.with_context(|| format!("cannot read {}", directory.display()))?;
+            if let Err(nearest) = found {
+                refused += 1;
+                let differences = nearest.differences.join(", ");
+                let (directory, cut) = (directory.display(), nearest.cut);
+                writeln!(
+                    io::stdout(),
+                    "{directory}: {model} cannot make it; nearest is cut {cut}: {differences}"
+                )?;
+            }
+        }
+    }
+    let count = request.member.len();
+    writeln!(io::stdout(), "{count} directories, {refused} that a model cannot make")?;
+    Ok(if refused > 0 { LOSS } else { 0 })
+}
+
+/// The results, on standard output: in words, or a JSON document a line.
+struct Report<'a> {
+    request: &'a Filing,
+    seed: u64,
+    /// Names of the tests with their failures.
+    junit: Vec<(String, Option<String>)>,
+}
+
+impl Report<'_> {
+    fn say(&self, text: &str) -> Result<()> {
+        if !self.request.json && !text.is_empty() {
+            writeln!(io::stdout(), "{text}")?;
+        }
+        Ok(())
+    }
+
+    fn document(&self, document: &Value) -> Result<()> {
+        if self.request.json {
+            writeln!(io::stdout(), "{document}")?;
+        }
+        Ok(())
+    }
+
+    fn has_failures(&self) -> bool {
+        self.junit.iter().any(|(_, failure)| failure.is_some())
+    }
+
+    fn recorded(&self, recording: &Recording) -> Result<()> {
+        let Recording { log, notes, code, has_ended, time, .. } = recording;
+        let after = &log.records[log.begun..];
+        let calls = after.last().map_or(0, |record| record.call);
+        let syncs = |record: &&lose_lines_states::Record| {
+            matches!(record.operation, Operation::Sync { .. } | Operation::SyncAll)
+        };
+        let (syncs, lines) =
+            (after.iter().filter(syncs).count(), log.lines_before(usize::MAX).count());
+        self.document(&json!({ "recorded": {
+            "seconds": time.as_secs_f64(), "code": code, "has_ended": has_ended, "calls": calls, "syncs": syncs,
+            "acknowledgements": lines, "notes": notes, "seed": self.seed,
+        } }))?;
+        let end = match (has_ended, code) {
+            (false, _) => String::from("did not end and was killed"),
+            (true, 0) => String::from("succeeded"),
+            (true, code) => format!("ended with exit code {code}"),
+        };
+        self.say(&format!(
+            "recorded: the program {end} after {:.1} s; {calls} calls on files, {syncs} syncs, {lines} acknowledgements",
+            time.as_secs_f64()
+        ))?;
+        notes.iter().try_for_each(|note| self.say(&format!("note: {note}")))
+    }
+
+    fn failure(
+        &mut self,
+        (model, role): (Model, Role),
+        trial: &Trial,
+        reason: &Reason,
+        repeat: Option<&str>,
+    ) -> Result<()> {
+        let Trial { choice, acknowledged, pending, lost } = trial;
+        let is_warning = role != Role::Decides;
+        let mut text = vec![format!(
+            "{model}, state {choice}: acknowledged {acknowledged}, {lost} of {pending} effects lost, the check {}: it {}",
+            if is_warning { "fails" } else { "FAILED" },
+            reason.failure.why
+        )];
+        text.extend(quoted_output(&reason.failure));
+        text.extend(in_words(reason, *acknowledged));
+        if let Role::Warns { saving: Some(saving) } = role {
+            text.push(format!("   saved by the rules of {saving}, lost by those of POSIX"));
+        }
+        if let Some(repeat) = repeat {
+            text.push(format!("   to repeat it: {repeat}"));
+        }
+        let text = text.join("\n");
+        self.say(&text)?;
+        self.document(&json!({ "failed": {
+            "model": model.to_string(), "is_warning": is_warning, "trial": trial, "reason": reason, "repeat": repeat,
+        } }))?;
+        if !is_warning {
+            self.junit.push((format!("{model} state {choice}"), Some(text)));
+        }
+        Ok(())
+    }
+
+    fn summary(
+        &mut self,
+        kinds: &Kinds,
+        (built, distinct, between): (usize, usize, usize),
+        failed: usize,
+        coverage: &Coverage,
+    ) -> Result<()> {
+        let Kinds { found, model, role } = kinds;
+        let is_warning = *role != Role::Decides;
+        self.document(&json!({ "summary": {
+            "model": model.to_string(), "is_warning": is_warning, "states": built, "distinct": distinct,
+            "between": between, "failed": failed, "kinds": found, "places": coverage.places, "shown": coverage.shown,
+            "synced": coverage.synced, "never_lost": coverage.never_lost,
+        } }))?;
+        if !is_warning && failed == 0 {
+            self.junit.push((format!("{model}: {distinct} states"), None));
+        }
+        let warning = if is_warning && failed > 0 { " (a warning)" } else { "" };
+        self.say(&format!(
+            "{model}: {failed} of {distinct} distinct states failed{warning}, {between} of them after an acknowledgement; seed {}; {coverage}",
+            self.seed
+        ))?;
+        for (kind, count) in found.iter().filter(|_kind| found.len() > 1) {
+            self.say(&format!("   {count} times: it {kind}"))?;
+        }
+        Ok(())
+    }
+
+    fn fault(
+        &mut self,
+        (kind, number): (FaultKind, u64),
+        call: &str,
+        recording: &Recording,
+        failure: &Failure,
+    ) -> Result<()> {
+        let lines = recording.log.lines_before(usize::MAX).count();
+        let error = if kind == FaultKind::Enospc { "ENOSPC" } else { "EIO" };
+        let mut text = vec![format!(
+            "{error} from {call}, --fail-at {number}: the program ended with exit code {}, acknowledged {lines}, the check FAILED: it {}",
+            recording.code, failure.why
+        )];
+        text.extend(quoted_output(failure));
+        let text = text.join("\n");
+        self.say(&text)?;
+        self.document(&json!({ "failed": { "call": call, "error": error, "number": number,
+            "acknowledged": lines, "failure": failure } }))?;
+        self.junit.push((format!("{error} {number}"), Some(text)));
+        Ok(())
+    }
+
+    fn faults(&mut self, kind: FaultKind, count: u64, done: u64, failed: u64) -> Result<()> {
+        let name = match kind {
+            FaultKind::Fsync => "syncs",
+            FaultKind::Write => "writes",
+            FaultKind::Enospc => "writes and allocations",
+        };
+        if failed == 0 {
+            self.junit.push((format!("{done} {name} fail"), None));
+        }
+        self.document(
+            &json!({ "summary": { "calls": count, "failing": done, "failed": failed } }),
+        )?;
+        self.say(&format!(
+            "of {count} {name}, {done} failed once, each in a run of its own; {failed} checks failed"
+        ))
+    }
+
+    /// Writes the report for `JUnit`, if one is asked for.
+    fn end(&self) -> Result<()> {
+        let Some(path) = &self.request.junit else { return Ok(()) };
+        let failures = self.junit.iter().filter(|(_, failure)| failure.is_some()).count();
+        let case = |(name, failure): &(String, Option<String>)| {
+            let (name, failure) = (escaped(name), failure.as_deref().map(escaped));
+            let failure = failure.map(|text| format!("<failure>{text}</failure>"));
+            format!("  <testcase name=\"{name}\">{}</testcase>\n", failure.unwrap_or_default())
+        };
+        let text = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"lose-lines files\" tests=\"{}\" failures=\"{failures}\">\n{}</testsuite>\n",
+            self.junit.len(),
+            self.junit.iter().map(case).collect::<String>()
+        );
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let pairs = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;")];
+    pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+/// Returns the first lines of a check's output.
+fn quoted_output(failure: &Failure) -> impl Iterator<Item = String> {
+    failure.output.lines().take(OUTPUT).map(|line| format!("   | {line}"))
+}
+
+/// Returns the reason, line by line.
+fn in_words(reason: &Reason, acknowledged: usize) -> Vec<String> {
+    let Reason { cause, lost, survived, .. } = reason;
+    if *cause == Cause::NothingLost {
+        let what = match acknowledged {
+            0 => "",
+            _ => "what the program acknowledged was not written before the cut, or ",
+        };
+        return vec![format!(
+            "   nothing is lost here: {what}the check fails on files that the program was still changing"
+        )];
+    }
+    let mut lines: Vec<_> =
+        lost.iter().take(LISTED).map(|one| format!("   {} {}", one.what, one.why)).collect();
+    if lost.len() > LISTED {
+        lines.push(format!("   and {} more operations", lost.len() - LISTED));
+    }
+    if !survived.is_empty() {
+        let survived: Vec<_> = survived.iter().take(LISTED).map(|one| &*one.what).collect();
+        let survived = survived.join(" and ");
+        lines.push(format!("   but {survived} survived: sync the former before the latter"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+    use lose_lines_states::{Choice, Model};
+
+    use super::Filing;
+    use crate::{Cli, Task};
+
+    fn parsed(line: &str) -> Filing {
+        match Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task {
+            Task::Files(files) => *files,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_that_repeats_a_state_is_the_same_test() {
+        let line = "lose-lines files --states 3 --limit 7 --check '/bin/sh -c \"a b\"' --env 'A=b c' /bin/sh -c 'c --state d'";
+        let request = parsed(line);
+        let choice: Choice = "7:lose:3+5".parse().unwrap();
+        let again = parsed(&request.repeating(Path::new("/tmp/a log"), Model::Xfs, &choice));
+        assert_eq!(
+            (again.log.as_deref(), &again.state),
+            (Some(Path::new("/tmp/a log")), &Some(choice))
+        );
+        assert_eq!(
+            (again.limit, &again.check, again.models),
+            (7, &request.check, vec![Model::Xfs])
+        );
+        assert_eq!(again.environment, request.environment);
+        let plain = parsed("lose-lines files ./a b --json");
+        let choice: Choice = "7:1:none".parse().unwrap();
+        let again = parsed(&plain.repeating(Path::new("l"), Model::POSIX, &choice));
+        assert_eq!((again.program, again.json), (plain.program, false));
+    }
+}

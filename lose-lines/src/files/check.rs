@@ -1,0 +1,151 @@
+//! The check of a state, as a process on this system.
+
+use core::time::Duration;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, PipeReader, Read as _, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// The part of a check's output that is kept, in bytes.
+const KEPT: usize = 64 << 10;
+
+/// A check that failed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Failure {
+    /// The end of the check, in words that follow "it".
+    pub why: String,
+    pub output: String,
+}
+
+/// The command that checks a state. It must exit with 0 if the state is right.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub command: Vec<OsString>,
+    pub environment: Vec<(String, String)>,
+    pub limit: Duration,
+}
+
+/// Returns an input without bytes, also where there is no /dev/null.
+pub(super) fn no_input() -> Result<Stdio> {
+    let (input, _) = io::pipe().context("cannot make a pipe")?;
+    Ok(input.into())
+}
+
+/// Returns the path of a program, by its path or by its name in `PATH`.
+pub fn program(name: &OsStr, directory: &Path) -> Result<PathBuf> {
+    let path = Path::new(name);
+    let found = if path.components().count() > 1 {
+        let path = env::current_dir()?.join(path);
+        path.is_file().then_some(path)
+    } else {
+        crate::command::find_program(name)
+    };
+    match found {
+        Some(found) => Ok(found),
+        None => bail!("there is no program {} (for {})", path.display(), directory.display()),
+    }
+}
+
+impl Check {
+    /// Checks a directory after these lines. The file gets them. An error is the host's, not the program's.
+    pub fn run(&self, directory: &Path, printed: &Path, lines: &[u8]) -> Result<Option<Failure>> {
+        let write = File::create(printed).and_then(|mut file| file.write_all(lines));
+        write.with_context(|| format!("cannot write {}", printed.display()))?;
+        let (mut reader, writer) = io::pipe().context("cannot make a pipe")?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        let mut command = self.command(directory, printed)?;
+        let errors = writer.try_clone().context("cannot copy a pipe")?;
+        command.stdin(no_input()?).stdout(writer).stderr(errors).process_group(0);
+        let started = command.spawn();
+        drop(command);
+        let mut child = started
+            .with_context(|| format!("cannot start the check {}", self.command[0].display()))?;
+        let (status, output) = self.wait(&mut child, &mut reader)?;
+        let why = match status {
+            Some(status) if status.success() => return Ok(None),
+            Some(status) => in_words(status),
+            None => format!("took longer than {} s", self.limit.as_secs()),
+        };
+        Ok(Some(Failure { why, output: printable(&output) }))
+    }
+
+    /// Returns the command, to be started in the directory.
+    pub fn command(&self, directory: &Path, printed: &Path) -> Result<Command> {
+        let mut command = Command::new(program(&self.command[0], directory)?);
+        command.arg0(&self.command[0]).args(&self.command[1..]).current_dir(directory);
+        command.env("TMPDIR", directory).env("PRINTED", printed).env_remove("LD_LIBRARY_PATH");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+
+    /// Waits for the end, and returns the status, if there is one within the limit, and the output.
+    fn wait(
+        &self,
+        child: &mut Child,
+        output: &mut PipeReader,
+    ) -> Result<(Option<ExitStatus>, Vec<u8>)> {
+        let group = Pid::from_child(child);
+        let end = pidfd_open(group, PidfdFlags::empty()).context("cannot watch the check")?;
+        let (until, mut bytes, mut is_open) = (Instant::now() + self.limit, Vec::new(), true);
+        let ended = loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).context("the limit is too long")?;
+            let mut both = [PollFd::new(&end, PollFlags::IN), PollFd::new(output, PollFlags::IN)];
+            let count = if is_open { 2 } else { 1 };
+            match poll(&mut both[..count], Some(&left)) {
+                Ok(0) => break false,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context("cannot wait for the check"),
+            }
+            let has_ended = !both[0].revents().is_empty();
+            is_open = is_open && read(output, &mut bytes);
+            if has_ended {
+                break true;
+            }
+        };
+        // Also what it has started and left behind; the group may be empty by now.
+        kill_process_group(group, Signal::KILL).unwrap_or_default();
+        let status = child.wait().context("cannot wait for the check")?;
+        Ok((ended.then_some(status), bytes))
+    }
+}
+
+/// Reads what is there. Returns false at the end.
+fn read(from: &mut PipeReader, bytes: &mut Vec<u8>) -> bool {
+    let mut part = [0; 4096];
+    loop {
+        match from.read(&mut part) {
+            Ok(0) => return false,
+            Ok(count) => bytes.extend(&part[..count.min(KEPT.saturating_sub(bytes.len()))]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_would_block) => return true,
+        }
+    }
+}
+
+fn in_words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => format!("ended ({status})"),
+    }
+}
+
+/// Returns text that a terminal shows as it is.
+fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let shown = |character: char| match character {
+        '\n' | '\t' => character,
+        _ if character.is_control() => '\u{fffd}',
+        _ => character,
+    };
+    text.chars().map(shown).collect()
+}

@@ -1,0 +1,259 @@
+//! Checks of many states, and the reason of a failure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use lose_lines_states::{Choice, Cut, Kept, Log, LostOperation, Model, State, States};
+use serde::Serialize;
+
+use super::check::{Check, Failure};
+use super::recorder::Recorded;
+use super::stack::Sources;
+use crate::fewest::fewest;
+
+/// The number of checks that look for the fewest losses, and for the fewest effects that survived.
+const ATTEMPTS: u32 = 200;
+
+/// A state without its files.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trial {
+    #[serde(serialize_with = "displayed")]
+    pub choice: Choice,
+    /// The number of lines that the program had printed.
+    pub acknowledged: usize,
+    /// The effects that were not durable, and of those that were lost.
+    pub pending: usize,
+    pub lost: usize,
+}
+
+fn displayed<S: serde::Serializer>(choice: &Choice, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(choice)
+}
+
+impl Trial {
+    fn of(state: &State) -> Self {
+        let State { choice, lines, pending, lost, .. } = state;
+        Self { choice: choice.clone(), acknowledged: *lines, pending: *pending, lost: *lost }
+    }
+}
+
+/// The cause of a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Cause {
+    /// The check fails even if nothing is lost.
+    NothingLost,
+    /// The check fails whatever else is lost: something acknowledged was not durable.
+    Lost,
+    /// The check fails because a later operation survived an earlier one.
+    Order,
+}
+
+/// The fewest losses with which a check fails.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reason {
+    #[serde(serialize_with = "displayed")]
+    pub choice: Choice,
+    pub failure: Failure,
+    pub cause: Cause,
+    pub lost: Vec<Loss>,
+    /// If it is the order: the operations that survived.
+    pub survived: Vec<Loss>,
+}
+
+/// An operation of a failed state.
+#[derive(Clone, Debug, Serialize)]
+pub struct Loss {
+    pub call: u64,
+    pub name: String,
+    pub path: String,
+    /// The first byte and the number of bytes, of a write.
+    pub range: Option<(u64, u64)>,
+    /// The operation in words, with its place.
+    pub what: String,
+    /// The rest of a sentence that begins with it.
+    pub why: String,
+}
+
+impl From<LostOperation> for Loss {
+    fn from(lost: LostOperation) -> Self {
+        let LostOperation { call, name, path, range, what, why, .. } = lost;
+        Self { call, name, path, range, what, why }
+    }
+}
+
+/// The states of one log under one model.
+pub struct Trials<'a> {
+    pub log: &'a Log,
+    pub model: Model,
+    pub check: &'a Check,
+    pub jobs: usize,
+    /// A directory for the states, best in memory.
+    pub work: &'a Path,
+    /// The log and the number of lines that a check reads, if it is not the log's own.
+    pub lines: Option<(&'a Log, usize)>,
+}
+
+impl Trials<'_> {
+    /// Checks the states, and passes each result on as it is found.
+    pub fn check(
+        &self,
+        states: &mut States<'_>,
+        mut take: impl FnMut(Trial, Option<Failure>) -> Result<()>,
+    ) -> Result<()> {
+        let (queue, waiting) = sync_channel::<State>(self.jobs * 2);
+        let (results, found) = channel();
+        let waiting = Mutex::new(waiting);
+        thread::scope(|scope| {
+            for number in 0..self.jobs {
+                let (waiting, results) = (&waiting, results.clone());
+                scope.spawn(move || self.work(number, waiting, &results));
+            }
+            drop(results);
+            scope.spawn(move || {
+                // Nobody takes states after the first error.
+                for state in states.by_ref() {
+                    if queue.send(state).is_err() {
+                        break;
+                    }
+                }
+            });
+            let done = found.iter().try_for_each(|result: Result<_>| {
+                let (trial, failure) = result?;
+                take(trial, failure)
+            });
+            if done.is_err() {
+                // Lets the workers end.
+                drop(found);
+            }
+            done
+        })
+    }
+
+    fn work(
+        &self,
+        number: usize,
+        waiting: &Mutex<Receiver<State>>,
+        results: &Sender<Result<(Trial, Option<Failure>)>>,
+    ) {
+        let mut is_used = true;
+        loop {
+            let state = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(state) = state else { return };
+            if is_used {
+                let result = self.check_one(&state, number);
+                is_used = result.is_ok();
+                let sent = results.send(result.map(|failure| (Trial::of(&state), failure)));
+                is_used &= sent.is_ok();
+            }
+        }
+    }
+
+    fn place(&self, number: usize) -> (PathBuf, PathBuf) {
+        let folder = self.work.join(number.to_string());
+        (folder.join("state"), folder.join("printed"))
+    }
+
+    /// Returns the lines that a check reads, each with its end.
+    pub fn printed(&self, state: &State) -> Vec<u8> {
+        let (log, count) = self.lines.unwrap_or((self.log, state.lines));
+        let lines = log.lines_before(usize::MAX).take(count);
+        lines.flat_map(|line| [line, b"\n"]).flatten().copied().collect()
+    }
+
+    /// Builds a state, and checks it.
+    pub fn check_one(&self, state: &State, number: usize) -> Result<Option<Failure>> {
+        let (directory, printed) = self.place(number);
+        let built = state.image.build(&directory);
+        built.with_context(|| format!("cannot build a state in {}", directory.display()))?;
+        self.check.run(&directory, &printed, &self.printed(state))
+    }
+
+    /// Returns the fewest losses with which the check of a failed state fails, and what survived them.
+    pub fn reason(
+        &self,
+        failed: &Choice,
+        first: &Failure,
+        sources: &mut Sources,
+    ) -> Result<Reason> {
+        let cut = Cut::new(self.log, self.model, failed.cut);
+        let check = |state: State| self.check_one(&state, self.jobs);
+        let fails = |state: State| check(state).map(|failure| failure.is_some());
+        let mut lost = cut.lost(&failed.kept);
+        // The last ones first: what a journal orders is lost with what precedes it.
+        lost.reverse();
+        let (mut survived, mut cause) = (Vec::new(), Cause::NothingLost);
+        let without_loss = check(cut.losing(&[]))?;
+        let failure = if without_loss.is_some() {
+            lost.clear();
+            without_loss
+        } else {
+            lost = fewest(&lost, ATTEMPTS, |lost| fails(cut.losing(lost)))?;
+            cause = Cause::Lost;
+            if !fails(cut.keeping(&[]))? {
+                cause = Cause::Order;
+                survived = cut.kept(&cut.losing(&lost).choice.kept);
+                survived = fewest(&survived, ATTEMPTS, |kept| fails(cut.keeping(kept)))?;
+            }
+            check(cut.losing(&lost))?
+        };
+        lost.reverse();
+        let choice = Choice { cut: failed.cut, kept: Kept::AllBut(lost.clone()) };
+        let mut place = |place: usize| self.log.places.get(place).and_then(|at| sources.line(at));
+        let operations = (cut.operations(&lost, &mut place), cut.operations(&survived, &mut place));
+        Ok(Reason {
+            choice,
+            failure: failure.unwrap_or_else(|| first.clone()),
+            cause,
+            lost: operations.0.into_iter().map(Loss::from).collect(),
+            survived: operations.1.into_iter().map(Loss::from).collect(),
+        })
+    }
+
+    /// Cuts the power while the check itself works on a state, and checks what that leaves. Passes each failure on, with
+    /// its reason.
+    pub fn within_recovery(
+        &self,
+        state: &State,
+        (count, seed): (usize, u64),
+        sources: &mut Sources,
+        mut take: impl FnMut(Trial, Reason) -> Result<()>,
+    ) -> Result<usize> {
+        let (directory, printed) = self.place(self.jobs + 1);
+        state.image.build(&directory).context("cannot build a state")?;
+        fs::write(&printed, self.printed(state)).context("cannot write the lines")?;
+        let mut environment = self.check.environment.clone();
+        environment.push((String::from("PRINTED"), printed.display().to_string()));
+        let recorded = Recorded {
+            command: &self.check.command,
+            directory: &directory,
+            environment: &environment,
+            limit: self.check.limit,
+            fault: None,
+            is_quiet: true,
+        };
+        let recording = recorded.record()?;
+        let inner = Trials {
+            log: &recording.log,
+            lines: Some((self.lines.map_or(self.log, |lines| lines.0), state.lines)),
+            ..*self
+        };
+        let mut states = States::new(&recording.log, self.model).count(count).seed(seed);
+        let (mut checked, mut failed) = (0, None);
+        inner.check(&mut states, |trial, failure| {
+            checked += 1;
+            if let (None, Some(failure)) = (&failed, failure) {
+                failed = Some((trial, failure));
+            }
+            Ok(())
+        })?;
+        if let Some((trial, failure)) = failed {
+            let reason = inner.reason(&trial.choice, &failure, sources)?;
+            take(trial, reason)?;
+        }
+        Ok(checked)
+    }
+}

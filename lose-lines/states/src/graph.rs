@@ -1,0 +1,604 @@
+//! Effects and what they need.
+//!
+//! An operation has one or more effects, the smallest things that a cut keeps or loses. An effect may need others: a
+//! newer sector needs the older one, a size may need its bytes. A set of effects is a state if it has all that are
+//! durable, all that its members need, and, where a journal orders effects, no gap in the journal.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::image::{Image, Objects};
+use crate::model::{BLOCK, Model};
+use crate::operation::{Entry, Log, Object, Operation, Synced, Via};
+
+/// The number of an effect.
+pub(crate) type Number = u32;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Bytes of the operation, from an offset in them.
+    Bytes {
+        file: Object,
+        at: u64,
+        from: usize,
+        len: usize,
+    },
+    /// A block that is allocated, without the bytes of the program.
+    Garbage {
+        file: Object,
+        at: u64,
+        len: u64,
+    },
+    /// A size that is not smaller than the present one.
+    Grown {
+        file: Object,
+        size: u64,
+    },
+    Cut {
+        file: Object,
+        size: u64,
+    },
+    Zeros {
+        file: Object,
+        at: u64,
+        len: u64,
+    },
+    /// Some of the operation's entries, from one to another.
+    Names {
+        from: usize,
+        to: usize,
+    },
+    /// Nothing but what it needs.
+    Barrier,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Atom {
+    /// The index of the record.
+    pub(crate) record: usize,
+    pub(crate) needs: Vec<Number>,
+    pub(crate) effect: Effect,
+    /// True if the journal orders it.
+    pub(crate) is_journalled: bool,
+}
+
+/// What is known of an object while the log is read.
+#[derive(Debug, Default)]
+struct File {
+    is_directory: bool,
+    size: u64,
+    /// The newest effect on each unit.
+    units: HashMap<u64, Number>,
+    /// The effect that first wrote a block.
+    allocated: HashMap<u64, Number>,
+    /// The newest sizes.
+    sizes: Vec<Number>,
+    /// The cuts and holes: from, to, effect.
+    cuts: Vec<(u64, u64, Number)>,
+    /// All effects on the file that are not durable.
+    pending: Vec<Number>,
+    /// Those of blocks that are not allocated yet.
+    delayed: Vec<Number>,
+    /// The names that it got or lost, and the entries if it is a directory.
+    names: Vec<Number>,
+    /// The last effect in the journal that a sync waits for, and that one which fdatasync waits for.
+    changed: Option<Number>,
+    changed_data: Option<Number>,
+    /// The directory that has its newest name.
+    parent: Option<Object>,
+}
+
+/// The effects of a log up to a record.
+#[derive(Debug)]
+pub(crate) struct Graph<'a> {
+    pub(crate) log: &'a Log,
+    model: Model,
+    /// The number of records read.
+    pub(crate) at: usize,
+    pub(crate) atoms: Vec<Atom>,
+    durable: Vec<bool>,
+    /// The effects that are not durable, in order.
+    pub(crate) pending: Vec<Number>,
+    /// Those of them that the journal orders.
+    journal: Vec<Number>,
+    /// All that is durable.
+    pub(crate) image: Image,
+    files: HashMap<Object, File>,
+    /// The newest effect on each name, and its object.
+    names: HashMap<(Object, Vec<u8>), (Number, Option<Object>)>,
+    pub(crate) lines: usize,
+    /// The effects that a sync of the program made durable.
+    pub(crate) synced: Vec<Number>,
+}
+
+impl<'a> Graph<'a> {
+    /// Makes the graph of what was there at the start.
+    pub(crate) fn new(log: &'a Log, model: Model) -> Self {
+        let mut graph = Self {
+            log,
+            model,
+            at: 0,
+            atoms: Vec::new(),
+            durable: Vec::new(),
+            pending: Vec::new(),
+            journal: Vec::new(),
+            image: Image::of(Objects::of(log)),
+            files: HashMap::new(),
+            names: HashMap::new(),
+            lines: 0,
+            synced: Vec::new(),
+        };
+        graph.read_to(log.begun);
+        graph.sync_all();
+        graph.synced.clear();
+        graph
+    }
+
+    /// Makes the graph of the records before this one.
+    pub(crate) fn before(log: &'a Log, model: Model, record: usize) -> Self {
+        let mut graph = Self::new(log, model);
+        graph.read_to(record);
+        graph
+    }
+
+    pub(crate) fn read_to(&mut self, record: usize) {
+        while self.at < record.min(self.log.records.len()) {
+            self.step();
+        }
+    }
+
+    pub(crate) fn is_durable(&self, number: Number) -> bool {
+        self.durable[number as usize]
+    }
+
+    pub(crate) fn atom(&self, number: Number) -> &Atom {
+        &self.atoms[number as usize]
+    }
+
+    fn add(
+        &mut self,
+        record: usize,
+        effect: Effect,
+        needs: impl IntoIterator<Item = Number>,
+    ) -> Number {
+        let number = Number::try_from(self.atoms.len()).unwrap_or(Number::MAX);
+        let mut needs: Vec<_> = needs.into_iter().filter(|need| !self.is_durable(*need)).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        self.atoms.push(Atom { record, needs, effect, is_journalled: false });
+        self.durable.push(false);
+        self.pending.push(number);
+        number
+    }
+
+    /// Adds an effect that enters the journal after all earlier ones.
+    fn journal(&mut self, record: usize, effect: Effect, needs: Vec<Number>) -> Number {
+        let number = self.add(record, effect, needs);
+        if self.model.has_journal() {
+            self.atoms[number as usize].is_journalled = true;
+            self.journal.push(number);
+        }
+        number
+    }
+
+    /// Returns the effects and all that they need, as far as they are not durable. A journal is followed only if asked.
+    fn closure(&self, of: impl IntoIterator<Item = Number>, with_journal: bool) -> HashSet<Number> {
+        let mut left: Vec<Number> = of.into_iter().collect();
+        let mut found = HashSet::new();
+        while let Some(number) = left.pop() {
+            if self.is_durable(number) || !found.insert(number) {
+                continue;
+            }
+            left.extend(&self.atom(number).needs);
+            if with_journal && self.atom(number).is_journalled {
+                let before = self.journal.partition_point(|other| *other < number);
+                left.extend(before.checked_sub(1).map(|before| self.journal[before]));
+            }
+        }
+        found
+    }
+
+    /// Returns the effect and all that it needs.
+    pub(crate) fn needs(&self, number: Number) -> HashSet<Number> {
+        self.closure([number], true)
+    }
+
+    fn make_durable(&mut self, of: impl IntoIterator<Item = Number>, with_journal: bool) {
+        let mut new: Vec<_> = self.closure(of, with_journal).into_iter().collect();
+        new.sort_unstable();
+        let mut image = core::mem::take(&mut self.image);
+        for number in &new {
+            self.apply(&mut image, *number);
+        }
+        self.image = image;
+        for number in &new {
+            self.durable[*number as usize] = true;
+        }
+        let durable = &self.durable;
+        let is_left = |number: &Number| !durable[*number as usize];
+        self.pending.retain(is_left);
+        self.journal.retain(is_left);
+        self.synced.extend(new);
+    }
+
+    fn sync_all(&mut self) {
+        self.make_durable(self.pending.clone(), true);
+        for file in self.files.values_mut() {
+            file.pending.clear();
+            file.delayed.clear();
+            file.names.clear();
+            file.cuts.clear();
+        }
+    }
+
+    /// Applies an effect to an image that has all earlier ones which it shall have.
+    fn apply(&self, image: &mut Image, number: Number) {
+        let Atom { record, effect, .. } = self.atom(number);
+        // A later cut or hole that is durable already has removed what it covers.
+        let later = |file: &Object| {
+            let cuts = self.files.get(file).map_or(&[][..], |file| &file.cuts);
+            cuts.iter().filter(move |cut| cut.2 > number && self.is_durable(cut.2))
+        };
+        match (effect, &self.log.records[*record].operation) {
+            (Effect::Bytes { file, at, from, len }, Operation::Write { bytes, .. }) => {
+                image.file(*file).write(*at, &bytes[*from..from + len]);
+                let end = at + *len as u64;
+                for (first, to, _) in later(file) {
+                    let (first, to) = ((*first).max(*at), (*to).min(end));
+                    image.file(*file).zero(first, to.saturating_sub(first));
+                }
+            }
+            (Effect::Garbage { file, at, len }, _) => image.file(*file).garbage(*at, *len),
+            (Effect::Grown { file, size }, _) => {
+                let is_cut = later(file).any(|(_, to, _)| *to == u64::MAX);
+                let content = image.file(*file);
+                content.size = if is_cut { content.size } else { content.size.max(*size) };
+            }
+            (Effect::Cut { file, size }, _) => image.file(*file).resize(*size),
+            (Effect::Zeros { file, at, len }, _) => image.file(*file).zero(*at, *len),
+            (Effect::Names { from, to }, Operation::Entries(entries)) => {
+                for Entry { directory, name, object } in &entries[*from..*to] {
+                    image.enter(*directory, name, *object);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the kept effects, if each of these is kept that can be: all that it needs must be kept too.
+    pub(crate) fn closed(&self, mut is_wanted: impl FnMut(Number) -> bool) -> Vec<Number> {
+        let (mut kept, mut has_gap) = (HashSet::new(), false);
+        let mut all = Vec::new();
+        for number in self.pending.iter().copied() {
+            let atom = self.atom(number);
+            let has = |need: &Number| self.is_durable(*need) || kept.contains(need);
+            let is_possible = !(atom.is_journalled && has_gap) && atom.needs.iter().all(has);
+            if is_wanted(number) && is_possible {
+                kept.insert(number);
+                all.push(number);
+            } else {
+                has_gap |= atom.is_journalled;
+            }
+        }
+        all
+    }
+
+    /// Returns the files with these effects, besides the durable ones.
+    pub(crate) fn state(&self, kept: &[Number]) -> Image {
+        let mut image = self.image.clone();
+        for number in kept {
+            self.apply(&mut image, *number);
+        }
+        image
+    }
+
+    fn step(&mut self) {
+        let (log, record) = (self.log, self.at);
+        self.at += 1;
+        match &log.records[record].operation {
+            Operation::Make { object, kind, .. } => {
+                let is_directory = *kind == crate::Kind::Directory;
+                self.files.insert(*object, File { is_directory, ..File::default() });
+            }
+            Operation::Entries(entries) => self.enter(record, entries),
+            Operation::Write { file, at, bytes, via } => {
+                self.write(record, *file, (*at, bytes.len() as u64), *via);
+            }
+            Operation::Resize { file, size } => self.resize(record, *file, *size),
+            Operation::Zero { file, at, len } => {
+                let number = self.cut(record, *file, (*at, at + len), |file| Effect::Zeros {
+                    file,
+                    at: *at,
+                    len: *len,
+                });
+                let found = self.files.entry(*file).or_default();
+                for block in at.div_ceil(BLOCK)..(at + len) / BLOCK {
+                    found.allocated.remove(&block);
+                }
+                found.changed_data = Some(number);
+            }
+            Operation::Close { file } if self.model.is_ext4() => {
+                let needs = self.allocate(*file);
+                if !needs.is_empty() {
+                    self.journal(record, Effect::Barrier, needs);
+                }
+            }
+            Operation::Close { .. } => {}
+            Operation::Sync { object, part } => self.sync(*object, *part),
+            Operation::SyncAll => self.sync_all(),
+            Operation::Line(_) => self.lines += 1,
+        }
+    }
+
+    fn write(&mut self, record: usize, object: Object, (start, len): (u64, u64), via: Via) {
+        let (model, end) = (self.model, start + len);
+        let mut file = self.files.remove(&object).unwrap_or_default();
+        let (mut at, mut fresh) = (start, Vec::new());
+        while at < end {
+            let is_new = model.has_journal() && !file.allocated.contains_key(&(at / BLOCK));
+            let unit = if is_new { BLOCK } else { model.unit() };
+            let stop = ((at / unit + 1) * unit).min(end);
+            let units = at / model.unit()..stop.div_ceil(model.unit());
+            let covering = file.cuts.iter().filter(|(from, to, _)| *from < stop && *to > at);
+            let mut needs: Vec<_> = covering.map(|(_, _, number)| *number).collect();
+            needs.extend(units.clone().filter_map(|unit| file.units.get(&unit).copied()));
+            let is_garbage = model.posix().is_some_and(|posix| posix.garbage) && stop > file.size;
+            if is_garbage {
+                let (first, len) = (at.max(file.size), stop - at.max(file.size));
+                let effect = Effect::Garbage { file: object, at: first, len };
+                let number = self.add(record, effect, needs.iter().copied());
+                file.pending.push(number);
+                needs.push(number);
+            }
+            let (Ok(from), Ok(len)) = (usize::try_from(at - start), usize::try_from(stop - at))
+            else {
+                break;
+            };
+            let number = self.add(record, Effect::Bytes { file: object, at, from, len }, needs);
+            let in_block = BLOCK / model.unit();
+            let block = at / BLOCK * in_block..(at / BLOCK + 1) * in_block;
+            let covered = if is_new { block } else { units };
+            file.units.extend(covered.map(|unit| (unit, number)));
+            file.pending.push(number);
+            if is_new {
+                file.allocated.insert(at / BLOCK, number);
+                file.delayed.push(number);
+            }
+            fresh.push(number);
+            at = stop;
+            if stop > file.size && (stop == end || stop % BLOCK == 0) {
+                self.grow(record, (object, &mut file), stop, (is_new, via), &fresh);
+            }
+        }
+        self.files.insert(object, file);
+    }
+
+    /// Adds a new size after bytes that end there.
+    fn grow(
+        &mut self,
+        record: usize,
+        (object, file): (Object, &mut File),
+        size: u64,
+        (is_new, via): (bool, Via),
+        bytes: &[Number],
+    ) {
+        let last = bytes.last().copied();
+        let in_block = |number: &Number| match self.atom(*number).effect {
+            Effect::Bytes { at, .. } => at / BLOCK == (size - 1) / BLOCK,
+            _ => false,
+        };
+        let mut needs: Vec<Number> = match self.model {
+            _ if via == Via::Direct => bytes.to_vec(),
+            Model::OrderedExt4 => {
+                bytes.iter().copied().filter(|n| file.delayed.contains(n)).collect()
+            }
+            Model::Xfs => bytes.iter().copied().filter(in_block).collect(),
+            Model::Btrfs => bytes.first().copied().or(last).into_iter().collect(),
+            Model::Ext4 | Model::Posix(_) => Vec::new(),
+        };
+        let is_chained = self.model.is_ext4() || self.model.posix().is_some();
+        let shrunk = file.cuts.iter().filter(|cut| cut.1 == u64::MAX).map(|cut| cut.2);
+        needs.extend(shrunk);
+        if is_chained {
+            needs.extend(&file.sizes);
+            file.sizes.clear();
+        }
+        let effect = Effect::Grown { file: object, size };
+        let block = file.allocated.get(&((size - 1) / BLOCK));
+        let is_mapped = !is_new && block.is_some_and(|number| self.is_durable(*number));
+        let number = if self.model.is_ext4() && is_mapped {
+            let number = self.journal(record, effect, needs);
+            (file.changed, file.changed_data) = (Some(number), Some(number));
+            number
+        } else {
+            let number = self.add(record, effect, needs);
+            file.delayed.push(number);
+            number
+        };
+        file.sizes.push(number);
+        file.pending.push(number);
+        file.size = size;
+    }
+
+    fn resize(&mut self, record: usize, object: Object, size: u64) {
+        let file = self.files.entry(object).or_default();
+        let (old, tail) = (file.size, file.size.min(size.next_multiple_of(BLOCK)));
+        let mut needs = Vec::new();
+        if tail > size && self.model.has_journal() && file.allocated.contains_key(&(size / BLOCK)) {
+            // The rest of the last block is zeroed in memory and written before the new size (`ext4_block_truncate_page`,
+            // `iomap_truncate_page`).
+            let unit = self.model.unit();
+            let units: Vec<_> = (size / unit..tail.div_ceil(unit)).collect();
+            let older =
+                units.iter().filter_map(|unit| file.units.get(unit).copied()).collect::<Vec<_>>();
+            let zeros =
+                self.add(record, Effect::Zeros { file: object, at: size, len: tail - size }, older);
+            let file = self.files.entry(object).or_default();
+            file.units.extend(units.into_iter().map(|unit| (unit, zeros)));
+            file.pending.push(zeros);
+            needs.push(zeros);
+        }
+        let from = match self.model {
+            Model::Posix(_) => size.min(old),
+            _ => size.next_multiple_of(BLOCK).min(old),
+        };
+        let number = self
+            .cut_after(record, object, (from, u64::MAX), needs, |file| Effect::Cut { file, size });
+        let unit = self.model.unit();
+        let file = self.files.entry(object).or_default();
+        file.units.retain(|place, _| *place * unit < size);
+        file.allocated.retain(|block, _| block * BLOCK < size);
+        file.sizes = vec![number];
+        (file.size, file.changed_data) = (size, Some(number));
+    }
+
+    /// Adds the removal of a range. Later bytes there need it.
+    fn cut(
+        &mut self,
+        record: usize,
+        object: Object,
+        range: (u64, u64),
+        effect: impl FnOnce(Object) -> Effect,
+    ) -> Number {
+        self.cut_after(record, object, range, Vec::new(), effect)
+    }
+
+    fn cut_after(
+        &mut self,
+        record: usize,
+        object: Object,
+        (from, to): (u64, u64),
+        needs: Vec<Number>,
+        effect: impl FnOnce(Object) -> Effect,
+    ) -> Number {
+        // Cuts of one file keep their order; without a journal too, since one inode has them.
+        let file = self.files.entry(object).or_default();
+        let before = file.cuts.iter().map(|cut| cut.2).chain(needs).collect();
+        let number = self.journal(record, effect(object), before);
+        let file = self.files.entry(object).or_default();
+        file.cuts.push((from, to, number));
+        file.changed = Some(number);
+        file.pending.push(number);
+        number
+    }
+
+    /// Returns what precedes a change of the journal when the delayed blocks of a file are allocated before it.
+    fn allocate(&self, object: Object) -> Vec<Number> {
+        let delayed = self.files.get(&object).map_or(&[][..], |file| &file.delayed);
+        let is_first = |number: &&Number| {
+            self.model == Model::OrderedExt4
+                || matches!(self.atom(**number).effect, Effect::Grown { .. })
+        };
+        delayed.iter().filter(is_first).copied().collect()
+    }
+
+    fn enter(&mut self, record: usize, entries: &[Entry]) {
+        let newest =
+            |entry: &Entry| self.names.get(&(entry.directory, entry.name.clone())).copied();
+        let older: Vec<_> = entries.iter().map(newest).collect();
+        let mut needs: Vec<_> = older.iter().flatten().map(|(number, _)| *number).collect();
+        let replaces = older.last().copied().flatten().is_some_and(|(_, object)| object.is_some());
+        if let (true, true, [_, Entry { object: Some(moved), .. }]) =
+            (self.model.is_ext4(), replaces, entries)
+        {
+            needs.extend(self.allocate(*moved));
+        }
+        let parts: Vec<(usize, usize)> = match self.model.posix() {
+            Some(posix) if posix.steps => (0..entries.len()).map(|n| (n, n + 1)).collect(),
+            _ => vec![(0, entries.len())],
+        };
+        for (from, to) in parts {
+            let number = self.journal(record, Effect::Names { from, to }, needs.clone());
+            for entry in &entries[from..to] {
+                self.entered(entry, number);
+            }
+        }
+    }
+
+    /// Notes an effect on a name in the directory and in the object.
+    fn entered(&mut self, entry: &Entry, number: Number) {
+        let Entry { directory, name, object } = entry;
+        let old = self.names.insert((*directory, name.clone()), (number, *object));
+        let is_birth = object.is_some_and(|object| {
+            self.files.get(&object).is_some_and(|file| file.parent.is_none())
+        });
+        let others = [Some(*directory), *object, old.and_then(|(_, object)| object)];
+        for other in others.into_iter().flatten() {
+            let Some(file) = self.files.get_mut(&other) else { continue };
+            file.names.push(number);
+            file.changed = Some(number);
+            if Some(other) == *object {
+                file.parent = Some(*directory);
+                if is_birth {
+                    file.changed_data = Some(number);
+                }
+            }
+        }
+    }
+
+    fn sync(&mut self, object: Object, part: Synced) {
+        let Some(file) = self.files.remove(&object) else { return };
+        let mut wanted = match part {
+            Synced::Range { at, len } => {
+                let (from, to) = (at, at.saturating_add(len));
+                let is_in = |number: &&Number| match self.atom(**number).effect {
+                    Effect::Bytes { at, len, .. } => at < to && at + len as u64 > from,
+                    Effect::Grown { size, .. } => size <= to,
+                    _ => true,
+                };
+                file.pending.iter().filter(is_in).copied().collect()
+            }
+            Synced::All | Synced::Data => file.pending.clone(),
+        };
+        match self.model {
+            Model::Posix(_) => {
+                let is_in = |number: &&Number| {
+                    let record = &self.log.records[self.atom(**number).record];
+                    record.entries().iter().any(|entry| entry.directory == object)
+                };
+                wanted.extend(file.names.iter().filter(is_in));
+            }
+            Model::Btrfs => {
+                wanted.extend(&file.names);
+                wanted.extend(self.ancestors(file.parent));
+            }
+            _ => {
+                // New blocks and sizes put the file into the running transaction, which commits with all before it.
+                let delayed: HashSet<_> = file.delayed.iter().collect();
+                if wanted.iter().any(|number| delayed.contains(number) && !self.is_durable(*number))
+                {
+                    wanted.extend(self.journal.last());
+                }
+                wanted.extend(file.changed_data);
+                if part == Synced::All || file.is_directory {
+                    wanted.extend(file.changed);
+                }
+            }
+        }
+        self.files.insert(object, file);
+        self.make_durable(wanted, self.model != Model::Btrfs);
+        let Some(file) = self.files.get_mut(&object) else { return };
+        let durable = &self.durable;
+        let is_left = |number: &Number| !durable[*number as usize];
+        file.pending.retain(is_left);
+        file.delayed.retain(is_left);
+        file.names.retain(is_left);
+        // A cut matters until every older effect on the file is durable.
+        let oldest = file.pending.first().copied().unwrap_or(Number::MAX);
+        file.cuts.retain(|cut| is_left(&cut.2) || cut.2 > oldest);
+    }
+
+    /// Returns the effects that give a directory and those above it their names.
+    fn ancestors(&self, mut directory: Option<Object>) -> Vec<Number> {
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
+        while let Some(object) = directory.filter(|object| seen.insert(*object)) {
+            let Some(file) = self.files.get(&object) else { break };
+            let names_it = |number: &&Number| {
+                let record = &self.log.records[self.atom(**number).record];
+                record.entries().iter().any(|entry| entry.object == Some(object))
+            };
+            found.extend(file.names.iter().filter(names_it));
+            directory = file.parent;
+        }
+        found
+    }
+}

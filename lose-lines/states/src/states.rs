@@ -1,0 +1,373 @@
+//! Choosing states by seed, and the states themselves.
+
+use core::fmt;
+use core::str::FromStr;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+
+use crate::graph::{Graph, Number};
+use crate::image::Image;
+use crate::model::Model;
+use crate::operation::{Log, Operation};
+
+/// The choice of the effects that a cut keeps, of those that are not durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Keep {
+    /// All of them.
+    All,
+    /// None of them.
+    None,
+    /// Each with the same odds.
+    Half,
+    /// Each with odds that the seed chooses.
+    Some,
+    /// All but one, and what needs that one.
+    AllButOne,
+    /// One, and what it needs.
+    One,
+    /// Those of all operations before one.
+    Before,
+}
+
+const KEEPS: [(Keep, &str); 7] = [
+    (Keep::All, "all"),
+    (Keep::None, "none"),
+    (Keep::Half, "half"),
+    (Keep::Some, "some"),
+    (Keep::AllButOne, "all-but-one"),
+    (Keep::One, "one"),
+    (Keep::Before, "before"),
+];
+
+/// Among ten states of a run, this many have each choice.
+const SHARES: [Keep; 10] = [
+    Keep::All,
+    Keep::None,
+    Keep::Half,
+    Keep::Half,
+    Keep::Some,
+    Keep::Some,
+    Keep::AllButOne,
+    Keep::AllButOne,
+    Keep::One,
+    Keep::Before,
+];
+
+/// A place to cut and what survives: it names a state of a log, as `CUT:SEED:KEEP` or `CUT:lose:EFFECT+EFFECT`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Choice {
+    /// The number of records before the cut.
+    pub cut: usize,
+    /// The effects.
+    pub kept: Kept,
+}
+
+/// The effects that a cut keeps.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kept {
+    /// By seed.
+    Chosen {
+        /// The seed.
+        seed: u64,
+        /// The way.
+        keep: Keep,
+    },
+    /// All but these, and what needs them.
+    AllBut(Vec<u32>),
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.cut)?;
+        match &self.kept {
+            Kept::Chosen { seed, keep } => {
+                let name =
+                    KEEPS.iter().find(|(known, _)| known == keep).map_or("", |known| known.1);
+                write!(f, "{seed}:{name}")
+            }
+            Kept::AllBut(lost) => {
+                let lost: Vec<_> = lost.iter().map(u32::to_string).collect();
+                write!(f, "lose:{}", lost.join("+"))
+            }
+        }
+    }
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text} is not CUT:SEED:KEEP or CUT:lose:EFFECT+EFFECT");
+        let mut parts = text.splitn(3, ':');
+        let mut part = || parts.next().ok_or_else(wrong);
+        let (cut, seed, keep) = (part()?, part()?, part()?);
+        let cut = cut.parse().ok().ok_or_else(wrong)?;
+        let kept = if seed == "lose" {
+            let words = keep.split('+').filter(|word| !word.is_empty());
+            Kept::AllBut(words.map(str::parse).collect::<Result<_, _>>().ok().ok_or_else(wrong)?)
+        } else {
+            let keep = KEEPS.iter().find(|(_, name)| *name == keep).ok_or_else(wrong)?.0;
+            Kept::Chosen { seed: seed.parse().ok().ok_or_else(wrong)?, keep }
+        };
+        Ok(Self { cut, kept })
+    }
+}
+
+/// Splitmix64 (Steele et al., "Fast splittable pseudorandom number generators", 2014): states must be the same everywhere.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        let limit = limit.max(1) as u64;
+        usize::try_from(self.next() % limit).unwrap_or(0)
+    }
+}
+
+impl Kept {
+    pub(crate) fn of(&self, graph: &Graph<'_>) -> Vec<Number> {
+        let (seed, keep) = match self {
+            Self::AllBut(lost) => return graph.closed(|number| !lost.contains(&number)),
+            Self::Chosen { seed, keep } => (*seed, *keep),
+        };
+        let mut random = Random(seed);
+        let pending = &graph.pending;
+        let Some(one) = pending.get(random.below(pending.len())).copied() else {
+            return Vec::new();
+        };
+        match keep {
+            Keep::All => pending.clone(),
+            Keep::None => Vec::new(),
+            Keep::Half => graph.closed(|_number| random.next() & 1 == 0),
+            Keep::Some => {
+                let odds = random.below(95) + 3;
+                graph.closed(|_number| random.below(100) < odds)
+            }
+            Keep::AllButOne => graph.closed(|number| number != one),
+            Keep::One => {
+                let needed = graph.needs(one);
+                graph.closed(|number| needed.contains(&number))
+            }
+            Keep::Before => {
+                let record = graph.atom(one).record;
+                graph.closed(|number| graph.atom(number).record < record)
+            }
+        }
+    }
+}
+
+/// A state that a power cut may leave.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The name of the state.
+    pub choice: Choice,
+    /// The files.
+    pub image: Image,
+    /// The number of lines that the program had printed.
+    pub lines: usize,
+    /// The number of effects that were not durable, and of those that were lost.
+    pub pending: usize,
+    /// The number of lost effects.
+    pub lost: usize,
+}
+
+/// What has been shown of a log: a reader needs it to believe that nothing is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// The places between operations.
+    pub places: usize,
+    /// Those at which a state was shown.
+    pub shown: usize,
+    /// The operations that a sync made durable at some time.
+    pub synced: usize,
+    /// Those of them that no shown state had lost.
+    pub never_lost: usize,
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { places, shown, synced, never_lost } = self;
+        write!(
+            f,
+            "{places} places to cut, {shown} shown; {never_lost} of {synced} synced operations never lost"
+        )
+    }
+}
+
+/// The distinct states of a log under a model, in the order of their cuts.
+#[derive(Debug)]
+pub struct States<'a> {
+    graph: Graph<'a>,
+    places: Vec<usize>,
+    left: VecDeque<Choice>,
+    /// Choices of the present place, in systematic order.
+    more: VecDeque<Vec<Number>>,
+    is_systematic: bool,
+    count: usize,
+    seed: u64,
+    is_begun: bool,
+    seen: HashSet<u64>,
+    shown: HashSet<usize>,
+    lost: HashSet<usize>,
+    built: usize,
+}
+
+impl<'a> States<'a> {
+    /// Makes 1,000 choices by seed 0.
+    #[must_use]
+    pub fn new(log: &'a Log, model: Model) -> Self {
+        let graph = Graph::new(log, model);
+        let changes = |at: &usize| !matches!(log.records[*at].operation, Operation::Make { .. });
+        let places = (log.begun..log.records.len()).filter(changes).chain([log.records.len()]);
+        Self {
+            graph,
+            places: places.collect(),
+            left: VecDeque::new(),
+            more: VecDeque::new(),
+            is_systematic: false,
+            count: 1000,
+            seed: 0,
+            is_begun: false,
+            seen: HashSet::new(),
+            shown: HashSet::new(),
+            lost: HashSet::new(),
+            built: 0,
+        }
+    }
+
+    /// Makes this many choices. Equal states are returned once.
+    #[must_use]
+    pub fn count(mut self, count: usize) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// Chooses by this seed.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// At each place: all, none, and each effect and each operation lost alone and kept alone.
+    #[must_use]
+    pub fn systematic(mut self) -> Self {
+        self.is_systematic = true;
+        self
+    }
+
+    /// Returns only this state.
+    #[must_use]
+    pub fn only(mut self, choice: Choice) -> Self {
+        (self.left, self.is_begun) = ([choice].into(), true);
+        self
+    }
+
+    /// Returns what has been shown so far. Reads the log to its end.
+    #[must_use]
+    pub fn coverage(mut self) -> Coverage {
+        self.graph.read_to(usize::MAX);
+        let synced: HashSet<usize> =
+            self.graph.synced.iter().map(|number| self.graph.atom(*number).record).collect();
+        Coverage {
+            places: self.places.len(),
+            shown: self.shown.len(),
+            synced: synced.len(),
+            never_lost: synced.difference(&self.lost).count(),
+        }
+    }
+
+    /// Returns the number of states built so far, equal ones too.
+    #[must_use]
+    pub fn built(&self) -> usize {
+        self.built
+    }
+
+    fn begin(&mut self) {
+        self.is_begun = true;
+        let mut random = Random(self.seed);
+        let mut all: Vec<Choice> = if self.is_systematic {
+            let kept = || Kept::Chosen { seed: 0, keep: Keep::All };
+            self.places.iter().map(|cut| Choice { cut: *cut, kept: kept() }).collect()
+        } else {
+            let mut choice = || {
+                let keep = SHARES[random.below(SHARES.len())];
+                let cut = self.places[random.below(self.places.len())];
+                Choice { cut, kept: Kept::Chosen { seed: random.next() >> 32, keep } }
+            };
+            (0..self.count).map(|_number| choice()).collect()
+        };
+        all.sort();
+        self.left = all.into();
+    }
+
+    /// Returns the sets of effects to keep at the present place, besides all of them.
+    fn sets(&self) -> VecDeque<Vec<Number>> {
+        let graph = &self.graph;
+        let mut sets = VecDeque::from([Vec::new()]);
+        let records: BTreeSet<usize> =
+            graph.pending.iter().map(|number| graph.atom(*number).record).collect();
+        if graph.pending.len() <= 64 {
+            sets.extend(graph.pending.iter().map(|one| graph.closed(|number| number != *one)));
+        }
+        for record in records {
+            let is_of = |number: &Number| graph.atom(*number).record == record;
+            sets.push_back(graph.closed(|number| !is_of(&number)));
+            let of = graph.pending.iter().filter(|number| is_of(number));
+            let needed: HashSet<_> = of.flat_map(|number| graph.needs(*number)).collect();
+            sets.push_back(graph.closed(|number| needed.contains(&number)));
+        }
+        sets
+    }
+
+    /// Returns the state with these effects, unless an equal one was shown.
+    fn show(&mut self, kept: &[Number], choice: Option<Choice>) -> Option<State> {
+        let graph = &self.graph;
+        let image = graph.state(kept);
+        let kept: HashSet<_> = kept.iter().collect();
+        let lost: Vec<_> =
+            graph.pending.iter().filter(|number| !kept.contains(number)).copied().collect();
+        self.built += 1;
+        self.shown.insert(graph.at);
+        self.lost.extend(lost.iter().map(|number| graph.atom(*number).record));
+        if !self.seen.insert(image.hash(graph.lines)) {
+            return None;
+        }
+        let (pending, losses) = (graph.pending.len(), lost.len());
+        let choice = choice.unwrap_or(Choice { cut: graph.at, kept: Kept::AllBut(lost) });
+        Some(State { choice, image, lines: graph.lines, pending, lost: losses })
+    }
+}
+
+impl Iterator for States<'_> {
+    type Item = State;
+
+    fn next(&mut self) -> Option<State> {
+        if !self.is_begun {
+            self.begin();
+        }
+        loop {
+            if let Some(kept) = self.more.pop_front() {
+                if let Some(state) = self.show(&kept, None) {
+                    return Some(state);
+                }
+                continue;
+            }
+            let choice = self.left.pop_front()?;
+            self.graph.read_to(choice.cut);
+            let kept = choice.kept.of(&self.graph);
+            if self.is_systematic {
+                self.more = self.sets();
+            }
+            if let Some(state) = self.show(&kept, Some(choice)) {
+                return Some(state);
+            }
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The states of small programs, derived by hand from the rules of the models.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::collections::BTreeSet;
+
+use lose_lines_states::{Keep, Kept, Log, Model, Object, Posix, State, States};
+
+const ROOT: Object = Object::ROOT;
+
+/// Returns all states of a log that systematic and random choices find.
+fn all(log: &Log, model: Model) -> Vec<State> {
+    States::new(log, model)
+        .systematic()
+        .chain(States::new(log, model).count(3000).seed(1))
+        .collect()
+}
+
+/// Returns the contents of a file in all states after this many lines; `-` stands for no file.
+fn contents(log: &Log, model: Model, name: &str, lines: usize) -> BTreeSet<String> {
+    let states = all(log, model).into_iter().filter(|state| state.lines == lines);
+    let content = |state: State| match state.image.read(name) {
+        Some(bytes) => {
+            let text = String::from_utf8(bytes).unwrap();
+            // Runs of one character are shortened, so that blocks are readable.
+            let mut short: Vec<(char, usize)> = Vec::new();
+            for character in text.chars() {
+                match short.last_mut() {
+                    Some((last, count)) if *last == character => *count += 1,
+                    _ => short.push((character, 1)),
+                }
+            }
+            let part = |(character, count): (char, usize)| {
+                let character = if character == '\0' { '0' } else { character };
+                if count == 1 { character.to_string() } else { format!("{character}*{count} ") }
+            };
+            short.into_iter().map(part).collect::<String>().trim_end().to_owned()
+        }
+        None => String::from("-"),
+    };
+    states.map(content).collect()
+}
+
+fn set(items: &[&str]) -> BTreeSet<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+const ALL: [Model; 5] = [Model::POSIX, Model::Ext4, Model::OrderedExt4, Model::Xfs, Model::Btrfs];
+
+/// A file with `a` and a rename of one with `b` over it.
+fn replaced(syncs_file: bool, syncs_directory: bool) -> Log {
+    let mut log = Log::new();
+    let old = log.create(ROOT, "f");
+    log.write(old, 0, b"a");
+    log.begin();
+    let new = log.create(ROOT, "f.new");
+    log.write(new, 0, b"b");
+    if syncs_file {
+        log.sync(new);
+    }
+    log.rename((ROOT, "f.new"), (ROOT, "f"));
+    if syncs_directory {
+        log.sync(ROOT);
+    }
+    log.line("replaced");
+    log
+}
+
+#[test]
+fn a_right_replacement_has_only_the_new_content_once_acknowledged() {
+    for model in ALL {
+        let log = replaced(true, true);
+        assert_eq!(contents(&log, model, "f", 1), set(&["b"]), "{model}");
+        assert_eq!(contents(&log, model, "f", 0), set(&["a", "b"]), "{model}");
+    }
+}
+
+#[test]
+fn a_replacement_without_a_sync_of_the_directory_is_lost() {
+    for model in ALL {
+        assert_eq!(contents(&replaced(true, false), model, "f", 1), set(&["a", "b"]), "{model}");
+    }
+}
+
+#[test]
+fn a_replacement_without_a_sync_of_the_file_shows_the_model() {
+    let shown = |model| contents(&replaced(false, true), model, "f", 1);
+    // The size comes first (`auto_da_alloc`), the bytes may follow.
+    assert_eq!(shown(Model::Ext4), set(&["0", "b"]));
+    assert_eq!(shown(Model::OrderedExt4), set(&["b"]));
+    // Bytes and size are written back later, together.
+    assert_eq!(shown(Model::Xfs), set(&["", "b"]));
+    assert_eq!(shown(Model::Btrfs), set(&["", "b"]));
+    assert_eq!(shown(Model::POSIX), set(&["", "0", "b"]));
+    let garbage = Model::Posix(Posix { garbage: true, ..Posix::default() });
+    let states = States::new(&replaced(false, true), garbage).count(500).collect::<Vec<_>>();
+    let unwritten = |state: &State| state.image.read("f") == Some(vec![0xa5]);
+    assert!(states.iter().any(unwritten), "ALICE's garbage");
+}
+
+#[test]
+fn the_name_of_a_new_file_comes_with_its_sync_except_by_posix() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "f");
+    log.write(file, 0, b"a");
+    log.sync(file);
+    log.line("synced");
+    for model in ALL {
+        let expected = if model == Model::POSIX { set(&["-", "a"]) } else { set(&["a"]) };
+        assert_eq!(contents(&log, model, "f", 1), expected, "{model}");
+    }
+}
+
+#[test]
+fn a_rename_in_steps_loses_or_doubles_the_name() {
+    let steps = Model::Posix(Posix { steps: true, ..Posix::default() });
+    let names = |model| -> BTreeSet<(bool, bool)> {
+        let mut log = Log::new();
+        let file = log.create(ROOT, "old");
+        log.write(file, 0, b"a");
+        log.begin();
+        log.rename((ROOT, "old"), (ROOT, "new"));
+        let has = |state: &State, name| state.image.read(name).is_some();
+        all(&log, model).iter().map(|state| (has(state, "old"), has(state, "new"))).collect()
+    };
+    assert_eq!(names(steps), [(false, false), (false, true), (true, false), (true, true)].into());
+    assert_eq!(names(Model::POSIX), [(false, true), (true, false)].into());
+}
+
+#[test]
+fn journals_keep_the_order_of_names_and_posix_does_not() {
+    let mut log = Log::new();
+    for name in ["a", "b", "c"] {
+        log.create(ROOT, name);
+    }
+    log.line("created");
+    let subsets = |model| -> BTreeSet<String> {
+        let names = |state: &State| {
+            ["a", "b", "c"]
+                .iter()
+                .filter(|name| state.image.read(name).is_some())
+                .copied()
+                .collect()
+        };
+        all(&log, model).iter().map(names).collect()
+    };
+    for model in &ALL[1..] {
+        assert_eq!(subsets(*model), set(&["", "a", "ab", "abc"]), "{model}");
+    }
+    assert_eq!(subsets(Model::POSIX), set(&["", "a", "ab", "abc", "ac", "b", "bc", "c"]));
+}
+
+#[test]
+fn a_sync_of_one_file_brings_earlier_names_only_with_a_journal() {
+    let mut log = Log::new();
+    log.create(ROOT, "a");
+    let file = log.create(ROOT, "b");
+    log.write(file, 0, b"b");
+    log.sync(file);
+    log.line("synced");
+    assert_eq!(contents(&log, Model::Ext4, "a", 1), set(&[""]));
+    assert_eq!(contents(&log, Model::Xfs, "a", 1), set(&[""]));
+    // btrfs logs the file and its names, nothing else.
+    assert_eq!(contents(&log, Model::Btrfs, "a", 1), set(&["", "-"]));
+    assert_eq!(contents(&log, Model::POSIX, "a", 1), set(&["", "-"]));
+}
+
+#[test]
+fn old_bytes_are_torn_by_sectors_and_new_blocks_are_not() {
+    let rewritten = |syncs| {
+        let mut log = Log::new();
+        let file = log.create(ROOT, "f");
+        log.write(file, 0, &[b'a'; 1024]);
+        if syncs {
+            log.sync(file);
+            log.sync(ROOT);
+        }
+        log.line("first");
+        log.write(file, 0, &[b'b'; 1024]);
+        log
+    };
+    let torn = ["a*1024", "b*1024", "a*512 b*512", "b*512 a*512"];
+    for model in [Model::Ext4, Model::Xfs] {
+        assert_eq!(contents(&rewritten(true), model, "f", 1), set(&torn), "{model}");
+    }
+    assert_eq!(contents(&rewritten(true), Model::Btrfs, "f", 1), set(&torn[..2]));
+    let unsynced = contents(&rewritten(false), Model::Xfs, "f", 1);
+    // A new block is written from memory: with each of its sectors old or new, since the second write may come in between.
+    assert_eq!(unsynced, set(&[&["-", ""], &torn[..]].concat()));
+}
+
+#[test]
+fn an_append_within_a_block_shows_its_size_first_on_ext4_only() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "f");
+    log.write(file, 0, b"a");
+    log.sync(file);
+    log.sync(ROOT);
+    log.begin();
+    log.write(file, 1, b"b");
+    for (model, expected) in [
+        (Model::Ext4, set(&["a", "a0", "ab"])),
+        (Model::OrderedExt4, set(&["a", "a0", "ab"])),
+        (Model::Xfs, set(&["a", "ab"])),
+        (Model::Btrfs, set(&["a", "ab"])),
+    ] {
+        assert_eq!(contents(&log, model, "f", 0), expected, "{model}");
+    }
+}
+
+/// redb 2 grew its file and wrote a page in the old part: its panic needs the page without the new size. A model in
+/// which bytes wait for every earlier change of the size hides that.
+#[test]
+fn bytes_do_not_wait_for_a_change_of_the_size_elsewhere() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "f");
+    log.write(file, 0, b"a");
+    log.begin();
+    log.resize(file, 3);
+    log.write(file, 0, b"b");
+    for model in ALL {
+        let shown = contents(&log, model, "f", 0);
+        assert!(shown.contains("b"), "{model}: {shown:?}");
+        assert!(shown.contains("a00") || shown.contains("a0*2"), "{model}: {shown:?}");
+    }
+}
+
+#[test]
+fn bytes_behind_a_cut_wait_for_it() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "f");
+    log.write(file, 0, &[b'a'; 8192]);
+    log.begin();
+    log.resize(file, 0);
+    log.write(file, 4096, &[b'b'; 4096]);
+    for model in ALL {
+        let shown = contents(&log, model, "f", 0);
+        assert!(!shown.contains("a*4096 b*4096"), "{model}: {shown:?}");
+        assert!(shown.contains("0*4096 b*4096"), "{model}: {shown:?}");
+    }
+}
+
+#[test]
+fn older_bytes_do_not_return_after_a_durable_cut() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "f");
+    let other = log.create(ROOT, "other");
+    log.begin();
+    log.write(file, 0, &[b'a'; 8192]);
+    log.resize(file, 0);
+    // Makes the cut durable through the journal, but not the bytes before it.
+    log.write(other, 0, b"x");
+    log.sync(other);
+    log.resize(file, 8192);
+    log.line("grown");
+    for model in ALL {
+        let shown = contents(&log, model, "f", 1);
+        assert!(
+            !shown.iter().any(|content| content.contains("a*8192"))
+                || model == Model::Btrfs
+                || model == Model::POSIX,
+            "{model}: {shown:?}"
+        );
+        assert!(shown.contains("0*8192"), "{model}: {shown:?}");
+    }
+}
+
+#[test]
+fn choices_are_read_as_they_are_printed() {
+    for text in ["7:12345:all-but-one", "7:lose:3+15", "0:0:none"] {
+        assert_eq!(text.parse::<lose_lines_states::Choice>().unwrap().to_string(), text);
+    }
+    for text in ["posix", "posix+512+garbage+steps", "ext4", "ext4-ordered", "xfs", "btrfs"] {
+        assert_eq!(text.parse::<Model>().unwrap().to_string(), text);
+    }
+    assert!("posix+fast".parse::<Model>().is_err() && "ntfs".parse::<Model>().is_err());
+    assert!("7:lose:x".parse::<lose_lines_states::Choice>().is_err());
+}
+
+#[test]
+fn equal_states_come_once_and_coverage_counts_what_was_lost() {
+    let log = replaced(true, false);
+    let mut states = States::new(&log, Model::Ext4).systematic();
+    let shown: Vec<State> = states.by_ref().collect();
+    let keys: BTreeSet<_> = shown
+        .iter()
+        .map(|state| (state.lines, state.image.read("f"), state.image.read("f.new")))
+        .collect();
+    assert_eq!(keys.len(), shown.len());
+    let coverage = states.coverage();
+    // Places: before each of creation, write, sync, rename, line, and at the end. Synced: creation and write.
+    assert_eq!((coverage.places, coverage.synced, coverage.never_lost), (6, 2, 0));
+}
+
+#[test]
+fn a_log_is_read_as_it_was_written() {
+    let mut log = replaced(true, true);
+    log.resize(Object::ROOT, 3);
+    log.line("a\nb\0c");
+    let mut stored = Vec::new();
+    log.save(&mut stored).unwrap();
+    let read = Log::load(&*stored).unwrap();
+    assert_eq!((&read.records, read.begun, &read.places), (&log.records, log.begun, &log.places));
+    for len in [0, 20, stored.len() - 3] {
+        assert!(Log::load(&stored[..len]).is_err(), "{len}");
+    }
+}
+
+#[test]
+fn a_directory_is_a_member_if_and_only_if_the_model_can_make_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (right, wrong) = (replaced(true, true), replaced(false, false));
+    for model in ALL {
+        for state in all(&right, model) {
+            let path = folder.path().join("state");
+            state.image.build(&path).unwrap();
+            let member = lose_lines_states::member(&right, model, &path, state.lines).unwrap();
+            assert_eq!(member, Ok(()), "{model} {}", state.choice);
+        }
+        // Without any sync the line comes with the old content; the right program cannot leave that.
+        let lost = Kept::Chosen { seed: 0, keep: Keep::None };
+        let cut = lose_lines_states::Cut::new(&wrong, model, wrong.records.len());
+        let lost = cut.losing(&cut.lost(&lost));
+        let path = folder.path().join("lost");
+        lost.image.build(&path).unwrap();
+        assert!(lose_lines_states::member(&wrong, model, &path, 1).unwrap().is_ok(), "{model}");
+        assert!(lose_lines_states::member(&right, model, &path, 1).unwrap().is_err(), "{model}");
+    }
+}
+
+#[test]
+fn a_loss_is_explained_with_its_place_and_the_missing_sync() {
+    let log = replaced(true, false);
+    let cut = lose_lines_states::Cut::new(&log, Model::Ext4, log.records.len());
+    let lost = cut.lost(&Kept::Chosen { seed: 0, keep: Keep::None });
+    let lost = cut.operations(&lost, |place| log.places.get(place).cloned());
+    let [one] = &lost[..] else { panic!("{lost:?}") };
+    assert!(one.what.starts_with("the rename of `f.new` to `f` ("), "{}", one.what);
+    assert!(one.what.contains("models.rs:"), "{}", one.what);
+    assert_eq!(one.why, "was not followed by an fsync of its directory");
+}

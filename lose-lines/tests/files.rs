@@ -1,0 +1,199 @@
+//! `lose-lines files` with programs of the shell: each loss that it must find, and what it must not report.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs `lose-lines files` on a script, with another one that checks. Returns the exit code and the output.
+fn files(options: &[&str], program: &str, check: &str) -> (i32, String) {
+    let check = format!("/bin/sh -c '{}'", check.replace('\'', "\""));
+    let all = [&["--seed", "3", "--check", &check], options, &["--", "/bin/sh", "-ec", program]];
+    run(&all.concat())
+}
+
+fn run(words: &[&str]) -> (i32, String) {
+    let tool = env!("CARGO_BIN_EXE_lose-lines");
+    let Output { status, stdout, stderr } =
+        Command::new(tool).arg("files").args(words).output().unwrap();
+    let text = [stdout, stderr].concat();
+    (status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+}
+
+/// Writes numbers by renaming; of the syncs of file and directory only these.
+fn replacing(syncs_file: bool, syncs_directory: bool) -> String {
+    let (file, directory) =
+        (if syncs_file { "sync new" } else { ":" }, if syncs_directory { "sync ." } else { ":" });
+    format!("for i in 1 2 3 4; do echo $i > new; {file}; mv new state; {directory}; echo $i; done")
+}
+
+/// The file has a whole number, and none older than the last printed one.
+const IS_NEW: &str = "last=$(tail -n 1 $PRINTED); test -z \"$last\" && exit 0; \
+                      test \"$(cat state)\" -ge \"$last\" || { echo lost $last; exit 1; }";
+
+#[test]
+fn a_right_replacement_holds_by_every_model() {
+    for model in ["ext4", "ext4-ordered", "xfs", "btrfs", "posix", "posix+512+garbage"] {
+        let (code, text) = files(&["--model", model], &replacing(true, true), IS_NEW);
+        assert_eq!(code, 0, "{text}");
+        has(&text, &["0 of ", "synced operations never lost"]);
+    }
+}
+
+#[test]
+fn a_missing_sync_of_the_directory_is_named() {
+    let (code, text) = files(&["--model", "ext4"], &replacing(true, false), IS_NEW);
+    assert_eq!(code, 1, "{text}");
+    has(
+        &text,
+        &["the rename of `new` to `state` (", "was not followed by an fsync of its directory"],
+    );
+}
+
+#[test]
+fn a_missing_sync_of_the_file_is_named() {
+    let (code, text) = files(&["--model", "xfs"], &replacing(false, true), IS_NEW);
+    assert_eq!(code, 1, "{text}");
+    has(&text, &["the write of 2 bytes at 0 of `new`", "was not followed by an fsync of the file"]);
+}
+
+#[test]
+fn a_wrong_order_of_two_files_is_named_without_any_acknowledgement() {
+    let program = "echo 12345 > data; echo data > index; sync index";
+    let check = "test ! -s index || grep -q 12345 data";
+    let (code, text) = files(&["--model", "xfs"], program, check);
+    assert_eq!(code, 1, "{text}");
+    has(
+        &text,
+        &[
+            "the write of 6 bytes at 0 of `data`",
+            "but the creation of `index`",
+            "the write of 5 bytes at 0 of `index`",
+        ],
+    );
+    let right = "echo 12345 > data; sync data; echo data > index; sync index";
+    let (code, text) = files(&["--model", "xfs"], right, check);
+    assert_eq!(code, 4, "nothing was printed: {text}");
+    has(&text, &["0 of ", "prove nothing"]);
+}
+
+#[test]
+fn posix_only_warns_of_a_name_that_was_never_synced() {
+    let program = "echo 1 > state; sync state; echo 1";
+    let (code, text) = files(&["--states", "200"], program, IS_NEW);
+    assert_eq!(code, 0, "{text}");
+    has(&text, &["the creation of `state` (", "saved by the rules of ", "lost by those of POSIX"]);
+    let (code, _) = files(&["--model", "posix"], program, IS_NEW);
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn a_loss_is_repeated_by_the_printed_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let log = log.to_str().unwrap();
+    let options = ["--model", "ext4", "--keep", log, "--json"];
+    let (code, text) = files(&options, &replacing(true, false), IS_NEW);
+    assert_eq!(code, 1, "{text}");
+    let documents: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed = documents.iter().find_map(|document| document.get("failed")).unwrap();
+    let repeat = failed["repeat"].as_str().unwrap();
+    let tool = env!("CARGO_BIN_EXE_lose-lines");
+    let line = repeat.replacen("lose-lines", tool, 1);
+    let again = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
+    assert_eq!(again.status.code(), Some(1), "{line}\n{again:?}");
+    has(&String::from_utf8(again.stdout).unwrap(), &["1 of 1 distinct states failed"]);
+}
+
+#[test]
+fn a_recording_says_what_states_of_a_drive_are_possible() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let log = place("log");
+    files(&["--model", "ext4", "--keep", &log], &replacing(true, true), IS_NEW);
+    for (name, content) in [("good", "2\n"), ("old", "1\n")] {
+        fs::create_dir(place(name)).unwrap();
+        fs::write(Path::new(&place(name)).join("state"), content).unwrap();
+        fs::write(place(&format!("{name}.printed")), "1\n2\n").unwrap();
+    }
+    let member = |name: &str| {
+        run(&["--log", &log, "--model", "ext4", "--check", "/bin/true", "--member", &place(name)])
+    };
+    assert_eq!(member("good").0, 0);
+    let (code, text) = member("old");
+    assert_eq!(code, 1);
+    has(&text, &["ext4 cannot make it", "state differs at 0"]);
+}
+
+#[test]
+fn a_failed_sync_that_is_ignored_loses_what_the_kernel_dropped() {
+    // The lesson of PostgreSQL in 2018: a second fsync succeeds, although the pages are gone.
+    let program =
+        "for i in 1 2 3; do echo $i > state; sync state || sync state; sync .; echo $i; done";
+    let (code, text) = files(&["--fail", "fsync"], program, IS_NEW);
+    assert_eq!(code, 1, "{text}");
+    has(&text, &["EIO from fsync of state", "the check FAILED"]);
+    let stops = "for i in 1 2 3; do echo $i > new; sync new; mv new state; sync .; echo $i; done";
+    let (code, text) = files(&["--fail", "fsync"], stops, IS_NEW);
+    assert_eq!(code, 0, "{text}");
+    has(&text, &["6 failed once"]);
+    let (code, text) = files(&["--fail", "enospc", "--fail-at", "2"], stops, IS_NEW);
+    assert_eq!(code, 0, "{text}");
+    has(&text, &["1 failed once"]);
+}
+
+#[test]
+fn the_check_is_cut_too() {
+    // Recovery moves what it finds, and forgets that it was interrupted.
+    let program = "echo 1 > new; sync new; sync .; echo 1";
+    let check = "test -s state && exit 0; test -e new || test ! -s $PRINTED || exit 1; \
+                 test -e new || exit 0; cat new > state; rm new; sync .";
+    let options = ["--model", "xfs", "--states", "100"];
+    assert_eq!(files(&options, program, check).0, 0);
+    let (code, text) = files(&[&options[..], &["--recovery-cuts", "20"]].concat(), program, check);
+    assert_eq!(code, 1, "{text}");
+    has(&text, &["the power was cut again during the check"]);
+}
+
+#[test]
+fn every_way_to_change_files_is_recorded() {
+    // The recorder compares its log with the directory; a difference is a note.
+    let program = "mkdir -p d/e; echo 1 > d/e/f; ln d/e/f hard; ln -s d/e/f soft; cp -a d copy; mv d moved; \
+                   mv moved/e up; echo 2 >> up/f; truncate -s 9000 big; fallocate -o 0 -l 5000 big || :; \
+                   fallocate -p -o 0 -l 4096 big || :; dd if=up/f of=dd bs=1 conv=fsync 2>/dev/null; rm hard; \
+                   (echo 3 > child; sync child) & (echo 4 > other) & wait; rm -r copy; echo done";
+    let (code, text) = files(&["--model", "ext4", "--states", "100"], program, "test -d .");
+    assert_eq!(code, 0, "{text}");
+    assert!(!text.contains("note:"), "{text}");
+}
+
+#[test]
+fn what_outlives_the_program_is_ended_and_said() {
+    let (code, text) =
+        files(&["--model", "ext4"], "echo 1 > f; sync f; echo 1; sleep 1000 &", "test -d .");
+    assert_eq!(code, 0, "{text}");
+    has(&text, &["outlived the program and was ended"]);
+}
+
+#[test]
+fn mistakes_are_told_apart_from_losses() {
+    assert_eq!(run(&["--model", "ntfs", "--", "/bin/true"]).0, 2);
+    assert_eq!(run(&["--check", "/nowhere/check", "--", "/bin/true"]).0, 2);
+    assert_eq!(run(&["--dir", "/nowhere", "--", "/bin/true"]).0, 3);
+    // A program that prints nothing proves nothing.
+    assert_eq!(files(&["--model", "ext4"], "echo 1 > f", "test -d .").0, 4);
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.xml");
+    let report = report.to_str().unwrap();
+    let (code, _) = files(&["--model", "ext4", "--junit", report], &replacing(true, false), IS_NEW);
+    assert_eq!(code, 1);
+    has(&fs::read_to_string(report).unwrap(), &["<testsuite", "<failure>", "`state`"]);
+}

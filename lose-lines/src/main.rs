@@ -322,10 +322,11 @@ fn main() -> Result<ExitCode> {
     })))
 }
 
-/// Returns the words of the command line. Without a task, `--` and a program are for `files`.
+/// Returns the words of the command line. Without a task, options and a program after `--` are for `files`.
 fn command_line() -> Vec<OsString> {
     let mut words: Vec<_> = env::args_os().collect();
-    if words.get(1).is_some_and(|word| word == "--") {
+    let is_option = words.get(1).is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
+    if is_option && words.iter().any(|word| word == "--") {
         words.insert(1, "files".into());
     }
     words

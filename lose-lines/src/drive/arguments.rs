@@ -258,11 +258,9 @@ fn checked(
         .map(|number| machines.log.beside(&format!("{}-{number}", machines.name)))
         .collect::<Result<_>>()?;
     let first = logs.first().context("there is no log")?;
-    let end = State::losing(log.events.len(), []);
     if request.state.is_none()
         && log.end().is_some()
-        && let Verdict::Failed(Failure { why, output }) =
-            trials.check_state(&end, end.event, first)?
+        && let Verdict::Failed(Failure { why, output }) = trials.check_end(first)?
     {
         bail!("the check {why} although nothing was lost; its output:\n{}", output.trim_end());
     }
@@ -375,7 +373,13 @@ impl Report<'_> {
             let Some((trial, failure)) = results.first().filter(|_| number < EXPLAINED) else {
                 continue;
             };
-            let (explanation, built) = Explanation::new(trials, trial, failure, log);
+            let (explanation, built) = match Explanation::new(trials, trial, failure, log) {
+                Ok(explained) => explained,
+                Err(why) => {
+                    progress(&format!("this failure cannot be explained: {why:#}"));
+                    continue;
+                }
+            };
             let repeat = self.request.repeating(self.log, explanation.state());
             let mut text = format!("{explanation}   to repeat it: {repeat}");
             if let (0, Some(folder)) = (number, &self.request.keep) {

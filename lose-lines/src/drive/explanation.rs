@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::files::{LostPart, parts};
+use super::machine::InMachine;
 use super::states::{Built, State};
 use super::trials::{Trial, Trials};
 use crate::changes::{Change, changes, named};
@@ -16,7 +17,7 @@ use crate::log::Log;
 /// The number of lost parts that are listed.
 const LISTED: usize = 12;
 
-/// The number of flushes after a cut, until one of which the missing data is expected on the drive.
+/// The number of flushes after a cut, until one of which the missing data is expected on the drive; and before it.
 const LATER: usize = 6;
 
 /// A failure of a check, explained.
@@ -54,22 +55,28 @@ pub enum Cause {
 
 impl Explanation {
     /// Explains the failure of a trial, as far as that is possible, and returns the drive after the cut.
-    pub fn new(trials: &Trials<'_>, trial: &Trial, failure: &Failure, log: &Log) -> (Self, Built) {
+    pub fn new(
+        trials: &Trials<'_>,
+        trial: &Trial,
+        failure: &Failure,
+        log: &Log,
+    ) -> Result<(Self, Built)> {
+        let mut machine = trials.checker(0, log)?;
         let mut incomplete = Vec::new();
         let mut note = |what: &str, why: anyhow::Error| {
             incomplete.push(format!("{what}: {why:#}"));
         };
-        let (needed, fewest) = trials.needed(&trial.state, log).unwrap_or_else(|why| {
+        let (needed, fewest) = trials.needed(&trial.state, &mut machine).unwrap_or_else(|why| {
             note("the fewest lost writes were not found", why);
             (Needed::Parts, None)
         });
         let state = fewest.as_ref().map_or(&trial.state, |(state, _)| state);
         let built = trials.states().build(state);
-        let (lost, why) = parts(trials, state.event, &built.lost, log);
+        let (lost, why) = parts(trials, state.event, &built.lost, &mut machine);
         if let Some(why) = why {
             note("the files of lost writes were not found", why);
         }
-        let cause = cause(trials, state, &needed, log).unwrap_or_else(|why| {
+        let cause = cause(trials, state, &needed, &mut machine).unwrap_or_else(|why| {
             note("the cause was not found", why);
             None
         });
@@ -88,7 +95,7 @@ impl Explanation {
             flush_after,
             incomplete,
         };
-        (explanation, built)
+        Ok((explanation, built))
     }
 
     /// Returns the state to repeat.
@@ -102,22 +109,22 @@ fn cause(
     trials: &Trials<'_>,
     state: &State,
     needed: &Needed<usize>,
-    log: &Log,
+    machine: &mut InMachine<'_>,
 ) -> Result<Option<Cause>> {
     let start = trials.log.start();
-    let is_order = matches!(trials.check_state(state, start, log)?, Verdict::Failed(_));
+    let is_order = matches!(trials.check_state(state, start, machine)?, Verdict::Failed(_));
     let whole = match needed {
-        Needed::Nothing => complete(trials, state.event, log)?,
+        Needed::Nothing => complete(trials, state.event, machine)?,
         Needed::Units(_) | Needed::Parts => State::losing(state.event, []),
     };
-    let (found, later) = (trials.files(state, log)?, trials.files(&whole, log)?);
+    let (found, later) = (trials.files(state, machine)?, trials.files(&whole, machine)?);
     let Some((found, later)) = found.zip(later) else { return Ok(None) };
     let mut missing = changes(&found, &later);
     if !is_order {
         return Ok(Some(Cause::Unsynced(missing)));
     }
-    let before = State::losing(trials.log.flushes_around(state.event).0.unwrap_or(start), []);
-    let before = trials.files(&before, log)?;
+    let before = sound(trials, state.event, machine)?;
+    let before = trials.files(&before, machine)?;
     let present = before.map(|before| changes(&before, &found)).unwrap_or_default();
     // What is to be synced first is another file.
     let is_present = |change: &Change| present.iter().any(|other| other.path() == change.path());
@@ -127,13 +134,30 @@ fn cause(
     Ok(Some(Cause::Order { present, missing }))
 }
 
+/// Returns the last earlier state that the check accepts.
+fn sound(trials: &Trials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<State> {
+    let start = trials.log.start();
+    let mut at = cut;
+    for _flush in 0..LATER {
+        let Some(flush) = trials.log.flushes_around(at).0.filter(|flush| *flush > start) else {
+            break;
+        };
+        let state = State::losing(flush, []);
+        if trials.check_state(&state, start, machine)? == Verdict::Right {
+            return Ok(state);
+        }
+        at = flush;
+    }
+    Ok(State::losing(start, []))
+}
+
 /// Returns the first later state that has all that the check of a cut misses.
-fn complete(trials: &Trials<'_>, cut: usize, log: &Log) -> Result<State> {
+fn complete(trials: &Trials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<State> {
     let mut at = cut;
     for _flush in 0..LATER {
         let Some(flush) = trials.log.flushes_around(at).1 else { break };
         let state = State::losing(flush, []);
-        if trials.check_state(&state, cut, log)? == Verdict::Right {
+        if trials.check_state(&state, cut, machine)? == Verdict::Right {
             return Ok(state);
         }
         at = flush + 1;

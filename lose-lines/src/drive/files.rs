@@ -11,10 +11,10 @@ use serde::Serialize;
 use super::file_system::FileSystem;
 use super::image::PAGE;
 use super::log::SECTOR;
+use super::machine::InMachine;
 use super::states::{Lost, State};
 use super::trials::Trials;
 use crate::command::Cmd;
-use crate::log::Log;
 use crate::pmem::DIRECTORY;
 
 /// The inode of the journal (Linux, `fs/ext4/ext4.h`, `EXT4_JOURNAL_INO`).
@@ -53,11 +53,11 @@ impl fmt::Display for LostPart {
 }
 
 /// Returns the parts of lost writes, with their files if those can be found, and the reason if not.
-pub fn parts(
+pub(super) fn parts(
     trials: &Trials<'_>,
     event: usize,
     lost: &[Lost],
-    machines: &Log,
+    machine: &mut InMachine<'_>,
 ) -> (Vec<LostPart>, Option<anyhow::Error>) {
     let ranges =
         || lost.iter().flat_map(|lost| lost.ranges.iter().map(|range| (lost.event, range)));
@@ -69,7 +69,7 @@ pub fn parts(
         let found = match trials.log.file_system {
             _ if blocks.is_empty() => Ok(BTreeMap::new()),
             FileSystem::Ext4 => owners_of(trials, event, &blocks),
-            FileSystem::Xfs => owners_by_kernel(trials, event, &blocks, machines),
+            FileSystem::Xfs => owners_by_kernel(trials, event, &blocks, machine),
             FileSystem::Btrfs => Ok(BTreeMap::new()),
         };
         match found {
@@ -117,10 +117,11 @@ fn owners_by_kernel(
     trials: &Trials<'_>,
     event: usize,
     blocks: &BTreeSet<usize>,
-    log: &Log,
+    machine: &mut InMachine<'_>,
 ) -> Result<BTreeMap<usize, Owner>> {
     let image = trials.states().build(&State::losing(event, [])).image;
-    let extents = trials.mounted(&image, log, |machine| machine.extents(DIRECTORY))?;
+    let extents =
+        machine.mounted(&image, trials.log.file_system, |machine| machine.extents(DIRECTORY))?;
     let owner = |block: &usize| {
         let at = (block * PAGE) as u64;
         let extents = extents.iter().flatten();

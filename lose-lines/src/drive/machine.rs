@@ -206,17 +206,25 @@ impl InMachine<'_> {
 
     /// Mounts a drive and looks at it; `None` if it cannot be mounted.
     pub(super) fn mounted<T>(
-        mut self,
+        &mut self,
         image: &Image,
         file_system: FileSystem,
         look: impl FnOnce(&mut Machine) -> Result<T>,
     ) -> Result<Option<T>> {
-        let (machine, server) = self.machine.as_mut().context("there is no machine")?;
-        server.show(image.clone());
-        match machine.try_mount(file_system.name(), DEVICE, DIRECTORY, "")? {
-            Mounted::Done => look(machine).map(Some),
-            Mounted::Refused(_) | Mounted::Failed => Ok(None),
+        if self.machine.is_none() {
+            self.renew()?;
         }
+        let (mut machine, server) = self.machine.take().context("there is no machine")?;
+        server.show(image.clone());
+        let seen = match machine.try_mount(file_system.name(), DEVICE, DIRECTORY, "")? {
+            Mounted::Done => Some(look(&mut machine)?),
+            Mounted::Refused(_) => None,
+            Mounted::Failed => return Ok(None),
+        };
+        if seen.is_none() || machine.unmount(DIRECTORY).is_ok() {
+            self.machine = Some((machine, server));
+        }
+        Ok(seen)
     }
 
     fn renew(&mut self) -> Result<()> {

@@ -7,7 +7,6 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::DriveTest;
-use super::image::Image;
 use super::log::DriveLog;
 use super::machine::{InMachine, Prepared};
 use super::states::{Built, Lost, State, States, Tearing};
@@ -15,7 +14,6 @@ use crate::agent::File;
 use crate::check::{Failure, Verdict};
 use crate::fewest::{Needed, needed};
 use crate::log::Log;
-use crate::machine::Machine;
 use crate::pmem::DIRECTORY;
 use crate::pool;
 
@@ -50,7 +48,7 @@ impl Trial {
 }
 
 /// The writes that a failure needs, and the state without them with its failure.
-pub type Fewest = (Needed<usize>, Option<(State, Failure)>);
+pub(super) type Fewest = (Needed<usize>, Option<(State, Failure)>);
 
 /// The checks of a log's states.
 pub struct Trials<'a> {
@@ -103,42 +101,47 @@ impl Trials<'_> {
         )
     }
 
-    fn checker<'c>(&'c self, number: usize, log: &'c Log) -> Result<InMachine<'c>> {
+    /// Returns the machine of this number, with its own log.
+    pub(super) fn checker<'c>(&'c self, number: usize, log: &'c Log) -> Result<InMachine<'c>> {
         self.prepared.checker(&format!("check-{number}"), log)
     }
 
+    /// Checks the state after the program's end, without losses.
+    pub fn check_end(&self, log: &Log) -> Result<Verdict> {
+        let end = State::losing(self.log.events.len(), []);
+        self.check_state(&end, end.event, &mut self.checker(0, log)?)
+    }
+
     /// Checks a state with the lines that were printed before an event.
-    pub fn check_state(&self, state: &State, printed: usize, log: &Log) -> Result<Verdict> {
-        let image = self.states().build(state).image;
-        self.checker(0, log)?.check(&image, printed, self.log)
+    pub(super) fn check_state(
+        &self,
+        state: &State,
+        printed: usize,
+        machine: &mut InMachine<'_>,
+    ) -> Result<Verdict> {
+        machine.check(&self.states().build(state).image, printed, self.log)
     }
 
     /// Returns the files of a state; `None` if the file system cannot be mounted.
-    pub fn files(&self, state: &State, log: &Log) -> Result<Option<Vec<File>>> {
-        let image = self.states().build(state).image;
-        self.mounted(&image, log, |machine| machine.files(DIRECTORY))
-    }
-
-    /// Mounts a drive in a machine; `None` if that is not possible.
-    pub(super) fn mounted<T>(
+    pub(super) fn files(
         &self,
-        image: &Image,
-        log: &Log,
-        look: impl FnOnce(&mut Machine) -> Result<T>,
-    ) -> Result<Option<T>> {
-        self.checker(0, log)?.mounted(image, self.log.file_system, look)
+        state: &State,
+        machine: &mut InMachine<'_>,
+    ) -> Result<Option<Vec<File>>> {
+        let image = self.states().build(state).image;
+        machine.mounted(&image, self.log.file_system, |machine| machine.files(DIRECTORY))
     }
 
     /// Returns the writes that must be lost for the check of a failed state to fail, as far as a limited number of
     /// checks finds the fewest, and the failure with those.
-    pub fn needed(&self, failed: &State, log: &Log) -> Result<Fewest> {
-        let (mut checker, mut states) = (self.checker(0, log)?, self.states());
+    pub(super) fn needed(&self, failed: &State, machine: &mut InMachine<'_>) -> Result<Fewest> {
+        let mut states = self.states();
         let lost: Vec<_> = states.build(failed).lost.iter().map(|lost| lost.event).collect();
         let mut found = None;
         let needed = needed(&lost, ATTEMPTS, |lost: &[usize]| {
             let state = State::losing(failed.event, lost.iter().copied());
             let image = states.build(&state).image;
-            let Verdict::Failed(failure) = checker.check(&image, state.event, self.log)? else {
+            let Verdict::Failed(failure) = machine.check(&image, state.event, self.log)? else {
                 return anyhow::Ok(false);
             };
             found = Some((state, failure));

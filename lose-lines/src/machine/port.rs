@@ -69,6 +69,10 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    pub(crate) fn connect(&mut self, stream: Arc<UnixStream>) {
+        self.stream = Some(stream);
+    }
+
     /// Takes the lines that were printed so far. Returns false if the port is closed.
     pub(crate) fn take(
         &mut self,
@@ -109,12 +113,6 @@ pub(crate) fn listen(
         if !matches!(take(), Ok(true)) {
             return;
         }
-    }
-}
-
-impl Reader {
-    pub(crate) fn connect(&mut self, stream: Arc<UnixStream>) {
-        self.stream = Some(stream);
     }
 }
 

@@ -4,7 +4,6 @@
 //! any other error is a failure. A command that has tests counts them one by one, any other as one.
 
 use core::fmt;
-use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
@@ -122,7 +121,8 @@ impl Beside {
         fs::create_dir_all(&folder)?;
         let log = folder.join(format!("{}.log", steps.join("-")));
         let out = File::create(&log).with_context(|| log.display().to_string())?;
-        let mut command = Command::new(env::current_exe()?);
+        // A step may have built this program anew, in the place of the one that runs.
+        let mut command = Command::new("/proc/self/exe");
         command.args(steps).stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
         Ok(Self { child: command.spawn()?, log })
     }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 const PAGES: [&str; 2] = ["README.md", "docs/figures.md"];
 /// The rows of the README: the words, the record, its case, and the peer.
 const README: [(&str, &str, &str, &str); 3] = [
-    ("append 64 bytes durably to a log in memory", "journal", "append 64 B", "libpmemlog"),
+    ("append 64 bytes to a log in memory, written back", "journal", "append 64 B", "libpmemlog"),
     ("record an event of 40 bytes", "recorder", "record an event, 1 thread", "LTTng-UST"),
     (
         "append 64 bytes durably to a log on a drive, per record in groups of 16",

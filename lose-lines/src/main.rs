@@ -74,8 +74,8 @@ A program that maps persistent memory:
   lose-lines cut --seed 3 --check './forgets check' ./forgets update
 All exit with 1 and print how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
-/// Cuts the power of an emulated machine while a program runs there, and loses whatever the program has not flushed:
-/// sectors of an ordinary drive, or cache lines of persistent memory.
+/// Cuts the power of any program, and shows what it loses: files as its system calls left them, sectors of a drive, or
+/// cache lines of persistent memory.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
@@ -86,7 +86,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Record the program's system calls, and check directories that a power cut could have left. Needs no machine;
-    /// `lose-lines -- PROGRAM` is the same.
+    /// `lose-lines [OPTIONS] -- PROGRAM` is the same.
     Files(Box<files::Filing>),
     /// Cut the power at many moments while the program runs, lose dirty cache lines, and check each remaining state.
     Cut(Cutting),

@@ -23,6 +23,8 @@ use lose_lines_mark as mark;
 /// The size of the file and of the memory in bytes.
 const LEN: u64 = 4 << 20;
 const WORDS: usize = 1 << 16;
+/// The largest line of the machines in bytes.
+const LINE: usize = 256;
 
 /// A path on a file: its name and its operation.
 type OnFile = (&'static str, fn(&DaxFile) -> Result<()>);
@@ -140,7 +142,10 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     logs::on_recorder(&format!("{path}.recording"), &mut names)?;
     stores::on_store(&format!("{path}.store"), &mut names)?;
     views::on_view(&format!("{path}.viewed"), &mut names)?;
-    let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(1)).collect();
+    // Whole lines, since the allocator stores beside what it hands out.
+    let memory: Vec<AtomicU64> = (0..WORDS + LINE / 8).map(|_| AtomicU64::new(1)).collect();
+    let first = memory.as_ptr().align_offset(LINE);
+    let words = &memory[first..first + WORDS];
     let host = Cache::host()?;
     for &point in Point::ALL {
         let Ok(aimed) = host.to(point) else { continue };
@@ -148,7 +153,7 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
             let cache = with(instruction, point)?;
             for (name, work) in ON_MEMORY {
                 mark::watch(words.as_ptr_range());
-                work(cache, &words);
+                work(cache, words);
                 names.left_by(format!("{name}, {} to {point}", instruction.name));
             }
         }

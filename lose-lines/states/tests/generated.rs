@@ -1,8 +1,6 @@
 //! Generated histories: what was synced is in every state, a state without losses is what a plain file system has, and
 //! each state is found to be one.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-
 use std::collections::BTreeMap;
 
 use lose_lines_states::{Keep, Kept, Log, Model, Object, Operation, Posix, States, Synced, member};
@@ -82,7 +80,7 @@ fn record(log: &mut Log, files: &[Object], step: &Step) {
 const NAMES: [&str; FILES] = ["0", "1"];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn states_are_members_have_what_was_synced_and_without_losses_are_plain(

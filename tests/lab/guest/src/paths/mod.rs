@@ -126,8 +126,8 @@ const ON_MEMORY: [OnMemory; 7] = [
     }),
 ];
 
-/// Runs every path, those on memory with each instruction of this machine. Returns their names in the order of the
-/// verdicts' numbers.
+/// Runs every path, those on memory with each instruction of this machine. Returns their names in the order of their
+/// numbers.
 pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     let file = Options::new().create_new(path, LEN)?;
     let mut names = Names::default();
@@ -149,26 +149,26 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
             for (name, work) in ON_MEMORY {
                 mark::watch(words.as_ptr_range());
                 work(cache, &words);
-                names.verdict(format!("{name}, {} to {point}", instruction.name));
+                names.left_by(format!("{name}, {} to {point}", instruction.name));
             }
         }
     }
     Ok(names.0)
 }
 
-/// The paths that have a verdict.
+/// The paths with a number.
 #[derive(Default)]
 struct Names(Vec<String>);
 
 impl Names {
-    /// Makes the plugin judge the accesses since the last mark.
-    fn verdict(&mut self, name: String) {
-        mark::verdict(self.0.len() as u64);
+    /// Makes the plugin tell what the path has left.
+    fn left_by(&mut self, name: String) {
+        mark::left(self.0.len() as u64);
         self.0.push(name);
     }
 
     fn on_file(&mut self, name: &str) {
-        self.verdict(format!("{ON_FILES}{name}"));
+        self.left_by(format!("{ON_FILES}{name}"));
     }
 }
 

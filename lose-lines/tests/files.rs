@@ -197,3 +197,16 @@ fn mistakes_are_told_apart_from_losses() {
     assert_eq!(code, 1);
     has(&fs::read_to_string(report).unwrap(), &["<testsuite", "<failure>", "`state`"]);
 }
+
+#[test]
+fn a_program_without_a_task_is_recorded_and_checks_itself() {
+    let program = "if test -n \"$PRINTED\"; then test -e f || test ! -s $PRINTED; \
+                   else echo 1 > f; sync f; sync .; echo 1; fi";
+    let tool = env!("CARGO_BIN_EXE_lose-lines");
+    let ran = Command::new(tool).args(["--", "/bin/sh", "-c", program]).output().unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    has(
+        &String::from_utf8(ran.stdout).unwrap(),
+        &["recorded: the program succeeded", "posix: 0 of"],
+    );
+}

@@ -549,8 +549,11 @@ impl<'a> Recorder<'a> {
             return Some(Call::Print);
         }
         let Some(file) = self.ids.get(&key(&found)).copied() else {
-            if found.is_file() {
-                self.outside.extend(fs::read_link(fd_path(thread, fd(a[0]))));
+            let path = fs::read_link(fd_path(thread, fd(a[0]))).unwrap_or_default();
+            let is_kernels = ["/proc", "/sys", "/dev"].iter().any(|root| path.starts_with(root));
+            // Its messages may go to a file.
+            if found.is_file() && !is_kernels && a[0] != 2 {
+                self.outside.insert(path);
             }
             return None;
         };

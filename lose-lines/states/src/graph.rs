@@ -264,6 +264,23 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// Returns true if an effect sets a byte of a file.
+    pub(crate) fn covers(&self, number: Number, of: Object, place: u64) -> bool {
+        let (file, from, to) = match self.atom(number).effect {
+            Effect::Bytes { file, at, len, .. } => (file, at, at + len as u64),
+            Effect::Garbage { file, at, len } | Effect::Zeros { file, at, len } => {
+                (file, at, at + len)
+            }
+            Effect::Cut { file, size } => (file, size, u64::MAX),
+            _ => return false,
+        };
+        let cuts = self.files.get(&file).map_or(&[][..], |file| &file.cuts);
+        let mut later = cuts.iter().filter(|cut| cut.2 > number && self.is_durable(cut.2));
+        file == of
+            && (from..to).contains(&place)
+            && !later.any(|cut| (cut.0..cut.1).contains(&place))
+    }
+
     /// Returns the kept effects, if each of these is kept that can be: all that it needs must be kept too.
     pub(crate) fn closed(&self, mut is_wanted: impl FnMut(Number) -> bool) -> Vec<Number> {
         let (mut kept, mut has_gap) = (HashSet::new(), false);

@@ -105,14 +105,6 @@ impl Content {
         bytes
     }
 
-    /// Returns true if these bytes are at that place, whatever the size.
-    pub(crate) fn has(&self, at: u64, bytes: &[u8]) -> bool {
-        bytes.iter().zip(index(at)..).all(|(byte, place)| {
-            let chunk = self.chunks.get(place / CHUNK).and_then(Option::as_ref);
-            chunk.map_or(0, |chunk| chunk.bytes[place % CHUNK]) == *byte
-        })
-    }
-
     fn hash(&self, hash: &mut u64) {
         mix(hash, &self.size.to_le_bytes());
         for (number, chunk) in self.chunks.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Comparing a directory with the states of a model.
 
+use core::fmt;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::graph::{Effect, Graph, Number};
 use crate::image::Content;
 use crate::model::Model;
-use crate::operation::{Entry, Kind, Log, Object, Operation};
+use crate::operation::{Entry, Kind, Log, Object};
 
 /// Directories that file systems make.
 const OF_FILE_SYSTEMS: [&str; 1] = ["lost+found"];
@@ -61,38 +62,82 @@ impl Directory {
         Ok(Self { files })
     }
 
-    /// Returns the differences from the state with these effects.
-    fn differences(&self, graph: &Graph<'_>, kept: &[Number]) -> Vec<String> {
+    /// Returns the differences from the state with these effects: of each file its size, or one byte in each part.
+    fn differences(&self, graph: &Graph<'_>, kept: &[Number]) -> Vec<Difference> {
         let (mut found, mut names) = (Vec::new(), HashSet::new());
-        let compare = |path: &Path, _: Object, kind: &Kind, _: u32, content: &Content| {
+        let compare = |path: &Path, object: Object, kind: &Kind, _: u32, content: &Content| {
             names.insert(path.to_path_buf());
-            let name = path.display();
+            let mut add = |what| found.push(Difference { path: path.to_path_buf(), object, what });
             match (kind, self.files.get(path)) {
-                (_, None) => found.push(format!("{name} is not there")),
+                (_, None) => add(What::Missing),
                 (Kind::Directory, Some(Found::Directory)) => {}
                 (Kind::Link(target), Some(Found::Link(real))) if target == real => {}
                 (Kind::File, Some(Found::File(real))) => {
                     let bytes = content.bytes();
                     if real.len() != bytes.len() {
-                        let (real, size) = (real.len(), bytes.len());
-                        found.push(format!("{name} has {real} bytes instead of {size}"));
-                    } else if let Some(at) = real.iter().zip(&bytes).position(|(a, b)| a != b) {
-                        found.push(format!("{name} differs at {at}"));
+                        add(What::Size { real: real.len() as u64, size: bytes.len() as u64 });
+                    }
+                    for (number, (a, b)) in real.chunks(PART).zip(bytes.chunks(PART)).enumerate() {
+                        if let Some(at) = a.iter().zip(b).position(|(a, b)| a != b) {
+                            add(What::Byte((number * PART + at) as u64));
+                        }
                     }
                 }
-                _ => found.push(format!("{name} is something else")),
+                _ => add(What::Other),
             }
             Ok::<_, core::convert::Infallible>(())
         };
         match graph.state(kept).walk(compare) {
             Ok(()) => {}
         }
-        let more = self.files.keys().filter(|path| !names.contains(*path));
-        found.extend(more.map(|path| format!("{} should not be there", path.display())));
-        found.sort();
+        let more = self.files.keys().filter(|path| !names.contains(*path)).cloned();
+        found.extend(more.map(|path| Difference { path, object: Object::ROOT, what: What::More }));
+        found.sort_by(|one, other| one.path.cmp(&other.path));
         found
     }
 }
+
+/// The unit in which bytes are compared.
+const PART: usize = 512;
+
+/// A difference of a real directory from a state.
+#[derive(Clone, Debug)]
+struct Difference {
+    path: PathBuf,
+    object: Object,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Missing,
+    More,
+    Other,
+    Size { real: u64, size: u64 },
+    Byte(u64),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.path.display();
+        match self.what {
+            What::Missing => write!(f, "{name} is not there"),
+            What::More => write!(f, "{name} should not be there"),
+            What::Other => write!(f, "{name} is something else"),
+            What::Size { real, size } => write!(f, "{name} has {real} bytes instead of {size}"),
+            What::Byte(at) => write!(f, "{name} differs at {at}"),
+        }
+    }
+}
+
+fn in_words(differences: &[Difference]) -> Vec<String> {
+    let mut words: Vec<_> = differences.iter().map(ToString::to_string).collect();
+    words.truncate(SHOWN);
+    words
+}
+
+/// The number of differences that are told.
+const SHOWN: usize = 8;
 
 /// Returns the differences of a directory from the end of the log, if nothing is lost. There are none if the log is
 /// complete.
@@ -101,14 +146,14 @@ impl Directory {
 /// If the directory cannot be read.
 pub fn differences_from_end(log: &Log, root: &Path) -> io::Result<Vec<String>> {
     let graph = Graph::before(log, Model::Ext4, log.records.len());
-    Ok(Directory::read(root)?.differences(&graph, &graph.pending))
+    Ok(in_words(&Directory::read(root)?.differences(&graph, &graph.pending)))
 }
 
 /// Returns `Ok(Ok(()))` if the model allows a directory as the state of some cut after this number of lines.
 ///
-/// It looks for the effects that the directory shows, at each cut and for each length of the journal. An effect that
-/// changes nothing may be chosen wrongly where files have parts in common; the cost is the number of cuts times the
-/// length of the journal.
+/// At each cut, and for each length of the journal there, it begins with all effects and leaves out those that the
+/// directory contradicts: if a byte differs, the last effect on it is not in the state. What remains explains the
+/// directory, or nothing does. The cost is the number of cuts times the length of the journal.
 ///
 /// # Errors
 /// If the directory cannot be read.
@@ -121,30 +166,30 @@ pub fn member(
     let directory = Directory::read(root)?;
     let mut graph = Graph::new(log, model);
     let none = vec![String::from("no cut comes after as many lines")];
-    let mut nearest = NoMember { cut: 0, differences: none };
+    let mut nearest = (0, NoMember { cut: 0, differences: none });
     let mut has_compared = false;
     loop {
         if graph.lines == lines {
-            for kept in candidates(&graph, &directory) {
-                let differences = directory.differences(&graph, &kept);
+            for differences in unexplained(&graph, &directory) {
                 if differences.is_empty() {
                     return Ok(Ok(()));
                 }
-                if !has_compared || differences.len() < nearest.differences.len() {
-                    nearest = NoMember { cut: graph.at, differences };
+                if !has_compared || differences.len() < nearest.0 {
+                    let words = in_words(&differences);
+                    nearest = (differences.len(), NoMember { cut: graph.at, differences: words });
                 }
                 has_compared = true;
             }
         }
         if graph.at == log.records.len() {
-            return Ok(Err(nearest));
+            return Ok(Err(nearest.1));
         }
         graph.read_to(graph.at + 1);
     }
 }
 
-/// Returns the sets of effects that explain the directory best, one for each length of the journal.
-fn candidates(graph: &Graph<'_>, directory: &Directory) -> Vec<Vec<Number>> {
+/// Returns what remains unexplained of the directory, for each length of the journal, until nothing does.
+fn unexplained(graph: &Graph<'_>, directory: &Directory) -> impl Iterator<Item = Vec<Difference>> {
     // Without a journal, a name that was there before and is there now tells nothing of its replacement.
     let is_open = |number: &Number| {
         let is_name = matches!(graph.atom(*number).effect, Effect::Names { .. });
@@ -156,7 +201,64 @@ fn candidates(graph: &Graph<'_>, directory: &Directory) -> Vec<Vec<Number>> {
                 })
     };
     let open: Vec<Number> = graph.pending.iter().copied().filter(is_open).collect();
-    (0..=open.len()).map(|len| candidate(graph, directory, &open, open[..len].last())).collect()
+    (0..=open.len()).map(move |len| {
+        let (fixed, left_out) = open.split_at(len);
+        let left_out: HashSet<_> = left_out.iter().copied().collect();
+        remaining(graph, directory, fixed, left_out)
+    })
+}
+
+/// Leaves out what the directory contradicts, and returns the differences that remain.
+fn remaining(
+    graph: &Graph<'_>,
+    directory: &Directory,
+    fixed: &[Number],
+    mut left_out: HashSet<Number>,
+) -> Vec<Difference> {
+    loop {
+        let kept = graph.closed(|number| !left_out.contains(&number));
+        let differences = directory.differences(graph, &kept);
+        let has = |number: &Number| kept.binary_search(number).is_ok();
+        let wrong = differences.iter().map(|difference| culprit(graph, &kept, difference));
+        let wrong: Option<Vec<Number>> = wrong.collect();
+        let is_fixed = |number: &Number| fixed.binary_search(number).is_ok();
+        match wrong {
+            Some(wrong)
+                if !wrong.is_empty() && fixed.iter().all(has) && !wrong.iter().any(is_fixed) =>
+            {
+                left_out.extend(wrong);
+            }
+            // The journal needs an effect that the directory does not show.
+            _ if differences.is_empty() && !fixed.iter().all(has) => {
+                let what = What::Other;
+                return vec![Difference { path: PathBuf::new(), object: Object::ROOT, what }];
+            }
+            _ => return differences,
+        }
+    }
+}
+
+/// Returns the last kept effect that causes a difference. No state with the directory's content has it.
+fn culprit(graph: &Graph<'_>, kept: &[Number], difference: &Difference) -> Option<Number> {
+    let object = difference.object;
+    let mut newest_first = kept.iter().rev().copied();
+    match difference.what {
+        What::Byte(at) => newest_first.find(|number| graph.covers(*number, object, at)),
+        What::Size { real, size } => {
+            let is_cut = |number: Number| matches!(graph.atom(number).effect, Effect::Cut { file, .. } if file == object);
+            let cut = newest_first.find(|number| is_cut(*number));
+            let is_later = |number: &Number| cut.is_none_or(|cut| *number > cut);
+            let is_size = |number: &Number| {
+                matches!(graph.atom(*number).effect, Effect::Grown { file, size: grown }
+                    if file == object && grown == size)
+            };
+            let grown = kept.iter().copied().filter(is_later).find(is_size);
+            if real < size { grown.or(cut) } else { cut }
+        }
+        What::Missing | What::More => newest_first
+            .find(|number| names(graph, *number).iter().any(|(_, path)| *path == difference.path)),
+        What::Other => None,
+    }
 }
 
 /// Returns the entries that an effect changes, with their paths.
@@ -168,84 +270,6 @@ fn names<'a>(graph: &Graph<'a>, number: Number) -> Vec<(&'a Entry, PathBuf)> {
         path_of(graph, entry.directory).join(std::ffi::OsStr::from_bytes(&entry.name))
     };
     entries.map(|entry| (entry, path(entry))).collect()
-}
-
-fn candidate(
-    graph: &Graph<'_>,
-    directory: &Directory,
-    open: &[Number],
-    last: Option<&Number>,
-) -> Vec<Number> {
-    let is_in_journal = |number: Number| last.is_some_and(|last| number <= *last);
-    let is_named = |number: Number| {
-        names(graph, number)
-            .iter()
-            .all(|(entry, path)| directory.files.contains_key(path) == entry.object.is_some())
-    };
-    let is_kept_name = |number: Number| match open.binary_search(&number) {
-        Ok(_) => is_in_journal(number) && (graph.atom(number).is_journalled || is_named(number)),
-        Err(_) => is_named(number),
-    };
-    // The names tell which file of the directory each file of the log is.
-    let mut files: HashMap<Object, &[u8]> = HashMap::new();
-    let named = graph.closed(|number| {
-        let is_name = matches!(graph.atom(number).effect, Effect::Names { .. });
-        (!is_name && !graph.atom(number).is_journalled) || is_kept_name(number)
-    });
-    let note = |path: &Path, object: Object, _: &Kind, _: u32, _: &Content| {
-        if let Some(Found::File(bytes)) = directory.files.get(path) {
-            files.insert(object, bytes);
-        }
-        Ok::<_, core::convert::Infallible>(())
-    };
-    match graph.state(&named).walk(note) {
-        Ok(()) => {}
-    }
-    let is_shown = |number: Number| is_shown(graph, &files, number);
-    let mut wanted: HashSet<Number> = HashSet::new();
-    for number in graph.pending.iter().rev().copied() {
-        let is_name = matches!(graph.atom(number).effect, Effect::Names { .. });
-        let is_journalled = graph.atom(number).is_journalled;
-        let is_kept =
-            if is_name || is_journalled { is_kept_name(number) } else { is_shown(number) };
-        if !is_kept || wanted.contains(&number) {
-            continue;
-        }
-        // What a shown effect needs is covered by it.
-        let needed = graph.needs(number);
-        let is_allowed =
-            |number: &Number| !graph.atom(*number).is_journalled || is_in_journal(*number);
-        if needed.iter().all(is_allowed) {
-            wanted.extend(needed);
-        }
-    }
-    graph.closed(|number| wanted.contains(&number))
-}
-
-/// Returns true if the directory may show an effect on bytes or a size. One that only repeats what is durable is not
-/// needed.
-fn is_shown(graph: &Graph<'_>, files: &HashMap<Object, &[u8]>, number: Number) -> bool {
-    let atom = graph.atom(number);
-    match (&atom.effect, &graph.log.records[atom.record].operation) {
-        (Effect::Bytes { file, at, from, len }, Operation::Write { bytes, .. }) => {
-            let Some(real) = files.get(file) else { return true };
-            let start = usize::try_from(*at).unwrap_or(usize::MAX).min(real.len());
-            let real = &real[start..(start + len).min(real.len())];
-            let is_old = graph.image.content(*file).is_some_and(|old| old.has(*at, real));
-            bytes[*from..].starts_with(real) && !is_old
-        }
-        (Effect::Zeros { file, at, len }, _) => {
-            let Some(real) = files.get(file) else { return true };
-            let range = usize::try_from(*at).unwrap_or(usize::MAX).min(real.len());
-            let real = &real[range..];
-            let len = usize::try_from(*len).unwrap_or(usize::MAX).min(real.len());
-            real[..len].iter().all(|byte| *byte == 0)
-        }
-        (Effect::Grown { file, size }, _) => {
-            files.get(file).is_none_or(|real| *size <= real.len() as u64)
-        }
-        _ => true,
-    }
 }
 
 /// Returns the path of a directory, by the newest name of each.

@@ -92,7 +92,8 @@ fn decode(bytes: &[u8], _at: u64) -> Option<Action> {
     }
 }
 
-fn address(word: u32) -> Address {
+/// Returns the address in Xt of a SYS instruction.
+pub(crate) fn address(word: u32) -> Address {
     let [register, ..] = (word & XT).to_le_bytes();
     let base: Option<Register> = (register != XZR).then_some(register);
     Address { base, ..Address::default() }

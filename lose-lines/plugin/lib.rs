@@ -4,6 +4,8 @@
 //! and kernel that write lines back and complete that, and compares the memory that the guest sees with the one that has
 //! persisted. A program can talk to it by marks (`lose-lines/mark`).
 //!
+//! [`dma`] is another use: it finds missing maintenance for devices that do not see the cache.
+//!
 //! Layers, each using only those above it: [`policy`] and [`decode`] with [`x86_64`], [`aarch64`] and [`riscv64`], which
 //! read instructions; [`losses`]; `ffi` is the emulator's interface and `system` the C library's, the only parts with
 //! `unsafe`.
@@ -16,6 +18,7 @@
 
 pub mod aarch64;
 pub mod decode;
+pub mod dma;
 pub mod losses;
 #[path = "../src/policy.rs"]
 pub mod policy;

@@ -49,7 +49,7 @@ impl Mapping {
         Ok(Self(unsafe { slice::from_raw_parts(start.cast(), len / 8) }))
     }
 
-    pub(crate) fn words(&self) -> &[AtomicU64] {
+    pub(crate) const fn words(&self) -> &'static [AtomicU64] {
         self.0
     }
 }

@@ -99,6 +99,13 @@ impl Cmd {
         command
     }
 
+    /// Starts the command with this process's standard input and error, and with this output.
+    pub fn start(&self, output: Stdio) -> Result<Child> {
+        let mut command = self.command();
+        let started = command.stdin(Stdio::inherit()).stdout(output).spawn();
+        started.with_context(|| format!("cannot start `{self}`"))
+    }
+
     /// Runs the command with its output in the log, passes each line to `take`, and returns how the command ended.
     pub fn watch_in(&self, log: &mut Log, mut take: impl FnMut(&str)) -> Result<Ending> {
         writeln!(log, "$ {self}")?;

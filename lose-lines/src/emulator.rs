@@ -121,11 +121,15 @@ impl Emulators {
 
     /// Returns `qemu-system-ARCHITECTURE`, without a display, defaults or the user's configuration.
     pub fn system(&self, architecture: &str) -> Cmd {
+        self.plain_system(architecture).words("-no-user-config -nodefaults -display none")
+    }
+
+    /// Returns `qemu-system-ARCHITECTURE`, for a command line of the user's.
+    pub fn plain_system(&self, architecture: &str) -> Cmd {
         let data = DATA.iter().flat_map(|folder| [String::from("-L"), self.file(folder)]);
         self.program(&format!("usr/bin/qemu-system-{architecture}"))
             .env("QEMU_MODULE_DIR", self.file(&format!("usr/lib/{TRIPLE}/{MODULES}")))
             .args(data)
-            .words("-no-user-config -nodefaults -display none")
     }
 
     /// Returns a program of the packages, run with their libraries.

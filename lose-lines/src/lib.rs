@@ -41,6 +41,8 @@ pub mod crash;
 #[cfg(feature = "tool")]
 pub mod debian;
 #[cfg(feature = "tool")]
+pub mod dma;
+#[cfg(feature = "tool")]
 pub mod drive;
 #[cfg(feature = "tool")]
 pub mod elf;

@@ -32,6 +32,8 @@ use lose_lines::restart::{Restart, Restarted};
 use serde_json::json;
 use tempfile::TempDir;
 
+#[path = "dma/arguments.rs"]
+mod dma;
 #[path = "drive/arguments.rs"]
 mod drive;
 #[path = "files/arguments.rs"]
@@ -92,6 +94,8 @@ enum Task {
     Cut(Cutting),
     /// Record the program's writes to an ordinary drive, and check states that a power cut could have left.
     Drive(drive::Driving),
+    /// Run an unmodified image in an emulator whose devices do not see the CPUs' cache, and report missing maintenance.
+    Dma(dma::Watching),
     /// Run the program, restart the machine without clearing its RAM, and check the remaining state.
     Restart(ByRestart),
     /// Run the program once; also usable as a runner for cargo. Exits with the program's code, or 125.
@@ -301,6 +305,7 @@ fn main() -> Result<ExitCode> {
         Task::Files(request) => files::files(&request),
         Task::Cut(request) => cut(&request),
         Task::Drive(request) => drive::drive(&request),
+        Task::Dma(request) => dma::watch(&request),
         Task::Restart(request) => restart(&request),
         Task::Run(program) => run(&program),
         Task::Fetch => Machines::new().and_then(|machines| machines.finish(|_fetched| Ok(0))),

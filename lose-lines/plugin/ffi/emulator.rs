@@ -29,17 +29,17 @@ pub(super) struct Instruction([u8; 0]);
 
 /// `qemu_plugin_reg_descriptor`.
 #[repr(C)]
-pub(super) struct Descriptor {
-    pub(super) handle: *mut c_void,
-    pub(super) name: *const c_char,
+struct Descriptor {
+    handle: *mut c_void,
+    name: *const c_char,
     feature: *const c_char,
 }
 
 /// `GArray` of descriptors (`glib/garray.h`).
 #[repr(C)]
-pub(super) struct Descriptors {
-    pub(super) data: *const Descriptor,
-    pub(super) len: c_uint,
+struct Descriptors {
+    data: *const Descriptor,
+    len: c_uint,
 }
 
 /// `GByteArray` (`glib/garray.h`).
@@ -53,11 +53,20 @@ pub(super) struct ByteArray {
 #[repr(C)]
 pub(super) struct Place([u8; 0]);
 
+/// `qemu_plugin_mem_value`: its type, and the bytes in a union of up to 16.
+#[repr(C)]
+struct Value {
+    kind: c_int,
+    low: u64,
+    high: u64,
+}
+
 /// `QEMU_PLUGIN_CB_NO_REGS` and `QEMU_PLUGIN_CB_R_REGS`.
 pub(super) const NO_REGISTERS: c_int = 0;
 pub(super) const READS_REGISTERS: c_int = 1;
 /// `QEMU_PLUGIN_MEM_W`.
 pub(super) const WRITES: c_int = 2;
+pub(super) const READS_AND_WRITES: c_int = 3;
 
 pub(super) type Execute = extern "C" fn(cpu: c_uint, data: *mut c_void);
 pub(super) type Access = extern "C" fn(cpu: c_uint, info: u32, address: u64, data: *mut c_void);
@@ -101,8 +110,10 @@ unsafe extern "C" {
         data: *mut c_void,
     );
     pub(super) safe fn qemu_plugin_mem_size_shift(info: u32) -> c_uint;
+    pub(super) safe fn qemu_plugin_mem_is_store(info: u32) -> bool;
+    safe fn qemu_plugin_mem_get_value(info: u32) -> Value;
     /// The caller frees the array.
-    pub(super) safe fn qemu_plugin_get_registers() -> *mut Descriptors;
+    safe fn qemu_plugin_get_registers() -> *mut Descriptors;
     pub(super) fn qemu_plugin_read_register(handle: *mut c_void, to: *mut ByteArray) -> c_int;
     fn qemu_plugin_read_memory_vaddr(address: u64, to: *mut ByteArray, len: usize) -> bool;
 
@@ -110,11 +121,12 @@ unsafe extern "C" {
     safe fn qemu_plugin_get_hwaddr(info: u32, address: u64) -> *const Place;
     fn qemu_plugin_hwaddr_is_io(place: *const Place) -> bool;
     fn qemu_plugin_hwaddr_phys_addr(place: *const Place) -> u64;
+    fn qemu_plugin_hwaddr_device_name(place: *const Place) -> *const c_char;
 
     pub(super) safe fn g_byte_array_new() -> *mut ByteArray;
     pub(super) fn g_byte_array_set_size(array: *mut ByteArray, len: c_uint) -> *mut ByteArray;
     pub(super) fn g_byte_array_free(array: *mut ByteArray, free_segment: c_int) -> *mut u8;
-    pub(super) fn g_array_free(array: *mut Descriptors, free_segment: c_int) -> *mut c_char;
+    fn g_array_free(array: *mut Descriptors, free_segment: c_int) -> *mut c_char;
 }
 
 /// The emulator's handle of a register; null until the CPU exists.
@@ -134,7 +146,28 @@ pub(super) unsafe fn text(string: *const c_char) -> String {
     string.to_string_lossy().into_owned()
 }
 
-/// Returns the value of a register: 8 bytes, in the guest's order, which is little-endian.
+/// Returns the registers that the emulator shows, in the callback of a new CPU.
+pub(super) fn registers() -> Vec<(String, Handle)> {
+    let array = qemu_plugin_get_registers();
+    // SAFETY: the emulator returns an array that is valid until it is freed below.
+    let descriptors = unsafe { &*array };
+    let count = usize::try_from(descriptors.len).unwrap_or(0);
+    let register = |place| {
+        // SAFETY: the array holds that many descriptors.
+        let descriptor = unsafe { descriptors.data.add(place) };
+        // SAFETY: it is inside the array.
+        let descriptor = unsafe { &*descriptor };
+        // SAFETY: the names of registers live as long as the emulator.
+        (unsafe { text(descriptor.name) }, Handle(descriptor.handle))
+    };
+    let registers = (0..count).map(register).collect();
+    // SAFETY: the array is valid, and nothing points to it any more.
+    let freed = unsafe { g_array_free(array, 1) };
+    debug_assert!(freed.is_null(), "the descriptors were freed with the array");
+    registers
+}
+
+/// Returns the value of a register of 4 or 8 bytes, in the guest's order, which is little-endian.
 pub(super) fn read_register(handle: Handle) -> Option<u64> {
     let array = g_byte_array_new();
     // SAFETY: the array was just made.
@@ -144,12 +177,17 @@ pub(super) fn read_register(handle: Handle) -> Option<u64> {
     let len = unsafe { qemu_plugin_read_register(handle.0, array) };
     // SAFETY: the array is valid.
     let data = unsafe { (*array).data };
-    // SAFETY: the array holds as many bytes as were read.
-    let value = (len == 8).then(|| unsafe { data.cast::<[u8; 8]>().read() });
+    let value = match len {
+        // SAFETY: the array holds as many bytes as were read.
+        8 => Some(u64::from_le_bytes(unsafe { data.cast::<[u8; 8]>().read() })),
+        // SAFETY: the same.
+        4 => Some(u64::from(u32::from_le_bytes(unsafe { data.cast::<[u8; 4]>().read() }))),
+        _ => None,
+    };
     // SAFETY: the array is valid, and nothing points to it any more.
     let freed = unsafe { g_byte_array_free(array, 1) };
     debug_assert!(freed.is_null(), "the bytes were freed with the array");
-    value.map(u64::from_le_bytes)
+    value
 }
 
 /// An instruction in the emulator's own memory, with its page; 0 for none. Programs share code and map it at different
@@ -226,6 +264,41 @@ pub(super) fn physical(info: u32, address: u64) -> Option<u64> {
     let is_memory = !place.is_null() && unsafe { !qemu_plugin_hwaddr_is_io(place) };
     // SAFETY: as above.
     is_memory.then(|| unsafe { qemu_plugin_hwaddr_phys_addr(place) })
+}
+
+/// The target of an access.
+pub(super) enum Target {
+    Memory,
+    /// A device, with the emulator's name of the region.
+    Device(&'static CStr),
+}
+
+/// Returns the guest-physical address and the target of an access, in the callback of that access.
+pub(super) fn target(info: u32, address: u64) -> Option<(u64, Target)> {
+    let place = qemu_plugin_get_hwaddr(info, address);
+    if place.is_null() {
+        return None;
+    }
+    // SAFETY: the emulator returned it in this callback.
+    let physical = unsafe { qemu_plugin_hwaddr_phys_addr(place) };
+    // SAFETY: the same.
+    if unsafe { !qemu_plugin_hwaddr_is_io(place) } {
+        return Some((physical, Target::Memory));
+    }
+    // SAFETY: the same.
+    let name = unsafe { qemu_plugin_hwaddr_device_name(place) };
+    // SAFETY: the names of regions are interned or live as long as their device; the machine removes none while it runs.
+    Some((physical, Target::Device(unsafe { CStr::from_ptr(name) })))
+}
+
+/// Returns the bytes of an access of up to 8 bytes, in the callback of that access.
+pub(super) fn accessed(info: u32) -> u64 {
+    let Value { kind, low, .. } = qemu_plugin_mem_get_value(info);
+    // `qemu_plugin_mem_value_type`: 0 to 3 stand for 1, 2, 4 and 8 bytes.
+    match kind {
+        0..=2 => low & ((1 << (8 << kind)) - 1),
+        _ => low,
+    }
 }
 
 /// The emulator's translation of virtual addresses.

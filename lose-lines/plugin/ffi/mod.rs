@@ -6,7 +6,9 @@
 //!
 //! A callback cannot report an error, and incomplete results must not be written: the emulator is ended instead.
 
+mod dma;
 mod emulator;
+mod hooks;
 mod losses;
 mod own_process;
 
@@ -21,12 +23,11 @@ use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::emulator::{
-    Block, Code, Handle, Info, Instruction, NO_REGISTERS, READS_REGISTERS, WRITES, g_array_free,
-    qemu_plugin_get_registers, qemu_plugin_insn_data, qemu_plugin_insn_vaddr,
-    qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
-    qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
-    qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
-    read_register, text,
+    Block, Code, Handle, Info, Instruction, NO_REGISTERS, READS_REGISTERS, WRITES,
+    qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_register_atexit_cb,
+    qemu_plugin_register_vcpu_init_cb, qemu_plugin_register_vcpu_insn_exec_cb,
+    qemu_plugin_register_vcpu_mem_cb, qemu_plugin_register_vcpu_tb_trans_cb,
+    qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns, read_register, registers, text,
 };
 use self::losses::Lossy;
 use crate::decode::{Action, Decoder, Register};
@@ -121,6 +122,9 @@ unsafe extern "C" fn qemu_plugin_install(
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     // SAFETY: (1) the name is as valid as the structure.
     let target = unsafe { text(info.target_name) };
+    if arguments.iter().any(|argument| argument.starts_with("dma=")) {
+        return dma::install(id, info, &target, &arguments);
+    }
     match Plugin::new(info, &target, &arguments) {
         Ok(plugin) => {
             *lock() = Some(plugin);
@@ -211,28 +215,16 @@ fn appending(out: &Path) -> Result<File, String> {
 
 /// A CPU exists now, so its registers can be found.
 extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
-    let array = qemu_plugin_get_registers();
-    // SAFETY: the emulator returns an array that is valid until it is freed below.
-    let descriptors = unsafe { &*array };
-    let count = usize::try_from(descriptors.len).unwrap_or(0);
+    let shown = registers();
     with_plugin(|plugin| {
         let names = plugin.decoder.registers;
         plugin.handles = vec![Handle(ptr::null_mut()); names.len()];
-        for place in 0..count {
-            // SAFETY: the array holds that many descriptors.
-            let descriptor = unsafe { descriptors.data.add(place) };
-            // SAFETY: it is inside the array.
-            let descriptor = unsafe { &*descriptor };
-            // SAFETY: the names of registers live as long as the emulator.
-            let name = unsafe { text(descriptor.name) };
+        for (name, handle) in shown {
             if let Some(register) = names.iter().position(|known| *known == name) {
-                plugin.handles[register] = Handle(descriptor.handle);
+                plugin.handles[register] = handle;
             }
         }
     });
-    // SAFETY: the array is valid, and nothing points to it any more.
-    let freed = unsafe { g_array_free(array, 1) };
-    debug_assert!(freed.is_null(), "the descriptors were freed with the array");
 }
 
 /// The emulator ends by itself.

@@ -21,7 +21,10 @@ const KERNEL: [(&str, &str); 5] = [
 ];
 
 /// Mounts the kernel's file systems, keeps its messages off the console, and loads the modules.
-pub(crate) fn boot() -> Result<()> {
+///
+/// # Errors
+/// If one of them fails; this is not the first program of a machine, for example.
+pub fn boot() -> Result<()> {
     for (kind, directory) in KERNEL {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;
         mount("none", directory, kind, MountFlags::empty(), None)

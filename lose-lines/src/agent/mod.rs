@@ -26,4 +26,6 @@ mod resume;
 mod serve;
 
 #[cfg(target_os = "linux")]
+pub use boot::boot;
+#[cfg(target_os = "linux")]
 pub use serve::serve;

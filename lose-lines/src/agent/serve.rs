@@ -27,7 +27,7 @@ pub fn serve(mut other: impl FnMut(Value) -> Result<Reply>) -> Result<Infallible
     if std::process::id() != 1 {
         bail!("this is the first program of a machine: it runs as process 1");
     }
-    boot::boot()?;
+    boot()?;
     console::make_raw(std::io::stdin())?;
     console::say(&hello()?)?;
     let mut beside = Beside::default();

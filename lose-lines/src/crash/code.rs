@@ -130,7 +130,7 @@ impl File {
 
 /// Returns the source line of an address, and its function, which may have been inlined: the innermost one that is not
 /// of Rust's own libraries, such as `write_volatile`.
-fn source(names: &Loader, address: u64) -> Option<String> {
+pub(crate) fn source(names: &Loader, address: u64) -> Option<String> {
     let mut frames = names.find_frames(address).ok()?;
     let (mut first, mut own) = (None, None);
     while let (None, Ok(Some(frame))) = (&own, frames.next()) {

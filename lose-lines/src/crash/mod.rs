@@ -4,7 +4,7 @@
 //! The file system is made once, and the machine that made it is suspended. Each cut starts with a copy of both, so
 //! cuts need no boot, are independent, and can be repeated one at a time.
 
-mod code;
+pub(crate) mod code;
 mod lost;
 pub mod moments;
 

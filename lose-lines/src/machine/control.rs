@@ -23,7 +23,7 @@ use crate::temporary::Temporary;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The control socket of a machine's emulator (QEMU, `docs/interop/qmp-spec.rst`).
-pub(super) struct Control(BufReader<UnixStream>);
+pub(crate) struct Control(BufReader<UnixStream>);
 
 /// Returns the name of the control socket of a machine.
 fn file_of(machine: &str) -> String {
@@ -63,7 +63,7 @@ impl Control {
         Ok((machine, control))
     }
 
-    fn connect(socket: &Path, mut runs: impl FnMut() -> Result<bool>) -> Result<Self> {
+    pub(crate) fn connect(socket: &Path, mut runs: impl FnMut() -> Result<bool>) -> Result<Self> {
         let begun = Instant::now();
         let stream = loop {
             match UnixStream::connect(socket) {
@@ -84,7 +84,7 @@ impl Control {
     }
 
     /// Executes a command. Returns its result.
-    pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
+    pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let line = json!({ "execute": command, "arguments": arguments });
         writeln!(self.0.get_mut(), "{line}").context("cannot write to the emulator")?;
         loop {

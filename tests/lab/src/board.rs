@@ -91,7 +91,7 @@ impl Board {
     }
 
     /// Builds the image.
-    fn build(&self, lab: &Lab, image: &str) -> Result<String> {
+    pub(super) fn build(&self, lab: &Lab, image: &str) -> Result<String> {
         let compiler = Compiler::new(self.triple)?;
         lab.cargo(&compiler, "build --release")
             .args(["-p", self.package, "--bin", image])

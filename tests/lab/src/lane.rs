@@ -10,7 +10,7 @@ use lose_lines::losses;
 use xtask::absent::Absent;
 
 use crate::lab::Lab;
-use crate::{c_programs, cpus, defects, freestanding, last_events, machines};
+use crate::{c_programs, cpus, defects, dma, freestanding, last_events, machines};
 
 /// The lanes of each change: of another architecture, of a machine that loses lines, of an ordinary drive, of the plugin that
 /// follows write-backs. Their kind is `ci`.
@@ -51,6 +51,7 @@ pub(crate) fn lanes() -> Vec<Lane> {
         cpus::lanes(),
         freestanding::lanes(),
         last_events::lanes(),
+        dma::lanes(),
         machines::lanes(),
     ];
     kinds.into_iter().flatten().collect()

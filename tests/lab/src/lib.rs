@@ -12,6 +12,7 @@ mod c_programs;
 mod cpus;
 mod cross;
 mod defects;
+mod dma;
 mod expectation;
 mod freestanding;
 mod lab;

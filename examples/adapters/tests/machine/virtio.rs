@@ -6,6 +6,7 @@ use cachemaint::coherence::{self, Padded};
 use cachemaint_adapters::non_coherent::NonCoherent;
 use cachemaint_adapters::virtio::{NonCoherentHal, Platform};
 use cachemaint_device::{Cpu, Failure, Machine, Seed, explore, try_explore};
+use core::cell::Cell;
 use core::ptr::NonNull;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, SECTOR_SIZE, VirtIOBlk};
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
@@ -132,6 +133,78 @@ fn a_status_on_the_stack_needs_a_bounce_buffer() {
     let Failure::Wrong { message, .. } = &failure else { panic!("{failure}") };
     assert!(message.starts_with("the device writes 1 bytes"), "{failure}");
     assert!(message.contains("shares a line with other data"), "{failure}");
+}
+
+/// An operation that a kernel forgets; the image `dma` of `tests/lab/freestanding` forgets the same in an emulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeftOut {
+    Acquire,
+    AllOfReads,
+    Release,
+    ReleaseToWriter,
+}
+
+thread_local! {
+    static LEFT_OUT: Cell<LeftOut> = const { Cell::new(LeftOut::Release) };
+}
+
+/// Returns true for the buffers that the adapter shares in place.
+fn is_whole(buffer: NonNull<[u8]>) -> bool {
+    buffer.addr().get().is_multiple_of(64) && buffer.len().is_multiple_of(64)
+}
+
+/// A kernel that forgets [`LEFT_OUT`].
+struct Forgetful;
+
+// SAFETY: that of the adapter; what is missing is what the test is about.
+unsafe impl Hal for Forgetful {
+    fn dma_alloc(pages: usize, direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        Adapter::dma_alloc(pages, direction)
+    }
+
+    unsafe fn dma_dealloc(paddr: PhysAddr, vaddr: NonNull<u8>, pages: usize) -> i32 {
+        // SAFETY: as for the caller.
+        unsafe { Adapter::dma_dealloc(paddr, vaddr, pages) }
+    }
+
+    unsafe fn mmio_phys_to_virt(_: PhysAddr, _: usize) -> NonNull<u8> {
+        unreachable!("the disk is not on PCI")
+    }
+
+    unsafe fn share(buffer: NonNull<[u8]>, direction: BufferDirection) -> PhysAddr {
+        let (machine, start) = (kernel::machine(), buffer.cast::<u8>());
+        let is_read = direction == BufferDirection::DriverToDevice;
+        let is_left_out = match LEFT_OUT.get() {
+            LeftOut::Release => is_read,
+            LeftOut::ReleaseToWriter | LeftOut::AllOfReads => !is_read && is_whole(buffer),
+            LeftOut::Acquire => false,
+        };
+        if is_left_out {
+            return machine.memory.to_device(start);
+        }
+        // SAFETY: as for the caller.
+        unsafe { Adapter::share(buffer, direction) }
+    }
+
+    unsafe fn unshare(paddr: PhysAddr, buffer: NonNull<[u8]>, direction: BufferDirection) {
+        let is_whole = is_whole(buffer);
+        if is_whole && matches!(LEFT_OUT.get(), LeftOut::Acquire | LeftOut::AllOfReads) {
+            return;
+        }
+        // SAFETY: as for the caller.
+        unsafe { Adapter::unshare(paddr, buffer, direction) };
+    }
+}
+
+#[test]
+fn a_disk_goes_wrong_without_each_operation() {
+    for left_out in
+        [LeftOut::Acquire, LeftOut::AllOfReads, LeftOut::Release, LeftOut::ReleaseToWriter]
+    {
+        LEFT_OUT.set(left_out);
+        let failure = try_explore(0..40, sectors::<Forgetful>).expect_err("not noticed");
+        assert!(matches!(failure, Failure::Wrong { .. }), "{left_out:?}: {failure}");
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 mod beside;
 #[cfg(target_os = "linux")]
+mod disk;
+#[cfg(target_os = "linux")]
 mod holes;
 #[cfg(target_os = "linux")]
 mod journals;
@@ -52,6 +54,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["make", kind, path] => beside::make(kind, path.as_ref()),
         ["open-beside", kind, path] => beside::open(kind, path.as_ref()),
         ["load", path, at] => media::load(path.as_ref(), at),
+        ["use-disk"] => disk::use_and_power_off(),
         // The kernel passes words of its command line to its first program.
         _ => match lose_lines::agent::serve(requests::answer)? {},
     }

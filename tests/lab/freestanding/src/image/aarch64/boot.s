@@ -19,7 +19,7 @@ prepare:
     msr vbar_el1, x0
     mov x0, #3 << 20            // FPEN: no trap of floating point, which copies of memory use
     msr cpacr_el1, x0
-    mov x0, #0xff00             // 0 is a device, 1 is write-back memory
+    ldr x0, =0x44ff00           // 0 is a device, 1 is write-back memory, 2 is memory that is not cached
     msr mair_el1, x0
     // T0SZ 25, so that the table below comes first; walks are cached; 4 KiB; EPD1; addresses of 32 bits.
     ldr x0, =0x803519
@@ -52,10 +52,12 @@ trap:
     mrs x3, far_el1
     b {trapped}
 
-// One entry a GiB, one to one: devices, never executed; memory, shared with all CPUs. The access flag is set.
+// One entry a GiB, one to one: devices, never executed; memory, shared with all CPUs. Then the memory again, not cached
+// and never executed. The access flag is set.
 .section .rodata.boot, "a"
 .balign 4096
 table:
     .quad 0x0060000000000401
     .quad 0x0000000040000705
-    .fill 510, 8, 0
+    .quad 0x0060000040000709
+    .fill 509, 8, 0

@@ -1,0 +1,553 @@
+//! The callbacks that find missing maintenance for DMA.
+//!
+//! All CPUs run in one thread, so the order of callbacks is that of the accesses.
+
+use core::ffi::{c_int, c_uint, c_void};
+use core::ptr;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::sync::{Mutex, PoisonError};
+
+use super::emulator::{
+    Block, Code, Handle, Info, Instruction, READS_AND_WRITES, READS_REGISTERS, Target, Translation,
+    accessed, qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_mem_is_store,
+    qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
+    qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
+    qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
+    read_register, registers, target,
+};
+use super::{complain, give_up, hooks};
+use crate::decode::Address;
+use crate::dma::instructions::{Effect, effect};
+use crate::dma::machine::Machine;
+use crate::dma::model::{Counts, Found, Kind, Model, Place};
+use crate::dma::options::Options;
+use crate::dma::ram::Ram;
+use crate::dma::tables::{Regime, has_el2_two_ranges, translating_level};
+use crate::dma::virtio::{Registers, Virtio};
+use crate::system::Mapping;
+
+/// The emulator's names of the registers of each regime: SCTLR, TCR, MAIR, TTBR0, TTBR1.
+const REGIMES: [[&str; 5]; 3] = [
+    ["SCTLR", "TCR_EL1", "MAIR_EL1", "TTBR0_EL1", "TTBR1_EL1"],
+    ["SCTLR_EL2", "TCR_EL2", "MAIR_EL2", "TTBR0_EL2", "TTBR1_EL2"],
+    ["SCTLR_EL3", "TCR_EL3", "MAIR_EL3", "TTBR0_EL3", ""],
+];
+
+/// An instruction of the guest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Site {
+    /// 0 outside of RAM.
+    physical: u64,
+    address: u64,
+    /// The exception level.
+    level: u8,
+    effect: Option<Effect>,
+}
+
+/// The kind of memory of a page.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Memory {
+    Cacheable,
+    Around,
+    Device,
+    #[default]
+    Unknown,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    page: u64,
+    round: u64,
+    physical: u64,
+    memory: Memory,
+}
+
+const PAGE: u64 = 4096;
+const ENTRIES: usize = 4096;
+
+/// One CPU's part.
+struct Cpu {
+    entries: Vec<Entry>,
+    /// A block that the last instruction zeroes, if it does not fault: its place, address, and true if it is cacheable.
+    zeroing: Option<(Place, u64, bool)>,
+}
+
+struct Watch {
+    options: Options,
+    translation: Translation,
+    /// The file of the guest's RAM, which has no name any more when the guest starts.
+    ram: File,
+    model: Option<Model>,
+    machine: Machine,
+    virtio: Virtio,
+    handles: HashMap<String, Handle>,
+    cpus: Vec<Cpu>,
+    /// The number of times that translations were invalidated.
+    round: u64,
+    sites: Vec<Site>,
+    numbers: HashMap<Site, Place>,
+    /// The address of the guest's RAM in this process.
+    host: u64,
+    /// The last store to a device, and true if that device is coherent by definition.
+    doorbell: (Place, bool),
+    /// The page of the last access to a device, and the name of that device.
+    named: (u64, String),
+    /// The upper half of the address of a command of `fw_cfg`.
+    command: u64,
+    /// The address to return to where something was first found.
+    callers: HashMap<(Kind, Place, Place), u64>,
+    streamed: u64,
+}
+
+static WATCH: Mutex<Option<Watch>> = Mutex::new(None);
+
+fn with_watch<R>(work: impl FnOnce(&mut Watch) -> R) -> R {
+    match WATCH.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        Some(watch) => work(watch),
+        None => give_up("called before it was installed"),
+    }
+}
+
+/// Installs this use of the plugin. Returns 0, or 1 after a complaint.
+pub(super) fn install(id: u64, info: &Info, target: &str, arguments: &[&str]) -> c_int {
+    match Watch::new(info, target, arguments) {
+        Ok(watch) => {
+            *WATCH.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+            qemu_plugin_register_vcpu_init_cb(id, on_cpu);
+            qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+            qemu_plugin_register_atexit_cb(id, on_exit, ptr::null_mut());
+            0
+        }
+        Err(why) => {
+            complain(&why);
+            1
+        }
+    }
+}
+
+impl Watch {
+    fn new(info: &Info, target: &str, arguments: &[&str]) -> Result<Self, String> {
+        if target != "aarch64" || !info.system_emulation {
+            return Err(format!("{target}: only machines with arm64 CPUs are understood"));
+        }
+        let options = Options::parse(arguments)?;
+        let translation = Translation::find().ok_or(
+            "this emulator does not translate addresses for plugins: QEMU 10.0 or later is needed",
+        )?;
+        if options.has_hooks {
+            hooks::install()?;
+        }
+        let cpu = |_number| Cpu { entries: vec![Entry::default(); ENTRIES], zeroing: None };
+        let nowhere = Site { physical: 0, address: 0, level: 0, effect: None };
+        Ok(Self {
+            ram: File::options()
+                .read(true)
+                .write(true)
+                .open(&options.ram)
+                .map_err(|why| format!("{}: {why}", options.ram.display()))?,
+            options,
+            translation,
+            model: None,
+            machine: Machine::default(),
+            virtio: Virtio::default(),
+            handles: HashMap::new(),
+            cpus: (0..info.max_vcpus).map(cpu).collect(),
+            round: 1,
+            sites: vec![nowhere],
+            numbers: HashMap::new(),
+            host: 0,
+            doorbell: (0, false),
+            named: (0, String::new()),
+            command: 0,
+            callers: HashMap::new(),
+            streamed: 0,
+        })
+    }
+
+    /// Maps the guest's RAM; the emulator has made it by now.
+    fn open(&self) -> Result<(Model, Machine, u64), String> {
+        let Options { ram, machine, line, .. } = &self.options;
+        let failed = |what: &str, why: &dyn core::fmt::Display| format!("{what}: {why}");
+        let name = ram.display().to_string();
+        let text = fs::read_to_string(machine);
+        let text = text.map_err(|why| failed(&machine.display().to_string(), &why))?;
+        let machine = Machine::parse(&text).ok_or("the description of the machine is not one")?;
+        let maps =
+            fs::read_to_string("/proc/self/maps").map_err(|why| failed("/proc/self/maps", &why))?;
+        let host = maps
+            .lines()
+            .filter(|mapping| mapping.contains(&name))
+            .find_map(|mapping| u64::from_str_radix(mapping.split('-').next()?, 16).ok());
+        let host = host.ok_or_else(|| format!("{name} is not the guest's RAM"))?;
+        let len = self.ram.metadata().map_err(|why| failed(&name, &why))?.len();
+        let len = usize::try_from(len).map_err(|why| failed(&name, &why))?;
+        let mapping = Mapping::new(&self.ram, 0, len).map_err(|why| failed(&name, &why))?;
+        let ram = Ram::new(machine.ram, mapping.words());
+        Ok((Model::new(ram, *line, self.cpus.len()), machine, host))
+    }
+
+    fn model(&mut self) -> &mut Model {
+        self.model.as_mut().unwrap_or_else(|| give_up("an instruction ran before its translation"))
+    }
+
+    fn register(&self, name: &str) -> Option<u64> {
+        self.handles.get(name).and_then(|handle| read_register(*handle))
+    }
+
+    /// Returns the exception level of the running CPU; 1 if the emulator does not show it here.
+    fn level(&self) -> u8 {
+        self.register("cpsr").map_or(1, |pstate| (pstate >> 2 & 3) as u8)
+    }
+
+    fn regime(&self, level: u8) -> Regime {
+        let hcr = self.register("HCR_EL2").unwrap_or_default();
+        let level = translating_level(level, hcr);
+        let [sctlr, tcr, mair, lower, upper] = REGIMES[usize::from(level.clamp(1, 3)) - 1]
+            .map(|name| self.register(name).unwrap_or_default());
+        let has_two_ranges = level == 1 || level == 2 && has_el2_two_ranges(hcr);
+        Regime { sctlr, tcr, mair, ttbr: [lower, upper], has_two_ranges }
+    }
+
+    fn is_cacheable(&mut self, level: u8, address: u64) -> bool {
+        let regime = self.regime(level);
+        let model = self.model();
+        model.walks_store |= regime.do_walks_store();
+        let ram = model.ram();
+        regime.is_cacheable(address, |at| ram.word(at))
+    }
+
+    /// Returns the physical address and the memory of an access.
+    fn memory(&mut self, cpu: usize, level: u8, info: u32, address: u64) -> (u64, Memory) {
+        let (page, offset) = (address / PAGE, address % PAGE);
+        // Levels do not share entries.
+        let key = page << 2 | u64::from(level.max(1) & 3);
+        let number = usize::try_from(page % ENTRIES as u64).unwrap_or_default();
+        let entry = self.cpus[cpu].entries[number];
+        if entry.page == key && entry.round == self.round {
+            return (entry.physical | offset, entry.memory);
+        }
+        let Some((physical, is_device)) = target(info, address)
+            .map(|(at, target)| (at / PAGE * PAGE, matches!(target, Target::Device(_))))
+        else {
+            return (0, Memory::Unknown);
+        };
+        let memory = if is_device {
+            Memory::Device
+        } else if !self.model().ram().has(physical, PAGE) {
+            Memory::Unknown
+        } else if self.is_cacheable(level, address) {
+            Memory::Cacheable
+        } else {
+            Memory::Around
+        };
+        self.cpus[cpu].entries[number] = Entry { page: key, round: self.round, physical, memory };
+        (physical | offset, memory)
+    }
+
+    fn number(&mut self, site: Site) -> Place {
+        *self.numbers.entry(site).or_insert_with(|| {
+            self.sites.push(site);
+            Place::try_from(self.sites.len() - 1).unwrap_or(0)
+        })
+    }
+
+    /// Takes over what happened before an instruction: zeroed blocks, and accesses of devices.
+    fn catch_up(&mut self, cpu: usize) {
+        if let Some((place, at, is_cacheable)) = self.cpus[cpu].zeroing.take() {
+            let len = self.zero_len();
+            let ram = self.model().ram();
+            // It may have faulted.
+            let is_zero = (at..at + len).step_by(8).all(|at| ram.word(at) == Some(0));
+            match (is_zero, is_cacheable) {
+                (true, true) => self.model().store(cpu, place, at, len),
+                (true, false) => self.model().store_around(at, len),
+                (false, _) => {}
+            }
+        }
+        for hooks::Access { at, len, device_writes } in hooks::take() {
+            match self.doorbell {
+                (_, true) if device_writes => self.model().store_around(at, len),
+                (_, true) => {}
+                (place, false) => self.model().hand_over(place, at, len, device_writes),
+            }
+        }
+    }
+
+    /// Returns the length of a block of DC ZVA.
+    fn zero_len(&self) -> u64 {
+        self.register("DCZID_EL0").map_or(64, |id| 4 << (id & 15))
+    }
+
+    fn perform(&mut self, cpu: usize, place: Place) {
+        self.catch_up(cpu);
+        let site = self.sites[place as usize];
+        match site.effect {
+            Some(Effect::Translation) => self.round += 1,
+            Some(Effect::Fence) => self.model().fence(cpu),
+            Some(Effect::All(what)) => self.model().maintain_all(cpu, what),
+            Some(Effect::Streaming) => self.streamed += 1,
+            Some(Effect::Line(what, address)) => {
+                if let Some((_, at)) = self.resolve(cpu, address) {
+                    self.model().maintain(cpu, place, at, what);
+                }
+            }
+            Some(Effect::Zero(address)) => {
+                if let Some((address, at)) = self.resolve(cpu, address) {
+                    let len = self.zero_len();
+                    let at = at / len * len;
+                    if self.model().ram().has(at, len) {
+                        let is_cacheable = self.is_cacheable(site.level, address);
+                        self.cpus[cpu].zeroing = Some((place, at, is_cacheable));
+                    }
+                }
+            }
+            None => {}
+        }
+        self.note_caller();
+    }
+
+    /// Returns the virtual and the physical address that an instruction names.
+    fn resolve(&self, cpu: usize, address: Address) -> Option<(u64, u64)> {
+        let address = address.resolve(|register| self.register(&format!("x{register}")))?;
+        Some((address, self.translate(cpu, address)?))
+    }
+
+    fn translate(&self, cpu: usize, address: u64) -> Option<u64> {
+        self.translation.physical(c_uint::try_from(cpu).ok()?, address)
+    }
+
+    fn access(&mut self, cpu: usize, place: Place, info: u32, address: u64) {
+        self.catch_up(cpu);
+        let level = self.sites[place as usize].level;
+        let len = 1 << qemu_plugin_mem_size_shift(info);
+        let first = len.min(PAGE - address % PAGE);
+        let (at, memory) = self.memory(cpu, level, info, address);
+        if memory == Memory::Device {
+            return self.access_device(cpu, place, info, (address, at));
+        }
+        self.access_memory(cpu, place, info, (at, first, memory));
+        // The emulator translates only the first byte.
+        if first < len
+            && let Some(at) = self.translate(cpu, address + first)
+        {
+            let is_cacheable = self.is_cacheable(level, address + first);
+            let memory = if is_cacheable { Memory::Cacheable } else { Memory::Around };
+            if self.model().ram().has(at, len - first) {
+                self.access_memory(cpu, place, info, (at, len - first, memory));
+            }
+        }
+    }
+
+    fn access_memory(
+        &mut self,
+        cpu: usize,
+        place: Place,
+        info: u32,
+        (at, len, memory): (u64, u64, Memory),
+    ) {
+        match (memory, qemu_plugin_mem_is_store(info)) {
+            (Memory::Cacheable, true) => self.model().store(cpu, place, at, len),
+            (Memory::Cacheable, false) => self.model().load(cpu, place, at, len),
+            (Memory::Around, true) => self.model().store_around(at, len),
+            _ => return,
+        }
+        self.note_caller();
+    }
+
+    fn access_device(&mut self, cpu: usize, place: Place, info: u32, (address, at): (u64, u64)) {
+        // The emulator names no device that shares a page with another, and must not be asked for the target of a store
+        // that has just mapped a device.
+        let name = match (self.machine.device(at), &self.named) {
+            (Some(name), _) => name.to_owned(),
+            (None, (page, name)) if *page == at / PAGE => name.clone(),
+            (None, _) => match target(info, address) {
+                Some((_, Target::Device(name))) => name.to_string_lossy().into_owned(),
+                _ => return,
+            },
+        };
+        self.named = (at / PAGE, name.clone());
+        let name = name.as_str();
+        let (len, value) = (1 << qemu_plugin_mem_size_shift(info), accessed(info));
+        let registers = Registers::of(name);
+        if !qemu_plugin_mem_is_store(info) {
+            if let Some(registers) = registers {
+                self.virtio.load(registers, at, value);
+            }
+            return;
+        }
+        if !is_without_dma(name) {
+            self.doorbell = (place, name.starts_with("fwcfg"));
+            self.model().doorbell(cpu);
+        }
+        if name == "fwcfg.dma" {
+            self.configure(at, len, value);
+        }
+        if let Some(registers) = registers {
+            let ram = self.model().ram();
+            for handed in self.virtio.store(&ram, registers, at, len, value) {
+                self.model().hand_over(place, handed.at, handed.len, handed.device_writes);
+            }
+        }
+        self.note_caller();
+    }
+
+    /// The device `fw_cfg` executes a command, which takes no time: the flags, a length and an address, all big-endian
+    /// (QEMU `docs/specs/fw_cfg.rst`). It is coherent by definition.
+    fn configure(&mut self, at: u64, len: u64, value: u64) {
+        let command = match (at % 8, len) {
+            (0, 8) => value.swap_bytes(),
+            (0, _) => {
+                self.command = value.swap_bytes() & !u64::from(u32::MAX);
+                return;
+            }
+            _ => core::mem::take(&mut self.command) | value.swap_bytes() >> 32,
+        };
+        let model = self.model();
+        let ram = model.ram();
+        if let (Some(length), Some(address)) = (ram.word(command), ram.word(command + 8)) {
+            model.store_around(command, 16);
+            model.store_around(address.swap_bytes(), length.swap_bytes() & u64::from(u32::MAX));
+        }
+    }
+
+    /// Notes the caller of the instruction at which something was found for the first time.
+    fn note_caller(&mut self) {
+        if let Some(found) = self.model().take_newest() {
+            let caller = self.register("x30").unwrap_or_default();
+            self.callers.insert(found, caller);
+        }
+    }
+
+    /// Returns the lines for the tool.
+    fn text(&self) -> String {
+        let Some(model) = &self.model else { return String::new() };
+        let place = |number: Place| {
+            let Site { physical, address, .. } = self.sites[number as usize];
+            format!("{physical:#x}:{address:#x}")
+        };
+        let line = |(kind, at, by, found): (Kind, Place, Place, Found)| {
+            let caller = self.callers.get(&(kind, at, by)).copied().unwrap_or_default();
+            let Found { count, address, cached, memory } = found;
+            format!(
+                "found kind={} count={count} at={} by={} address={address:#x} cached={cached:#x} memory={memory:#x} \
+                 caller={caller:#x}\n",
+                kind.name(),
+                place(at),
+                place(by),
+            )
+        };
+        let Counts { loads, stores, maintained, fences, handed, refreshed } = model.counts;
+        let (Virtio { doorbells, chains, .. }, streamed) = (&self.virtio, self.streamed);
+        let counts = format!(
+            "counts loads={loads} stores={stores} maintained={maintained} fences={fences} handed={handed} \
+             refreshed={refreshed} doorbells={doorbells} chains={chains} streamed={streamed}\n",
+        );
+        model.found().map(line).chain([counts]).collect()
+    }
+}
+
+/// Returns true for a region of a device that makes no DMA.
+fn is_without_dma(name: &str) -> bool {
+    ["gic", "pl0", "uart", "serial", "rtc", "timer", "gpio", "fwcfg.ctl", "fwcfg.data", "mmcfg"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
+    let all = registers();
+    with_watch(|watch| {
+        for (name, handle) in all {
+            // QEMU names one register by its AArch32 view.
+            let name = if name == "SCTLR_EL1" { String::from("SCTLR") } else { name };
+            watch.handles.insert(name, handle);
+        }
+        if let Some(missing) = REGIMES[0].iter().find(|name| !watch.handles.contains_key(**name)) {
+            give_up(&format!("the emulator shows no register {missing}"));
+        }
+    });
+}
+
+extern "C" fn on_exit(_id: u64, _data: *mut c_void) {
+    with_watch(|watch| {
+        if let Err(why) = fs::write(&watch.options.out, watch.text()) {
+            complain(&format!("{}: {why}", watch.options.out.display()));
+        }
+    });
+}
+
+/// A block was translated.
+///
+/// # Safety
+/// 1. `block` is valid during the call.
+unsafe extern "C" fn on_translation(_id: u64, block: *mut Block) {
+    // SAFETY: (1) is the caller's duty.
+    let count = unsafe { qemu_plugin_tb_n_insns(block) };
+    with_watch(|watch| {
+        if watch.model.is_none() {
+            let (model, machine, host) = watch.open().unwrap_or_else(|why| give_up(&why));
+            (watch.model, watch.machine, watch.host) = (Some(model), machine, host);
+        }
+        let level = watch.level();
+        for place in 0..count {
+            // SAFETY: (1) the block holds that many instructions.
+            let instruction = unsafe { qemu_plugin_tb_get_insn(block, place) };
+            // SAFETY: (1) an instruction is valid as long as its block.
+            unsafe { instrument(watch, level, instruction) };
+        }
+    });
+}
+
+/// Asks for callbacks when the instruction is executed.
+///
+/// # Safety
+/// 1. `instruction` is valid during the call.
+unsafe fn instrument(watch: &mut Watch, level: u8, instruction: *mut Instruction) {
+    let mut bytes = [0_u8; 4];
+    // SAFETY: (1), and the buffer has this length.
+    let len = unsafe { qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len()) };
+    // SAFETY: (1) is the caller's duty.
+    let address = unsafe { qemu_plugin_insn_vaddr(instruction) };
+    // SAFETY: (1) is the caller's duty.
+    let code = unsafe { Code::of(instruction) };
+    let ram = watch.model().ram();
+    let offset = (code.0 as u64).wrapping_sub(watch.host);
+    let physical = if offset < ram.len() { ram.base() + offset } else { 0 };
+    let effect = if len == bytes.len() { effect(u32::from_le_bytes(bytes)) } else { None };
+    let number = watch.number(Site { physical, address, level, effect });
+    let data = ptr::without_provenance_mut(number as usize);
+    // SAFETY: (1), and the callback lives as long as the plugin.
+    unsafe {
+        qemu_plugin_register_vcpu_mem_cb(
+            instruction,
+            on_access,
+            READS_REGISTERS,
+            READS_AND_WRITES,
+            data,
+        );
+    };
+    if effect.is_some() {
+        // SAFETY: the same.
+        unsafe {
+            qemu_plugin_register_vcpu_insn_exec_cb(
+                instruction,
+                on_execution,
+                READS_REGISTERS,
+                data,
+            );
+        };
+    }
+}
+
+/// Returns the place that a callback was registered with.
+fn place(data: *mut c_void) -> Place {
+    Place::try_from(data.addr()).unwrap_or_default()
+}
+
+extern "C" fn on_execution(cpu: c_uint, data: *mut c_void) {
+    with_watch(|watch| watch.perform(cpu as usize, place(data)));
+}
+
+extern "C" fn on_access(cpu: c_uint, info: u32, address: u64, data: *mut c_void) {
+    with_watch(|watch| watch.access(cpu as usize, place(data), info, address));
+}

@@ -1,0 +1,251 @@
+//! Hooks into the emulator's own functions for DMA, which every device calls.
+//!
+//! A jump is written over the beginning of each function; the instructions that it replaces are copied to a place from
+//! which the rest of the function is reached. QEMU exports these functions for its modules, so their addresses need no
+//! debug information. A build whose functions begin otherwise is refused.
+//!
+//! # Limits
+//! Devices that keep memory mapped, such as virtio and AHCI for their rings, make accesses that no function shows.
+
+use core::ffi::{CStr, c_int, c_void};
+use core::mem::transmute_copy;
+use core::ptr::null_mut;
+use core::slice;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::own_process::symbol;
+
+unsafe extern "C" {
+    fn mprotect(at: *mut c_void, len: usize, access: c_int) -> c_int;
+    fn mmap(
+        at: *mut c_void,
+        len: usize,
+        access: c_int,
+        kind: c_int,
+        file: c_int,
+        offset: i64,
+    ) -> *mut c_void;
+}
+
+/// `PROT_READ`, `PROT_WRITE`, `PROT_EXEC`; `MAP_PRIVATE | MAP_ANONYMOUS` (Linux, `mman-common.h`).
+const READ: c_int = 1;
+const WRITE: c_int = 2;
+const EXECUTE: c_int = 4;
+const PRIVATE_ANONYMOUS: c_int = 0x22;
+const PAGE: usize = 4096;
+
+/// The bytes that a device accessed, and true if it wrote them.
+#[derive(Clone, Copy)]
+pub(super) struct Access {
+    pub(super) at: u64,
+    pub(super) len: u64,
+    pub(super) device_writes: bool,
+}
+
+static IS_PENDING: AtomicBool = AtomicBool::new(false);
+static ACCESSES: Mutex<Vec<Access>> = Mutex::new(Vec::new());
+/// Memory that is mapped for a device: the host's address and the guest's. The device has accessed it when it is unmapped.
+static MAPPED: Mutex<Vec<(usize, u64)>> = Mutex::new(Vec::new());
+/// The copied beginnings of the functions.
+static OLD: [AtomicUsize; 5] = [const { AtomicUsize::new(0) }; 5];
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes an access.
+fn note(at: u64, len: u64, device_writes: bool) {
+    lock(&ACCESSES).push(Access { at, len, device_writes });
+    IS_PENDING.store(true, Ordering::Release);
+}
+
+/// Returns the accesses since the last call.
+pub(super) fn take() -> Vec<Access> {
+    if !IS_PENDING.load(Ordering::Acquire) {
+        return Vec::new();
+    }
+    let mut accesses = lock(&ACCESSES);
+    IS_PENDING.store(false, Ordering::Release);
+    core::mem::take(&mut accesses)
+}
+
+// QEMU 10.0 `include/exec/memory.h`. `MemTxAttrs` is passed in one register, and `MemTxResult` is an `uint32_t`.
+type Map = extern "C" fn(*mut c_void, u64, *mut u64, bool, u64) -> *mut c_void;
+type Unmap = extern "C" fn(*mut c_void, *mut c_void, u64, bool, u64);
+type ReadWrite = extern "C" fn(*mut c_void, u64, u64, *mut c_void, u64, bool) -> u32;
+type OneWay = extern "C" fn(*mut c_void, u64, u64, *mut c_void, u64) -> u32;
+
+/// # Safety
+/// 1. `F` is the type of the function of this number, which is hooked.
+unsafe fn old<F: Copy>(number: usize) -> F {
+    let at = OLD[number].load(Ordering::Acquire);
+    // SAFETY: (1) the copied beginning continues in the function.
+    unsafe { transmute_copy(&at) }
+}
+
+extern "C" fn map(
+    space: *mut c_void,
+    at: u64,
+    len: *mut u64,
+    is_write: bool,
+    attributes: u64,
+) -> *mut c_void {
+    // SAFETY: (1) this hook is that of function 0.
+    let function = unsafe { old::<Map>(0) };
+    let host = function(space, at, len, is_write, attributes);
+    if !host.is_null() {
+        lock(&MAPPED).push((host.addr(), at));
+    }
+    host
+}
+
+extern "C" fn unmap(space: *mut c_void, host: *mut c_void, len: u64, is_write: bool, used: u64) {
+    // SAFETY: (1) this hook is that of function 1.
+    let function = unsafe { old::<Unmap>(1) };
+    function(space, host, len, is_write, used);
+    let mut mapped = lock(&MAPPED);
+    if let Some(place) = mapped.iter().position(|(start, _)| *start == host.addr()) {
+        let (_, at) = mapped.swap_remove(place);
+        note(at, used, is_write);
+    }
+}
+
+extern "C" fn read_write(
+    space: *mut c_void,
+    at: u64,
+    attributes: u64,
+    buffer: *mut c_void,
+    len: u64,
+    is_write: bool,
+) -> u32 {
+    // SAFETY: (1) this hook is that of function 2.
+    let function = unsafe { old::<ReadWrite>(2) };
+    let result = function(space, at, attributes, buffer, len, is_write);
+    note(at, len, is_write);
+    result
+}
+
+extern "C" fn read(
+    space: *mut c_void,
+    at: u64,
+    attributes: u64,
+    buffer: *mut c_void,
+    len: u64,
+) -> u32 {
+    // SAFETY: (1) this hook is that of function 3.
+    let function = unsafe { old::<OneWay>(3) };
+    let result = function(space, at, attributes, buffer, len);
+    note(at, len, false);
+    result
+}
+
+extern "C" fn write(
+    space: *mut c_void,
+    at: u64,
+    attributes: u64,
+    buffer: *mut c_void,
+    len: u64,
+) -> u32 {
+    // SAFETY: (1) this hook is that of function 4.
+    let function = unsafe { old::<OneWay>(4) };
+    let result = function(space, at, attributes, buffer, len);
+    note(at, len, true);
+    result
+}
+
+/// The length of the jump that replaces a beginning.
+const JUMP: usize = 14;
+
+/// Returns `jmp [rip]` and the address (Intel SDM vol. 2A, JMP).
+fn jump(to: usize) -> [u8; JUMP] {
+    let mut code = [0xff, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    code[6..].copy_from_slice(&to.to_le_bytes());
+    code
+}
+
+/// Returns the length of an instruction that can be executed elsewhere; `None` for any that functions do not begin with.
+fn length(code: &[u8]) -> Option<usize> {
+    let prefix = usize::from(code.first()? & 0xf0 == 0x40);
+    let after = match code.get(prefix..)? {
+        // PUSH
+        [0x50..=0x57, ..] => 1,
+        // MOV, XOR, TEST between registers
+        [0x89 | 0x8b | 0x31 | 0x33 | 0x85, operands, ..] if operands >> 6 == 3 => 2,
+        // SUB RSP
+        [0x83, 0xec, ..] => 3,
+        [0x81, 0xec, ..] => 6,
+        // MOVZX between registers
+        [0x0f, 0xb6 | 0xb7, operands, ..] if operands >> 6 == 3 => 3,
+        // ENDBR64
+        [0xf3, 0x0f, 0x1e, 0xfa, ..] => 4,
+        _ => return None,
+    };
+    Some(prefix + after)
+}
+
+/// Returns the length of the whole instructions that a jump replaces.
+fn beginning(code: &[u8]) -> Option<usize> {
+    let mut len = 0;
+    while len < JUMP {
+        len += length(&code[len..])?;
+    }
+    Some(len)
+}
+
+/// Follows the emulator's functions from now on.
+///
+/// # Errors
+/// If the emulator's code is not known.
+#[expect(clippy::fn_to_numeric_cast_any, reason = "jumps need addresses")]
+pub(super) fn install() -> Result<(), String> {
+    let hooks: [(&CStr, *const ()); 5] = [
+        (c"address_space_map", map as *const ()),
+        (c"address_space_unmap", unmap as *const ()),
+        (c"address_space_rw", read_write as *const ()),
+        (c"address_space_read_full", read as *const ()),
+        (c"address_space_write", write as *const ()),
+    ];
+    let mut found = Vec::new();
+    for (name, hook) in hooks {
+        let at = symbol(name).cast::<u8>();
+        if at.is_null() {
+            return Err(format!("this emulator does not export {name:?}: run without --hooks"));
+        }
+        // SAFETY: no function of these is shorter, and code is readable.
+        let code = unsafe { slice::from_raw_parts(at, 32) };
+        let len = beginning(code).ok_or_else(|| {
+            format!("{name:?} of this emulator begins with unknown code {code:02x?}: run without --hooks")
+        })?;
+        found.push((at, len, hook));
+    }
+    // SAFETY: a new mapping, at a place that the kernel finds.
+    let copies =
+        unsafe { mmap(null_mut(), PAGE, READ | WRITE | EXECUTE, PRIVATE_ANONYMOUS, -1, 0) };
+    if copies.addr() == usize::MAX {
+        return Err(format!("no memory for hooks: {}", std::io::Error::last_os_error()));
+    }
+    for (number, (at, len, hook)) in found.into_iter().enumerate() {
+        // SAFETY: five copies of at most 32 bytes with a jump fit into the page.
+        let copy = unsafe { copies.cast::<u8>().add(number * 64) };
+        // SAFETY: as long as was read, and inside the page.
+        unsafe { copy.copy_from_nonoverlapping(at, len) };
+        let back = jump(at.addr() + len);
+        let end = copy.wrapping_add(len);
+        // SAFETY: the same page.
+        unsafe { end.copy_from_nonoverlapping(back.as_ptr(), JUMP) };
+        OLD[number].store(copy.addr(), Ordering::Release);
+        let start = at.map_addr(|at| at & !(PAGE - 1)).cast();
+        // SAFETY: the pages of the function's beginning, which may lie in two.
+        if unsafe { mprotect(start, 2 * PAGE, READ | WRITE | EXECUTE) } != 0 {
+            return Err(format!("code cannot be changed: {}", std::io::Error::last_os_error()));
+        }
+        // SAFETY: the emulator has one thread while it loads plugins, and whole instructions are replaced.
+        unsafe { at.copy_from_nonoverlapping(jump(hook.expose_provenance()).as_ptr(), JUMP) };
+        // SAFETY: the access that the pages of code had.
+        if unsafe { mprotect(start, 2 * PAGE, READ | EXECUTE) } != 0 {
+            return Err(format!("code cannot be protected: {}", std::io::Error::last_os_error()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The subcommand `dma`: its arguments and its report.
+
+use core::time::Duration;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use lose_lines::dma::report::Suppressions;
+use lose_lines::dma::symbols::{Placed, Symbols};
+use lose_lines::dma::{DmaTest, image_of};
+use lose_lines::elf;
+
+use crate::{LOSS, NOTHING_TESTED, Usage, progress};
+
+const EMULATOR: &str = "qemu-system-aarch64";
+const DEFAULTS: [&str; 11] = [
+    "-M",
+    "virt",
+    "-cpu",
+    "cortex-a57",
+    "-nodefaults",
+    "-display",
+    "none",
+    "-serial",
+    "stdio",
+    "-kernel",
+    "",
+];
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Watching {
+    /// An image for QEMU's board `virt`. The rest of the command line is then added to the emulator's.
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// An ELF file with symbols, and the physical address at which it is loaded if that is not the one in the file
+    /// [default: the image].
+    #[arg(long, value_name = "FILE[@0xADDRESS]")]
+    symbols: Vec<Placed>,
+    /// Give the guest a device tree in which no device is coherent.
+    #[arg(long)]
+    dtb_noncoherent: bool,
+    /// Follow the emulator's own functions for DMA, to see the accesses of every device. Refused by an emulator whose
+    /// code is not known.
+    #[arg(long)]
+    hooks: bool,
+    /// A file of findings to leave out: in each line a kind or *, and a function or an address.
+    #[arg(long, value_name = "FILE")]
+    suppressions: Option<PathBuf>,
+    /// The size of a cache line in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = line_size)]
+    line: u64,
+    /// The time after which the machine is switched off [default: the guest switches it off].
+    #[arg(long, value_name = "SECONDS")]
+    limit: Option<u64>,
+    /// Print one JSON document; the guest's output goes to standard error.
+    #[arg(long)]
+    json: bool,
+    /// The emulator's command line.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "QEMU-SYSTEM-AARCH64 …",
+        required_unless_present = "image"
+    )]
+    emulator: Vec<String>,
+}
+
+fn line_size(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(line) if line.is_power_of_two() && (16..=2048).contains(&line) => Ok(line),
+        _ => Err(String::from("give a power of two from 16 to 2048")),
+    }
+}
+
+impl Watching {
+    /// Returns the emulator and its arguments.
+    fn line(&self) -> Result<(String, Vec<String>)> {
+        if let Some(image) = &self.image {
+            let mut arguments = DEFAULTS.map(String::from);
+            arguments[DEFAULTS.len() - 1] = image.display().to_string();
+            let arguments = arguments.into_iter().chain(self.emulator.iter().cloned()).collect();
+            return Ok((String::from(EMULATOR), arguments));
+        }
+        let mut words = self.emulator.iter().cloned();
+        let emulator = words.next().unwrap_or_default();
+        ensure!(
+            emulator.ends_with(EMULATOR),
+            "{emulator} is not {EMULATOR}; only machines with arm64 CPUs are understood"
+        );
+        Ok((emulator, words.collect()))
+    }
+
+    fn symbols(&self, arguments: &[String]) -> Result<Symbols> {
+        let mut symbols = Symbols::default();
+        self.symbols.iter().try_for_each(|placed| symbols.add(placed))?;
+        let image = image_of(arguments).filter(|_image| self.symbols.is_empty());
+        if let Some(file) = image.filter(|file| elf::is_elf(file).unwrap_or(false)) {
+            symbols.add(&Placed { file, at: None })?;
+        }
+        Ok(symbols)
+    }
+
+    fn suppressions(&self) -> Result<Suppressions> {
+        let Some(file) = &self.suppressions else { return Ok(Suppressions::default()) };
+        let text =
+            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        text.parse::<Suppressions>().with_context(|| file.display().to_string())
+    }
+}
+
+/// Runs an image, and reports the maintenance that it lacks.
+pub(crate) fn watch(request: &Watching) -> Result<u8> {
+    let (emulator, arguments) = request.line().map_err(Usage)?;
+    let symbols = request.symbols(&arguments).map_err(Usage)?;
+    let suppressions = request.suppressions().map_err(Usage)?;
+    let test = DmaTest {
+        emulator,
+        arguments,
+        line: request.line,
+        has_hooks: request.hooks,
+        is_tree_noncoherent: request.dtb_noncoherent,
+        limit: request.limit.map(Duration::from_secs),
+        is_output_kept_apart: request.json,
+    };
+    let report = test.run(&symbols, &suppressions)?;
+    let mut out = io::stdout();
+    if request.json {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    if !report.has_tested() {
+        progress(
+            "no device got cacheable memory, so nothing was tested; for Linux give --dtb-noncoherent, and \
+             iommu_platform=on to each virtio device",
+        );
+        return Ok(NOTHING_TESTED);
+    }
+    Ok(if report.findings.is_empty() { 0 } else { LOSS })
+}

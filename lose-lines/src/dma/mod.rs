@@ -1,0 +1,279 @@
+//! Finds missing cache maintenance for DMA in an unmodified image, which runs in an emulator whose plugin has a cache
+//! that devices do not see (`lose-lines/plugin/dma`).
+
+pub mod report;
+pub mod symbols;
+mod tree;
+
+use core::time::Duration;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Instant;
+use std::{io, process, thread};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::cache::{self, Cache};
+use crate::command::{Cmd, find_program};
+use crate::emulator::{Emulated, Emulators, value};
+use crate::machine::control::{Control, within};
+use crate::plugin::Plugin;
+use crate::temporary::Temporary;
+use report::{Report, Suppressions};
+use symbols::Symbols;
+
+/// The emulator's name of the memory.
+const MEMORY: &str = "lose-lines-ram";
+
+/// The time for the emulator's own end after a signal.
+const END: Duration = Duration::from_secs(20);
+
+const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that dc ivac \
+                        dropped, except near buffers of virtio (--hooks shows them)";
+const STREAMED: &str = "stores by SVE, which look like a device's; run the guest without SVE, as with -cpu max,sve=off";
+
+/// One run of an image.
+#[derive(Debug)]
+pub struct DmaTest {
+    /// The emulator, by its name or its path.
+    pub emulator: String,
+    pub arguments: Vec<String>,
+    pub line: u64,
+    pub has_hooks: bool,
+    /// Give the guest a device tree without `dma-coherent`.
+    pub is_tree_noncoherent: bool,
+    pub limit: Option<Duration>,
+    /// Show the guest's output on standard error.
+    pub is_output_kept_apart: bool,
+}
+
+impl DmaTest {
+    /// Runs the image until the guest ends or the time is over.
+    ///
+    /// # Errors
+    /// If the emulator does not run, or ends with an error.
+    pub fn run(&self, symbols: &Symbols, suppressions: &Suppressions) -> Result<Report> {
+        let cache = Cache::of_user()?;
+        let work = cache.folder().join("machines").join(process::id().to_string());
+        cache::make_empty(&work)?;
+        let report = self.run_in(&cache, &work, symbols, suppressions);
+        drop(fs::remove_dir_all(&work));
+        report
+    }
+
+    fn run_in(
+        &self,
+        cache: &Cache,
+        work: &Path,
+        symbols: &Symbols,
+        suppressions: &Suppressions,
+    ) -> Result<Report> {
+        let mut emulator = find_emulator(cache, &self.emulator)?;
+        // One thread: the plugin's callbacks come in the order of the accesses. A reset would load images anew.
+        emulator = emulator.words("-accel tcg,thread=single -no-reboot");
+        emulator = emulator.args(self.arguments.iter().cloned());
+        if self.is_tree_noncoherent {
+            let tree = noncoherent_tree(&emulator, work)?;
+            emulator = emulator.arg("-dtb").arg(tree);
+        }
+        let size = memory_size(&self.arguments)?;
+        let (out, machine) = (work.join("found"), work.join("machine"));
+        let ram = memory_file(work, size)?;
+        let options = [("dma", &out), ("ram", &ram.to_path_buf()), ("machine", &machine)]
+            .map(|(name, file)| format!("{name}={}", file.display()));
+        let mut options = options.to_vec();
+        options.push(format!("line={}", self.line));
+        if self.has_hooks {
+            options.push(String::from("hooks=on"));
+        }
+        let folder = File::open(work).with_context(|| format!("cannot open {}", work.display()))?;
+        let socket = within(&folder, "control");
+        let path = value(ram.display());
+        let emulator = emulator
+            .args(["-m".into(), format!("{}M", size >> 20)])
+            .args(["-machine".into(), format!("memory-backend={MEMORY}")])
+            .args([
+                "-object".into(),
+                format!("memory-backend-file,id={MEMORY},size={size},mem-path={path},share=on"),
+            ])
+            .args(["-qmp".into(), format!("unix:{},server=on,wait=off", value(socket.display()))])
+            .arg("-S")
+            .args(Plugin::in_folder(work)?.with(&options));
+        let output = if self.is_output_kept_apart { io::stderr().into() } else { Stdio::inherit() };
+        let mut child = emulator.start(output)?;
+        let started = start(&mut child, &socket, &machine, ram);
+        let ended = started.and_then(|()| self.wait(&mut child));
+        if ended.is_err() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+        ended?;
+        let text =
+            fs::read_to_string(&out).context("the emulator ended before its plugin wrote")?;
+        let mut report = Report::read(&text, symbols, suppressions)?;
+        if !self.has_hooks {
+            report.unseen.push(NO_HOOKS);
+        }
+        if report.counts.get("streamed").is_some_and(|count| *count > 0) {
+            report.unseen.push(STREAMED);
+        }
+        Ok(report)
+    }
+
+    /// Waits for the emulator's end, and ends it after the limit.
+    fn wait(&self, child: &mut Child) -> Result<()> {
+        let begun = Instant::now();
+        let mut is_asked = false;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                ensure!(status.success(), "the emulator failed: {status}");
+                return Ok(());
+            }
+            let elapsed = begun.elapsed();
+            if let Some(limit) = self.limit.filter(|limit| elapsed > *limit) {
+                ensure!(elapsed < limit + END, "the emulator does not end");
+                let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+                if let Some(pid) = pid.filter(|_pid| !is_asked) {
+                    kill_process(pid, Signal::TERM).context("the emulator cannot be ended")?;
+                    is_asked = true;
+                }
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Lets the guest start, once the plugin can know where its memory is. The file of the memory loses its name then.
+fn start(child: &mut Child, socket: &Path, machine: &Path, ram: Temporary) -> Result<()> {
+    let mut control = Control::connect(socket, || match child.try_wait()? {
+        Some(status) => bail!("the emulator did not start: {status}"),
+        None => Ok(true),
+    })?;
+    let tree = json!({ "command-line": "info mtree -f" });
+    let tree = control.execute("human-monitor-command", &tree)?;
+    let described = describe(tree.as_str().unwrap_or_default());
+    let described = described.context("the machine does not use the memory of -m")?;
+    fs::write(machine, described).context("cannot describe the machine")?;
+    drop(ram);
+    control.execute("cont", &Value::Object(serde_json::Map::new())).map(drop)
+}
+
+/// Returns the plugin's description of the machine: the physical address of the memory, then the ranges of devices and
+/// their names. The emulator prints lines such as `  0000000040000000-0000000047ffffff (prio 0, ram): lose-lines-ram`.
+fn describe(tree: &str) -> Option<String> {
+    let (mut memory, mut devices) = (None, String::new());
+    for line in tree.lines() {
+        let parts = line.trim().split_once(" (prio ").and_then(|(range, rest)| {
+            let (kind, name) = rest.split_once("): ")?;
+            Some((range.split_once('-')?, kind.split_once(", ")?.1, name))
+        });
+        let Some(((start, last), kind, name)) = parts else { continue };
+        let mut words = name.split(' ');
+        let name = words.next().unwrap_or_default();
+        // The part that begins later in the memory has an offset.
+        if name == MEMORY && !words.any(|word| word.starts_with('@')) {
+            let start = u64::from_str_radix(start, 16).ok()?;
+            memory = Some(memory.map_or(start, |other: u64| other.min(start)));
+        // Devices appear later in the windows of PCI, which the emulator names when they are accessed.
+        } else if kind == "i/o" && !name.ends_with("_window") {
+            devices.extend([start, " ", last, " ", name, "\n"]);
+        }
+    }
+    Some(format!("{:x}\n{devices}", memory?))
+}
+
+/// Returns the emulator: one that is installed and fits, or the tool's own.
+fn find_emulator(cache: &Cache, name: &str) -> Result<Cmd> {
+    if name.contains('/') {
+        let emulator = Cmd::new(name);
+        Plugin::fits(&emulator)?;
+        return Ok(emulator);
+    }
+    if let Some(path) = find_program(name) {
+        let emulator = Cmd::new(path.display().to_string());
+        if Plugin::fits(&emulator).is_ok() {
+            return Ok(emulator);
+        }
+    }
+    Ok(Emulators::fetch(cache, Emulated::Every)?.plain_system("aarch64"))
+}
+
+/// Makes a file for the guest's memory, in RAM if the system has such a folder.
+fn memory_file(work: &Path, size: u64) -> Result<Temporary> {
+    let shared = Path::new("/dev/shm");
+    let folder = if shared.is_dir() { shared } else { work };
+    let path = folder.join(format!("lose-lines-{}.ram", process::id()));
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let file_of_size = Temporary::new(path);
+    file.set_len(size).context("there is no room for the guest's memory")?;
+    Ok(file_of_size)
+}
+
+/// Returns the device tree of the machine, without `dma-coherent`.
+fn noncoherent_tree(emulator: &Cmd, work: &Path) -> Result<String> {
+    let (tree, new) = (work.join("coherent.dtb"), work.join("noncoherent.dtb"));
+    let dump = format!("dumpdtb={}", value(tree.display()));
+    emulator.clone().arg("-machine").arg(dump).read()?;
+    let bytes = fs::read(&tree).context("the emulator wrote no device tree")?;
+    let (bytes, dropped) = tree::without_coherence(&bytes)?;
+    ensure!(
+        dropped > 0,
+        "the machine's device tree has no coherent devices; leave out --dtb-noncoherent"
+    );
+    fs::write(&new, bytes).with_context(|| format!("cannot write {}", new.display()))?;
+    Ok(new.display().to_string())
+}
+
+/// Returns the bytes of memory that a command line of the emulator asks for.
+fn memory_size(arguments: &[String]) -> Result<u64> {
+    const DEFAULT: u64 = 128 << 20;
+    let mut sizes = arguments.iter().zip(arguments.iter().skip(1));
+    let Some((_, size)) = sizes.rfind(|(option, _)| *option == "-m") else { return Ok(DEFAULT) };
+    let size = size.split(',').next().unwrap_or_default();
+    let size = size.strip_prefix("size=").unwrap_or(size);
+    let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &size[digits.len()..] {
+        "" | "M" | "m" => 20,
+        "G" | "g" => 30,
+        _ => bail!("-m {size}: give MiB, or a number with M or G"),
+    };
+    let number: u64 = digits.parse().with_context(|| format!("-m {size} is no size"))?;
+    number.checked_shl(shift).context("-m is too large")
+}
+
+/// Returns the image that a command line of the emulator loads.
+pub fn image_of(arguments: &[String]) -> Option<PathBuf> {
+    let mut pairs = arguments.iter().zip(arguments.iter().skip(1));
+    pairs.find(|(option, _)| *option == "-kernel").map(|(_, image)| PathBuf::from(image))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{describe, memory_size};
+
+    #[test]
+    fn the_memory_is_found_in_the_flat_view() {
+        let tree = "FlatView #1\n AS \"memory\", root: system\n Root memory region: system\n  \
+            0000000000000000-0000000003ffffff (prio 0, romd): virt.flash0\n  \
+            0000000080000000-00000000bfffffff (prio 0, ram): lose-lines-ram @0000000040000000\n  \
+            000000000a000000-000000000a0001ff (prio 0, i/o): virtio-mmio\n  \
+            0000000010000000-000000003efeffff (prio 0, i/o): gpex_mmio_window\n  \
+            0000000040000000-000000007fffffff (prio 0, ram): lose-lines-ram\n";
+        let described = "40000000\n000000000a000000 000000000a0001ff virtio-mmio\n";
+        assert_eq!(describe(tree).as_deref(), Some(described));
+        assert_eq!(describe("  0-1 (prio 0, ram): mach-virt.ram\n"), None);
+    }
+
+    #[test]
+    fn the_last_size_of_memory_counts() {
+        let size =
+            |line: &str| memory_size(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).ok();
+        assert_eq!(size("-M virt"), Some(128 << 20));
+        assert_eq!(size("-m 1G -m 256 -M virt"), Some(256 << 20));
+        assert_eq!(size("-m size=2G,slots=2"), Some(2 << 30));
+        assert_eq!(size("-m 1T"), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! The image with a driver: virtio-drivers, unmodified, reads and writes a disk on the board `virt`. Its memory is
+//! maintained by the library, or by a driver that leaves out an operation. The name of what is left out stands in the
+//! disk's first sector.
+//!
+//! The emulator shows every store to every device, so the data are right in every case. `lose-lines dma` must find what
+//! was left out, and nothing else.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+#[expect(clippy::panic, reason = "a failure ends the run")]
+#[expect(unsafe_code, reason = "a driver gives addresses to a device")]
+mod driver;
+#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+#[expect(clippy::panic, reason = "a failure ends the run")]
+#[expect(unsafe_code, reason = "a driver gives addresses to a device")]
+mod memory;
+
+#[cfg(not(target_os = "none"))]
+fn main() -> Result<(), &'static str> {
+    Err("this runs on machines without an operating system: cargo xtask lab dma")
+}
+
+#[cfg(all(target_os = "none", not(target_arch = "aarch64")))]
+compile_error!("the driver is for arm64");

@@ -1,0 +1,130 @@
+//! The lanes of `lose-lines dma`: machines whose devices do not see the CPUs' cache.
+//!
+//! The image `dma` of `tests/lab/freestanding` has a driver that leaves out the operation that its disk names. The
+//! emulator shows every store to every device, so its data are right in each case. Linux is Debian's, unmodified.
+
+use alloc::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use lose_lines::architecture::Architecture;
+use lose_lines::command::Cmd;
+use lose_lines::initramfs::Initramfs;
+use lose_lines::log::Log;
+use serde_json::Value;
+
+use crate::board;
+use crate::lab::Lab;
+use crate::lane::Lane;
+
+/// Seconds for one machine; Linux takes ten.
+const LIMIT: u32 = 300;
+
+/// What the driver leaves out, the number of CPUs, and the kinds of findings.
+type Case = (&'static str, u32, &'static [&'static str]);
+
+const CASES: [Case; 11] = [
+    ("nothing", 1, &[]),
+    ("nothing", 2, &[]),
+    ("acquire", 1, &["speculative-read"]),
+    ("all-of-reads", 1, &["dirty-under-device"]),
+    ("acquire-in-time", 1, &["speculative-read"]),
+    ("release", 1, &["dirty-at-doorbell"]),
+    ("release-to-writer", 1, &["dirty-under-device"]),
+    ("fences", 1, &["unfenced-at-doorbell"]),
+    ("uncached-rings", 1, &["dirty-at-doorbell", "speculative-read", "stale-read"]),
+    ("padding", 1, &["bytes-lost"]),
+    ("fence-of-one-cpu", 2, &["unfenced-at-doorbell"]),
+];
+
+/// Disks of Linux. A virtio device goes through the kernel's mappings for DMA only with `iommu_platform`.
+const DISKS: [(&str, &str); 2] = [
+    ("virtio", "-device virtio-blk-pci,drive=disk,iommu_platform=on,disable-legacy=on"),
+    ("nvme", "-device nvme,drive=disk,serial=1"),
+];
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let linux = DISKS.iter().map(|(name, device)| linux(name, device));
+    [Lane::new("dma/aarch64/left-out", left_out)].into_iter().chain(linux).collect()
+}
+
+/// Leaves out each operation in turn.
+fn left_out(lab: &Lab) -> Result<crate::lane::Run> {
+    lab.plugin("aarch64")?;
+    let image = board::AARCH64.build(lab, "dma")?;
+    let tool = Cmd::new(lab.tool()?.display().to_string()).limit(LIMIT);
+    let tool = tool.args(["dma", "--json", "--image", &image, "--"]);
+    let disk = lab.work().join("dma.disk");
+    Ok(Box::new(move |log| {
+        for (name, cpus, kinds) in CASES {
+            fs::write(&disk, format!("{name}\n")).context("cannot write the disk")?;
+            sized(&disk)?;
+            let machine = with_disk(&tool, &disk, "-device virtio-blk-device,drive=disk")
+                .words("-global virtio-mmio.force-legacy=false")
+                .args(["-smp", &cpus.to_string()]);
+            let found = report(&machine, log).and_then(|report| found(&report));
+            let found = found.with_context(|| format!("without {name}, {cpus} CPUs"))?;
+            let expected: BTreeSet<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+            ensure!(found == expected, "without {name}, {cpus} CPUs: {found:?}, not {expected:?}");
+        }
+        Ok(())
+    }))
+}
+
+/// Boots Linux, which reads and writes a disk and leaves nothing out.
+fn linux(name: &'static str, device: &'static str) -> Lane {
+    Lane::new(format!("dma/aarch64/linux-{name}"), move |lab| {
+        lab.plugin("aarch64")?;
+        let kit = lab.kit(Architecture::Arm64)?;
+        let initrd = kit.initrd(&Initramfs::default(), &format!("dma-{name}"))?;
+        let kernel = kit.kernel.display().to_string();
+        let tool = Cmd::new(lab.tool()?.display().to_string()).limit(LIMIT);
+        let disk = lab.work().join(format!("dma-{name}.disk"));
+        let machine = tool
+            .words("dma --json --dtb-noncoherent -- qemu-system-aarch64 -M virt -cpu cortex-a57 -m 512M")
+            .words("-nodefaults -display none -serial stdio")
+            .args(["-kernel", &kernel, "-initrd", &initrd.display().to_string()])
+            .args(["-append", "console=ttyAMA0 panic=-1 -- use-disk"]);
+        let machine = with_disk(&machine, &disk, device);
+        Ok(Box::new(move |log| {
+            fs::write(&disk, "").context("cannot write the disk")?;
+            sized(&disk)?;
+            let found = report(&machine, log).and_then(|report| found(&report))?;
+            ensure!(found.is_empty(), "a kernel that is right was reported: {found:?}");
+            ensure!(log.text()?.contains("disk is right"), "Linux did not use its disk");
+            Ok(())
+        }))
+    })
+}
+
+fn sized(disk: &Path) -> Result<()> {
+    File::options().write(true).open(disk)?.set_len(16 << 20).context("cannot size the disk")
+}
+
+fn with_disk(machine: &Cmd, disk: &Path, device: &str) -> Cmd {
+    let drive = format!("file={},format=raw,if=none,id=disk,cache=unsafe", disk.display());
+    machine.clone().args(["-drive", &drive]).words(device)
+}
+
+/// Runs the tool. Returns its report, which must agree with its exit code.
+fn report(tool: &Cmd, log: &mut Log) -> Result<Value> {
+    let mut report = String::new();
+    let ending = tool.watch_in(log, |line| report.push_str(line))?;
+    let report: Value = serde_json::from_str(&report)
+        .with_context(|| format!("the tool {}, and wrote no report", ending.told))?;
+    let is_empty = report["findings"].as_array().is_some_and(Vec::is_empty);
+    let code = i32::from(!is_empty);
+    ensure!(ending.code == Some(code), "the tool {}, with this report: {report}", ending.told);
+    Ok(report)
+}
+
+/// Returns the kinds of findings, each of which must name its place.
+fn found(report: &Value) -> Result<BTreeSet<String>> {
+    let findings = report["findings"].as_array().context("no findings")?;
+    let kind = |finding: &Value| {
+        ensure!(finding["at"]["address"].as_u64().is_some_and(|at| at != 0), "{finding}");
+        Ok(finding["kind"].as_str().context("no kind")?.to_owned())
+    };
+    findings.iter().map(kind).collect()
+}

@@ -13,6 +13,7 @@ use serde_json::Value;
 use xtask::command::Cmd;
 use xtask::host::Host;
 use xtask::packages;
+use xtask::toolchain;
 
 /// The hosts for which crates.io turns a README's relative links into links to the repository. It drops them otherwise.
 const HOSTS: [&str; 3] = ["https://github.com/", "https://gitlab.com/", "https://bitbucket.org/"];
@@ -83,6 +84,7 @@ fn make_ready(tree: &Tree, request: &Request, repository: &str, security: &str) 
     tree.check_manifests(repository)?;
     let mut packages = tree.package_crates()?;
     packages.extend(tree.package_debian()?);
+    packages.push(tree.package_tool()?);
     tree.check_packages(&packages)?;
     writeln!(io::stdout(), "These packages are ready:")?;
     for package in packages {
@@ -307,6 +309,27 @@ impl Tree {
         files_with(&folder, "deb")
     }
 
+    /// Packs lose-lines as one static program, for any Linux on x86-64, and returns the file.
+    fn package_tool(&self) -> Result<PathBuf> {
+        const TARGET: &str = "x86_64-unknown-linux-musl";
+        toolchain::Compiler::new(TARGET)?;
+        // Panic messages name source files, which would be paths of this machine.
+        let remap = format!(
+            "--remap-path-prefix={}=. --remap-path-prefix={}=/usr/src/crates",
+            self.root.display(),
+            cargo_home()?
+        );
+        let build = self.run("cargo").words("build --release --locked -p lose-lines --target");
+        build.arg(TARGET).env("RUSTFLAGS", remap).show()?;
+        let archive = self.build.join(format!("lose-lines-{TARGET}.tar.gz"));
+        let program = self.build.join(TARGET).join("release");
+        let pack = self.run("tar").words("-czf").path(&archive).words("-C").path(&program);
+        let texts = self.root.join("lose-lines");
+        let pack = pack.words("lose-lines -C").path(&texts);
+        pack.words("README.md LICENSE-MIT LICENSE-APACHE").read()?;
+        Ok(archive)
+    }
+
     /// Unpacks the packages, and fails if a file of them names this machine.
     fn check_packages(&self, packages: &[PathBuf]) -> Result<()> {
         let unpacked = self.build.join("unpacked");
@@ -337,13 +360,19 @@ fn remove(folder: &Path) -> Result<()> {
     fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
+/// Returns the folder of cargo, which has the sources of other crates.
+fn cargo_home() -> Result<String> {
+    if let Ok(folder) = env::var("CARGO_HOME") {
+        return Ok(folder);
+    }
+    Ok(format!("{}/.cargo", env::var("HOME").context("HOME is not set")?))
+}
+
 /// Returns a line for each place below a folder that names this machine: the tree, the crates or the host.
 fn names_of_this_machine(folder: &Path, root: &Path) -> Result<String> {
-    let home = env::var("HOME").context("HOME is not set")?;
-    let cargo = env::var("CARGO_HOME").unwrap_or_else(|_unset| format!("{home}/.cargo"));
     let host = format!("@{}", Cmd::new("uname").arg("-n").read()?.trim());
     let search = Cmd::new("grep").words("--recursive --only-matching --text --fixed-strings");
-    let names = [root.display().to_string(), cargo, host];
+    let names = [root.display().to_string(), cargo_home()?, host];
     let names = names.into_iter().flat_map(|name| ["-e".to_owned(), name]);
     matches(&search.args(names).arg(".").folder(folder))
 }

@@ -39,7 +39,8 @@ pub(crate) static PUBLISHED: [Package; 10] = [
 ];
 
 /// What builds all packages from their own files, if [`published`] follows.
-pub(crate) const PACKAGE: &str = "package --allow-dirty -p cachemaint-cli -p lose-lines -p lose-lines-states";
+pub(crate) const PACKAGE: &str =
+    "package --allow-dirty -p cachemaint-cli -p lose-lines -p lose-lines-states";
 
 /// What cargo selects for Miri, for loom, and for generated cases and put-back defects.
 pub(crate) const MIRI: &str = "-p cachemaint --lib --test coherence";

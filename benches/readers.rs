@@ -1,10 +1,7 @@
-//! The readers of the three formats on intact, damaged and crafted bytes, by size: the time for each MiB, and the
-//! memory allocated at the same time. No row may rise with the size: no reader's work may grow faster than its file.
-//!
-//! Most crafted bytes start something long at each word: headers of records in a journal and a recording. A table has
-//! the maximum number of names, for one large blob or for overlapping blobs. There are as many crafted event names as a
-//! file has space for, and each event has at most one of them. `--test` reads one MiB of each. The least time and the
-//! most memory of three runs are shown.
+//! The readers of the three formats on intact, damaged and random bytes, by size: the time for each MiB, and the memory
+//! allocated at the same time. No row may rise with the size: no reader's work may grow faster than its file. The
+//! fuzz targets count that work on crafted bytes. `--test` reads one MiB of each. The least time and the most memory
+//! of three runs are shown.
 
 use cachemaint::medium::Backing;
 use cachemaint::medium::{Memory, Readable};
@@ -15,13 +12,12 @@ use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_journal::{self, Group, Salvaged};
 use cachemaint_recorder::{self, Found};
-use cachemaint_store::{self, Attributes, Store};
+use cachemaint_store::{self, Store};
 use core::error::Error;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
 use std::io::Write as _;
 use std::{env, io};
-use twox_hash::XxHash3_64;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -36,23 +32,11 @@ const SEGMENT: u64 = 1 << 20;
 const SHARDS: u32 = 4;
 /// The number of shards, of which one has events.
 const IDLE: u32 = 32;
-/// The size of a sub-buffer of crafted bytes: the smallest one, and a large one.
-const SUB_BUFFER: u32 = 256;
-const LARGE_SUB_BUFFER: u32 = 1 << 18;
 /// The places of a journal's log and of a recording's events, from their documentation.
 const LOG: u64 = 20_480;
 const EVENTS: u64 = 20_480;
-/// The maximum size of a sub-buffer's header.
-const HEADER: u64 = 64;
 /// The maximum number of one-byte event names in a file: 4096 bytes, and 4 for each.
 const MOST_NAMES: u16 = 819;
-/// The names of a crafted store, of four bytes each, and the bytes of an entry.
-const NAMES: u32 = 585;
-const ENTRY: usize = 64;
-/// Bytes of a segment of nested records, and the number of its records.
-const NESTING: u32 = 8192;
-const LAPS: u32 = 32;
-
 type Image<'a> = Memory<'a>;
 /// Fills the memory with a file.
 type Fill = fn(&Image<'_>) -> Result<(), Box<dyn Error>>;
@@ -65,7 +49,7 @@ struct Format {
     /// The first byte that may be damaged.
     data: u64,
     intact: Fill,
-    crafted: &'static [(&'static str, Fill)],
+    others: &'static [(&'static str, Fill)],
     readers: &'static [(&'static str, Read)],
 }
 
@@ -74,27 +58,18 @@ const FORMATS: [Format; 4] = [
         name: "journal",
         data: LOG + 4096,
         intact: journal,
-        crafted: &[
-            ("candidates", crafted_journal),
-            ("nested", nested),
-            ("random", |image| {
-                journal(image)?;
-                randomize(image, LOG + 4096);
-                Ok(())
-            }),
-        ],
+        others: &[("random", |image| {
+            journal(image)?;
+            randomize(image, LOG + 4096);
+            Ok(())
+        })],
         readers: &[("verify", verify_journal), ("salvage", salvage_journal)],
     },
     Format {
         name: "recording",
         data: EVENTS + 4096,
         intact: recording,
-        crafted: &[
-            ("small candidates", |image| crafted_recording(image, SUB_BUFFER)),
-            ("large candidates", |image| {
-                let size = u32::try_from(Readable::len(image) / 16)?.next_power_of_two();
-                crafted_recording(image, size.min(LARGE_SUB_BUFFER))
-            }),
+        others: &[
             ("idle shards", |image| {
                 recorded(cachemaint_recorder::Options::new(), image, [IDLE, 1], 1, &[7; 8])
             }),
@@ -110,17 +85,14 @@ const FORMATS: [Format; 4] = [
         name: "names",
         data: EVENTS + 4096,
         intact: named,
-        crafted: &[("many names", crafted_names)],
+        others: &[("many names", many_names)],
         readers: &[("describe", describe_events)],
     },
     Format {
         name: "store",
         data: 32 << 10,
         intact: store,
-        crafted: &[
-            ("one blob", |image| crafted_store(image, 0)),
-            ("overlaps", |image| crafted_store(image, 64)),
-        ],
+        others: &[],
         readers: &[("verify", verify_store), ("list", list_store)],
     },
 ];
@@ -155,7 +127,7 @@ fn main() -> Outcome {
 impl Format {
     /// Returns the names of the contents.
     fn contents(&self) -> impl Iterator<Item = &'static str> {
-        [INTACT, DAMAGED].into_iter().chain(self.crafted.iter().map(|(name, _)| *name))
+        [INTACT, DAMAGED].into_iter().chain(self.others.iter().map(|(name, _)| *name))
     }
 
     /// Returns a medium with this many MiB of a content.
@@ -165,8 +137,8 @@ impl Format {
         if [INTACT, DAMAGED].contains(&content) {
             (self.intact)(&image)?;
         } else {
-            let mut crafted = self.crafted.iter();
-            let (_, fill) = crafted.find(|one| one.0 == content).ok_or("an unknown content")?;
+            let mut others = self.others.iter();
+            let (_, fill) = others.find(|one| one.0 == content).ok_or("an unknown content")?;
             fill(&image)?;
         }
         if content == DAMAGED {
@@ -241,57 +213,6 @@ fn journal(image: &Image<'_>) -> Outcome {
     Ok(())
 }
 
-/// Returns the second word of a record's header, from the documentation of the format.
-const fn second_word(position: u64, len: u64) -> u64 {
-    let word = position / 8;
-    let mixed = (word >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
-    len | 1 << 24 | (word ^ mixed) << 48
-}
-
-/// After ten records, each word is the second word of a header at its place, for a record that takes the rest of its
-/// segment.
-fn crafted_journal(image: &Image<'_>) -> Outcome {
-    let (options, segment) = journal_options(image);
-    let (journal, _) = options.create_new(image).map_err(|failed| failed.error)?;
-    for number in 0..10_u8 {
-        journal.append(&[number; 100])?;
-    }
-    let (end, capacity) = (journal.end().0, journal.capacity());
-    drop(journal);
-    for position in (end..capacity - 16).step_by(8) {
-        let longest = (segment - position % segment).saturating_sub(16);
-        image.store(LOG + position + 8, second_word(position, longest), Relaxed);
-    }
-    Ok(())
-}
-
-/// Each segment has a valid record from each of many laps, nested in the payloads of others.
-fn nested(image: &Image<'_>) -> Outcome {
-    let options = cachemaint_journal::Options::new().segment(NESTING.into());
-    let (journal, _) = options.create_new(image).map_err(|failed| failed.error)?;
-    let capacity = journal.capacity();
-    drop(journal);
-    // The root of generation 1.
-    let key = image.load(4096 + 104, Relaxed);
-    let mut bytes = vec![0; NESTING as usize];
-    for start in (0..capacity).step_by(NESTING as usize) {
-        for lap in (0..LAPS).rev() {
-            let from = 64 + 16 * lap;
-            let position = u64::from(lap) * capacity + start + u64::from(from);
-            let second = second_word(position, (NESTING - from - 16).into()).to_le_bytes();
-            let (header, payload) = bytes[from as usize..].split_at_mut(16);
-            let seed = hash(key, [second, position.to_le_bytes()].as_flattened());
-            header[..8].copy_from_slice(&hash(seed, payload).to_le_bytes());
-            header[8..].copy_from_slice(&second);
-        }
-        image.write(LOG + start, &bytes);
-    }
-    if salvage_journal(image)? != capacity / u64::from(NESTING) {
-        return Err("not each segment has a record".into());
-    }
-    Ok(())
-}
-
 fn verify_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
     let reader = cachemaint_journal::Reader::open(image).map_err(|failed| failed.error)?;
     Ok(reader.verify()?.records)
@@ -318,7 +239,7 @@ fn named(image: &Image<'_>) -> Outcome {
 }
 
 /// Empty events with the last of as many names as fit.
-fn crafted_names(image: &Image<'_>) -> Outcome {
+fn many_names(image: &Image<'_>) -> Outcome {
     let names: Vec<(u16, &str)> = (1..=MOST_NAMES).map(|id| (id, "a")).collect();
     recorded(
         cachemaint_recorder::Options::new().events(&names),
@@ -344,21 +265,6 @@ fn recorded(
     for number in 0..Readable::len(image) / u64::from(shards) / (24 + payload.len() as u64) {
         for writer in &writers {
             writer.record_at(number, id, payload)?;
-        }
-    }
-    Ok(())
-}
-
-/// In each started sub-buffer, each word after the header begins an event of the maximum length: the id, the length and
-/// the offset.
-fn crafted_recording(image: &Image<'_>, size: u32) -> Outcome {
-    let options = cachemaint_recorder::Options::new().sub_buffer_size(size);
-    recorded(options, image, [SHARDS; 2], 1, &[7; 32])?;
-    for at in (EVENTS..Readable::len(image)).step_by(8) {
-        let offset = (at - EVENTS) % u64::from(size);
-        if offset >= HEADER {
-            let longest = (u64::from(size) - offset).saturating_sub(24).min(0xffff);
-            image.store(at, longest << 16 | (offset - 8) << 32, Relaxed);
         }
     }
     Ok(())
@@ -400,50 +306,6 @@ fn store(image: &Image<'_>) -> Outcome {
     }
     transaction.commit()?;
     Ok(())
-}
-
-/// As many names as the store has room for. The first blob takes an eighth of the store, and each further one begins
-/// this many bytes after the previous one: entries of a commit with a correct tag.
-fn crafted_store(image: &Image<'_>, stride: u64) -> Outcome {
-    let options = cachemaint_store::Options::new().unit(64);
-    let (mut store, _) = options.create_new(image).map_err(|failed| failed.error)?;
-    let len = Readable::len(image);
-    let (bytes, number) = (len / 8, store.commit_number() + 1);
-    let mut transaction = store.begin()?;
-    transaction.put("n000", &vec![7; usize::try_from(bytes)?])?;
-    for number in 1..NAMES {
-        transaction.put(Attributes::new(&format!("n{number:03}")).alignment(64), &[])?;
-    }
-    transaction.commit()?;
-    let at = store.stat("n000").ok_or("it was put")?.offset;
-    drop(store);
-    // The record follows the base, which has 256 bytes, in both mirrors of the newest root.
-    let word = |at| image.load(at, Relaxed);
-    let root = if word(40) > word(4096 + 40) { 0 } else { 4096 };
-    let (identity, salt) = ([word(root + 24), word(root + 32)], word(root + 96));
-    let mirrors = [word(root + 64), word(root + 72)];
-    let mut record = vec![0; usize::try_from(word(mirrors[0] + 256 + 32) & 0xffff_ffff)?];
-    image.read(mirrors[0] + 256, &mut record);
-    let tag = word(at + bytes.next_multiple_of(8));
-    for (entry, name) in record[40..].chunks_exact_mut(ENTRY).zip(0..u64::from(NAMES)) {
-        for (field, value) in [(16, bytes), (24, at + name * stride), (32, tag), (40, number)] {
-            entry[field..field + 8].copy_from_slice(&value.to_le_bytes());
-        }
-    }
-    let key = [identity[0], identity[1], salt, 256].map(u64::to_le_bytes);
-    let sealed = hash(hash(2, key.as_flattened()), &record[8..]);
-    record[..8].copy_from_slice(&sealed.to_le_bytes());
-    for mirror in mirrors {
-        image.write(mirror + 256, &record);
-    }
-    if list_store(image)? != u64::from(NAMES) {
-        return Err("the crafted store is not read".into());
-    }
-    Ok(())
-}
-
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    XxHash3_64::oneshot_with_seed(seed, bytes)
 }
 
 fn verify_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {

@@ -12,13 +12,14 @@ macro_rules! chapters {
 
 chapters! {
     readme: "../README.md",
-    start_here: "../docs/start-here.md",
+    durable_files: "../docs/durable-files.md",
     files: "../docs/files.md",
     journal: "../crates/journal/README.md",
     store: "../crates/store/README.md",
     recorder: "../crates/recorder/README.md",
     databases: "../docs/databases.md",
     drivers: "../docs/drivers.md",
+    device_model: "../docs/device-model.md",
     hypervisors: "../docs/hypervisors.md",
     recorder_chapter: "../docs/recorder.md",
     tracing: "../docs/tracing.md",

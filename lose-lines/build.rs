@@ -11,6 +11,7 @@ use std::process::Command;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=plugin");
+    println!("cargo::rerun-if-changed=src/policy.rs");
     let plugin = PathBuf::from(env::var("OUT_DIR")?).join("plugin.so");
     let target = env::var("TARGET")?;
     // The emulators run only on this machine, and the agent needs none.

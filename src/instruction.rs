@@ -2,7 +2,7 @@
 //! [`Cache::from_facts`](crate::Cache::from_facts) and [`Builder`](crate::cache::Builder).
 //!
 //! The constants are those of the target that this page was built for. Discards, such as `cbo.inval`, are not among
-//! them: `Cache::discard_range` (feature `privileged`) executes them, and its caller vouches for them.
+//! them: `Cache::discard_range` (feature `privileged`) executes them, and its caller promises that the CPU may.
 
 #[cfg(feature = "privileged")]
 pub use crate::arch::Discard;

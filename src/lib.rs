@@ -27,7 +27,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! The other crates of the family are written against [`Medium`]: `cachemaint-journal` is a log that never loses an
+//! The other crates of the family are written against [`Medium`]: `cachemaint-journal` is a log that keeps every
 //! acknowledged record, `cachemaint-recorder` keeps the last events of each thread, `cachemaint-store` keeps named
 //! blobs across kexec and reboots, and `cachemaint-sim` crashes your own structure in every way that the medium allows.
 //! `cachemaint-inspect` explains what survives and why.

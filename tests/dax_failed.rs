@@ -64,7 +64,9 @@ fn with_loops(name: &str, test: impl Fn(&Path, &Loop) + Sync) {
     for kind in ["ext4", "xfs"] {
         let directory = tempfile::tempdir().unwrap();
         match Loop::new(&directory.path().join("image"), kind) {
-            Err(why) => skip(name, format_args!("{kind}: {why}")),
+            Err(why) => {
+                skip(name, format_args!("no file system can be made and mounted: {kind}: {why}"));
+            }
             Ok(device) => {
                 cachemaint_test_support::own_mount::with_device(
                     name,

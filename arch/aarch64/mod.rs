@@ -34,7 +34,7 @@
 //! Cortex-A53 must not clean a line without invalidating it (erratum 855873), and neither must Cortex-A35 r0p0 (855472)
 //! and Cortex-A57 r0p0 (813420). If a CPU of the machine is, or may be, such a core, `dc civac` is used instead of `dc
 //! cvac`. Firmware can avoid these errata with a bit that user mode cannot read (TF-A `lib/cpus/aarch64`). Errata that
-//! no choice of instruction avoids are in `docs/platforms.md`.
+//! no choice of instruction avoids are in the guide's chapter *Platforms and limits*.
 //!
 //! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY after

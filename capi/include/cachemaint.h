@@ -101,8 +101,8 @@ enum cachemaint_error {
  * An atexit handler can read it. A pthread_key_create destructor may find it empty, unless its own call has failed. */
 const char *cachemaint_error_message(void);
 
-/* Returns the errno of the system call that caused this thread's last error. It is 0 if none did, or if the error code
- * already says as much, such as CACHEMAINT_NOT_FOUND. A length beyond a limit is CACHEMAINT_NO_SPACE with EFBIG, and
+/* Returns the errno of the system call that caused this thread's last error, or 0 if none did. After
+ * CACHEMAINT_NOT_FOUND it is ENOENT. A length beyond a limit is CACHEMAINT_NO_SPACE with EFBIG, and
  * too many open files are CACHEMAINT_SYSTEM with EMFILE. After CACHEMAINT_NOT_FLUSHED it is the errno of writing the
  * kernel's attribute, or 0 if nothing was written because the attribute is missing, unreadable, or neither 0 nor 1. */
 int cachemaint_error_errno(void);

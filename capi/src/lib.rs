@@ -5,7 +5,7 @@
 //!
 //! # Panics
 //! None is reachable: a panic would end a program written in another language. Every argument is therefore checked
-//! before use, and `cargo xtask lab c/` calls all functions with random ones.
+//! before use, and `cargo test -p cachemaint-lab-tests -- capi/` calls all functions with random ones.
 #![cfg(target_os = "linux")]
 
 #[expect(unsafe_code, reason = "reads and writes memory that the C program names")]
@@ -34,8 +34,18 @@ mod tests;
 
 use core::ffi::c_int;
 
-/// The version of the interface, `CACHEMAINT_VERSION` of the header.
-const VERSION: c_int = 1;
+/// The version of the interface, `CACHEMAINT_VERSION` of the header: that of the package without its patch number.
+const VERSION: c_int =
+    number(env!("CARGO_PKG_VERSION_MAJOR")) << 16 | number(env!("CARGO_PKG_VERSION_MINOR"));
+
+/// Returns a number that Cargo wrote.
+#[expect(clippy::panic, reason = "stops the build: constants alone are made of it")]
+const fn number(text: &str) -> c_int {
+    match c_int::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("Cargo writes numbers"),
+    }
+}
 
 /// Returns the version of the interface: `major << 16 | minor`.
 #[unsafe(no_mangle)]

@@ -7,18 +7,16 @@
 
 #include "check.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* The places at which a call stops while a child is forked. */
-enum place { NOWHERE, ALLOCATIONS, OPENED_FILES, RELEASES };
+enum place { NOWHERE, ALLOCATIONS, RELEASES };
 
 static __thread enum place place;
 static sem_t reached, left;
@@ -62,12 +60,6 @@ void free(void *address) NO_EXCEPTIONS {
     for (size_t number = 0; place == NOWHERE && number < releases; number++)
         CHECK(address == NULL || released[number] != address);
     __libc_free(address);
-}
-
-/* Replaces the function of the C library, with which the library opens the kernel's files. */
-int open64(const char *path, int flags, ...) {
-    stop_at(OPENED_FILES);
-    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
 }
 
 END_C
@@ -142,7 +134,7 @@ static void a_child_calls_while_its_parent_is_in_a_call(struct step step) {
 }
 
 static void a_child_makes_the_call_that_its_parent_is_in(void) {
-    const struct step asking = {ALLOCATIONS, ask, ask}, opening = {OPENED_FILES, open_first, open_second};
+    const struct step asking = {ALLOCATIONS, ask, ask}, opening = {ALLOCATIONS, open_first, open_second};
     a_child_calls_while_its_parent_is_in_a_call(asking);
     a_child_calls_while_its_parent_is_in_a_call(opening);
 }

@@ -51,7 +51,7 @@ Exit codes:
   0    done
   1    the answer is no: damaged, lost, or a demand that is not met
   2    the command line is wrong
-  3    it could not be done, or its output could not be written
+  3    I/O or environment failure, or its output could not be written
   141  the reader of standard output closed the pipe
 
 A signal ends every command with 128 plus its number: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP. Only `guard` then

@@ -3,9 +3,9 @@
 use crate::failure::{followed, os};
 use crate::signals;
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::{Arc, OnceLock};
 
 /// A file on its way to its name. Until it is complete, it has another name in the same directory: a signal that ends the
@@ -30,7 +30,9 @@ impl<'a> Unfinished<'a> {
         create: impl FnOnce(&Path) -> anyhow::Result<T>,
     ) -> anyhow::Result<(Self, T)> {
         let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}.unfinished", process::id()));
+        // Random: process 1 of each container has the same number.
+        let number = RandomState::new().build_hasher().finish();
+        temporary.push(format!(".{number:016x}.unfinished"));
         let temporary = PathBuf::from(temporary);
         let new = Self { path, temporary, made: Arc::default() };
         let (made, removed) = (Arc::clone(&new.made), new.temporary.clone());
@@ -110,4 +112,22 @@ pub(crate) fn sync(file: &File) -> io::Result<()> {
 #[cfg(unix)]
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::{Replaces, Unfinished};
+
+    #[test]
+    fn a_leftover_of_a_process_with_the_same_number_is_not_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let create = || Unfinished::create(&path, |name| Ok(File::create_new(name)?)).unwrap().0;
+        // A process that is killed leaves its file.
+        let _killed = create();
+        create().complete(Replaces::Any, || Ok(())).unwrap();
+        assert!(path.exists());
+    }
 }

@@ -107,11 +107,11 @@ fn the_first_program_finds_each_line_that_it_reported_as_durable_before_it_was_k
 
 #[test]
 fn the_guide_shows_the_first_program() {
-    let guide = include_str!("../../docs/start-here.md");
+    let guide = include_str!("../../docs/durable-files.md");
     let program = include_str!("../first/main.rs");
     let (head, rest) = program.split_once("\n#![expect(").unwrap();
     let shown = [head, rest.split_once('\n').unwrap().1].concat();
-    assert!(guide.contains(&shown), "docs/start-here.md differs");
+    assert!(guide.contains(&shown), "docs/durable-files.md differs");
 }
 
 #[test]

@@ -60,7 +60,6 @@ pub const DECODER: Decoder = Decoder {
 const XT: u32 = 0x1f;
 const XZR: u8 = 31;
 
-const DC_ZVA: u32 = 0xd50b_7420;
 const DC_CVAC: u32 = 0xd50b_7a20;
 const DC_CVAP: u32 = 0xd50b_7c20;
 const DC_CVADP: u32 = 0xd50b_7d20;
@@ -87,7 +86,6 @@ fn decode(bytes: &[u8], _at: u64) -> Option<Action> {
     match word & !XT {
         DC_CVAC | DC_CIVAC => Some(Action::Writeback(Writeback::Coherency, address(word))),
         DC_CVAP | DC_CVADP => Some(Action::Writeback(Writeback::Persistence, address(word))),
-        DC_ZVA => Some(Action::Zero(address(word))),
         DC_IVAC => Some(Action::Discard(address(word))),
         DC_ISW | DC_CSW | DC_CISW => Some(Action::Unmodelled),
         _ => None,
@@ -123,7 +121,7 @@ mod tests {
         }
         let zero = Action::Writeback(Writeback::Coherency, Address::default());
         assert_eq!(action(0xd50b_7a3f), Some(zero), "xzr");
-        assert_eq!(action(0xd50b_7425), Some(Action::Zero(Address::of(5))), "dc zva, x5");
+        assert_eq!(action(0xd50b_7425), None, "dc zva, x5");
     }
 
     #[test]
@@ -150,7 +148,7 @@ mod tests {
     #[test]
     fn marks_are_distinguished_from_moves() {
         assert_eq!(action(0xd28d_a03f), Some(Action::Mark(Mark::Watch)), "movz xzr, #0x6d01");
-        assert_eq!(action(0xd28d_a05f), Some(Action::Mark(Mark::Verdict)), "movz xzr, #0x6d02");
+        assert_eq!(action(0xd28d_a05f), Some(Action::Mark(Mark::Left)), "movz xzr, #0x6d02");
         assert_eq!(action(0xd28d_a0ff), Some(Action::Mark(Mark::Omit)), "movz xzr, #0x6d07");
         assert_eq!(action(0xd28d_a01f), None, "movz xzr, #0x6d00");
         assert_eq!(action(0xd28d_a020), None, "movz x0, #0x6d01");

@@ -41,10 +41,10 @@ impl Fence {
 /// An instruction with which a program talks to the plugin (`lose-lines/mark`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
-    /// Starts watching a range for verdicts.
+    /// Starts watching a range.
     Watch,
-    /// Asks for a verdict.
-    Verdict,
+    /// Asks which lines of the range are dirty or unfenced.
+    Left,
     /// Starts a trial on a range.
     Trial,
     /// Names the bytes of a trial that no crash loses.
@@ -63,7 +63,7 @@ impl Mark {
     pub const fn of(number: u32) -> Option<Self> {
         match number {
             1 => Some(Self::Watch),
-            2 => Some(Self::Verdict),
+            2 => Some(Self::Left),
             3 => Some(Self::Trial),
             4 => Some(Self::Witness),
             5 => Some(Self::CrashAt),
@@ -85,8 +85,6 @@ pub enum Action {
     Locked,
     /// Makes streaming stores.
     Streaming,
-    /// Zeroes a block of memory; the emulator does not report the store.
-    Zero(Address),
     /// Writes back all caches: WBINVD, WBNOINVD.
     WholeCache,
     /// Discards the line of the address without writing it back: DC IVAC, CBO.INVAL.

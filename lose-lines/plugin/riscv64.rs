@@ -27,7 +27,6 @@ const RS1: u32 = 0x1f << 15;
 const CBO_INVAL: u32 = 0x0000_200f;
 const CBO_CLEAN: u32 = 0x0010_200f;
 const CBO_FLUSH: u32 = 0x0020_200f;
-const CBO_ZERO: u32 = 0x0040_200f;
 /// FENCE with neither predecessors nor successors.
 const FENCE: u32 = 0x0000_000f;
 const PREDECESSORS: u32 = 0xf << 24;
@@ -51,7 +50,6 @@ fn decode(bytes: &[u8], _at: u64) -> Option<Action> {
     }
     match word & !RS1 {
         CBO_CLEAN | CBO_FLUSH => Some(Action::Writeback(Writeback::Coherency, address(word))),
-        CBO_ZERO => Some(Action::Zero(address(word))),
         CBO_INVAL => Some(Action::Discard(address(word))),
         _ => None,
     }
@@ -83,7 +81,7 @@ mod tests {
             let expected = Action::Writeback(Writeback::Coherency, Address::of(register));
             assert_eq!(action(word), Some(expected), "{mnemonic}");
         }
-        assert_eq!(action(0x0045_200f), Some(Action::Zero(Address::of(10))), "cbo.zero (a0)");
+        assert_eq!(action(0x0045_200f), None, "cbo.zero (a0)");
         assert_eq!(action(0x0005_200f), Some(Action::Discard(Address::of(10))), "cbo.inval (a0)");
     }
 

@@ -499,7 +499,7 @@ mod tests {
             decode(&bytes, AT)
         };
         assert_eq!(nop(0x6d63_0001), Some(Action::Mark(Mark::Watch)));
-        assert_eq!(nop(0x6d63_0002), Some(Action::Mark(Mark::Verdict)));
+        assert_eq!(nop(0x6d63_0002), Some(Action::Mark(Mark::Left)));
         assert_eq!(nop(0x6d63_0007), Some(Action::Mark(Mark::Omit)));
         assert_eq!(nop(0x6d63_0008), None);
         assert_eq!(nop(0), None);

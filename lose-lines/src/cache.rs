@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// The user's directory of downloads.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ impl Cache {
             .filter(|path| path.is_absolute())
             .or_else(|| env::home_dir().map(|home| home.join(".cache")))
             .context("neither XDG_CACHE_HOME nor HOME is set; set one, for the downloads")?;
+        // Emulators and debugfs(8) get paths as text.
+        ensure!(caches.to_str().is_some(), "{} is not UTF-8; set XDG_CACHE_HOME", caches.display());
         Ok(Self(caches.join("lose-lines")))
     }
 

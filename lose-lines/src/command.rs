@@ -2,7 +2,8 @@
 //!
 //! Children get no standard input. Their standard output passes through line by line.
 
-use core::{fmt, iter};
+use core::fmt;
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,10 +17,6 @@ use crate::log::Log;
 
 /// Exit status of `timeout` when the time ran out.
 const TIMED_OUT: i32 = 124;
-
-/// The limit in seconds for any one command on a CI machine. However slow the machine, only a hanging command reaches
-/// it.
-const CI_LIMIT: u32 = 4500;
 
 /// A command line with its environment. It is printed as one would type it.
 #[derive(Clone, Debug)]
@@ -49,11 +46,6 @@ impl Cmd {
             folder: None,
             limit: None,
         }
-    }
-
-    /// Returns `cargo` with the words of `line`.
-    pub fn cargo(line: &str) -> Self {
-        Self::new("cargo").words(line)
     }
 
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -88,13 +80,8 @@ impl Cmd {
         self
     }
 
-    /// Returns the time limit. At home a hanging run can be stopped by hand, but not on a CI machine.
-    fn seconds(&self) -> Option<u32> {
-        self.limit.or_else(|| env::var_os("CI").map(|_set| CI_LIMIT))
-    }
-
     fn command(&self) -> Command {
-        let mut command = match self.seconds() {
+        let mut command = match self.limit {
             Some(seconds) if find_program("timeout").is_some() => {
                 let mut timeout = Command::new("timeout");
                 timeout.args(["--kill-after=10", &seconds.to_string(), &self.program]);
@@ -113,36 +100,25 @@ impl Cmd {
     }
 
     /// Runs the command with its output in the log, passes each line to `take`, and returns how the command ended.
-    pub fn watch_in(&self, log: &mut Log, take: impl FnMut(&str)) -> Result<Ending> {
-        let complaints = log.complaints()?;
-        let status = self.each_line(complaints, log, take)?;
-        Ok(Ending { code: status.code(), told: self.describe(status) })
-    }
-
-    /// Runs the command with its output in `out`, and passes each line to `take`.
-    pub fn each_line(
-        &self,
-        complaints: Stdio,
-        out: &mut impl Write,
-        mut take: impl FnMut(&str),
-    ) -> Result<ExitStatus> {
-        writeln!(out, "$ {self}")?;
+    pub fn watch_in(&self, log: &mut Log, mut take: impl FnMut(&str)) -> Result<Ending> {
+        writeln!(log, "$ {self}")?;
         let mut child = self
             .command()
             .stdout(Stdio::piped())
-            .stderr(complaints)
+            .stderr(log.complaints()?)
             .spawn()
             .with_context(|| format!("cannot start `{self}`"))?;
         if let Some(output) = child.stdout.take() {
             let mut output = BufReader::new(output);
             let mut line = Vec::new();
             while output.read_until(b'\n', &mut line)? != 0 {
-                out.write_all(&line)?;
+                log.write_all(&line)?;
                 take(&String::from_utf8_lossy(&line));
                 line.clear();
             }
         }
-        self.wait(&mut child)
+        let status = self.wait(&mut child)?;
+        Ok(Ending { code: status.code(), told: self.describe(status) })
     }
 
     fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
@@ -220,7 +196,7 @@ impl Cmd {
         if let Some(signal) = signal {
             return format!("ended by signal {signal}");
         }
-        match (status.code(), self.seconds()) {
+        match (status.code(), self.limit) {
             (Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),
             (Some(code), _) => format!("ended with exit code {code}"),
             (None, _) => format!("ended ({status})"),
@@ -241,17 +217,8 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// Returns the most specific part of standard error: the messages of a compiler or rustup from the first error on,
-/// otherwise the first line that apt marks as an error, otherwise the last line.
+/// Returns the most specific part of standard error: the first line that apt marks as an error, otherwise the last one.
 fn reason_in(complaint: &str) -> &str {
-    let mut starts = iter::once(0).chain(complaint.match_indices('\n').map(|(at, _)| at + 1));
-    let is_error = |at: &usize| {
-        let line = complaint[*at..].lines().next().unwrap_or_default();
-        line.starts_with("error") || line.contains(": error: ")
-    };
-    if let Some(at) = starts.find(is_error) {
-        return complaint[at..].trim_end();
-    }
     let mut lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty());
     let apts = lines.clone().find(|line| line.starts_with("E: "));
     apts.or_else(|| lines.next_back()).unwrap_or("it said nothing")
@@ -259,12 +226,8 @@ fn reason_in(complaint: &str) -> &str {
 
 /// Returns `word` quoted for a shell.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    // A word with a zero byte is no argument of any command.
+    shlex::try_quote(word).map_or_else(|_| format!("{word:?}"), Cow::into_owned)
 }
 
 /// Returns the path of the first program of this name in `PATH`.
@@ -280,16 +243,12 @@ mod tests {
     use super::Cmd;
 
     #[test]
-    fn a_failed_command_gives_the_messages_of_its_compiler() {
+    fn a_failed_command_gives_its_reason() {
         let reason = |text: &str| {
             let line = format!("printf '%s' '{text}' >&2; exit 1");
             let error = Cmd::new("sh").args(["-c", &line]).read().unwrap_err().to_string();
             error.rsplit_once("exit code 1: ").unwrap().1.to_owned()
         };
-        let rustc = "error[E0425]: no such name\n --> a.rs:1:1\n\nerror: could not compile a";
-        assert_eq!(reason(&format!("   Compiling a\n{rustc}\n")), rustc);
-        let gcc = "a.c:1:1: error: unknown type name\n    1 | x y;";
-        assert_eq!(reason(&format!("a.c: In function f:\n{gcc}")), gcc);
         assert_eq!(reason("W: old\nE: no package\nE: held\n"), "E: no package");
         assert_eq!(reason("first\nlast\n"), "last");
     }

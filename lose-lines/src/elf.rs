@@ -2,16 +2,18 @@
 //! architecture can be made without a loader or depmod(8) for it.
 
 use std::collections::BTreeMap;
+use std::env::consts::ARCH;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use goblin::elf::dynamic::DF_1_PIE;
-use goblin::elf::header::{ELFMAG, EM_X86_64, machine_to_str};
+use goblin::elf::header::{ELFMAG, machine_to_str};
 use goblin::elf::program_header::PT_LOAD;
 use goblin::elf::{Elf, Header};
 
+use super::architecture::Architecture;
 use super::emulator::Emulators;
 
 /// The directories of libraries in packages, below the directory with the architecture's name.
@@ -88,7 +90,7 @@ pub fn is_elf(file: &Path) -> Result<bool> {
     Ok(magic == ELFMAG)
 }
 
-/// Returns the links of a PC's program or library.
+/// Returns the links of a program or library of this system.
 ///
 /// # Errors
 /// If the file is something else.
@@ -99,8 +101,8 @@ pub fn links(file: &Path) -> Result<Links> {
     })?;
     let Header { e_machine, .. } = elf.header;
     ensure!(
-        e_machine == EM_X86_64,
-        "{} is for {}, but the machine is x86-64; build it for x86-64",
+        Architecture::HOST.is_some_and(|host| host.elf() == e_machine),
+        "{} is for {}, but the machine is {ARCH}; build it for {ARCH}",
         file.display(),
         machine_to_str(e_machine)
     );

@@ -7,8 +7,9 @@ use core::fmt::Display;
 use std::env::consts::ARCH;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
+use crate::architecture::Architecture;
 use crate::cache::Cache;
 use crate::command::Cmd;
 use crate::debian;
@@ -19,9 +20,9 @@ pub const CURRENT: u32 = 10;
 /// The architectures to emulate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emulated {
-    /// A PC.
-    Pc,
-    /// All of [`Architecture`](crate::architecture::Architecture).
+    /// That of this system.
+    Host,
+    /// All of [`Architecture`].
     Every,
 }
 
@@ -30,7 +31,7 @@ impl Emulated {
     /// and the tools for flattened device trees and compressed modules.
     const fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::Pc => &[PACKAGE, "xz-utils", "zstd"],
+            Self::Host => &[PACKAGE, "xz-utils", "zstd"],
             Self::Every => &[
                 PACKAGE,
                 "qemu-system-arm",
@@ -45,18 +46,27 @@ impl Emulated {
     }
 }
 
-/// The package with the version that counts for all emulators.
-const PACKAGE: &str = "qemu-system-x86";
+/// The package with the version that counts for all emulators: that of this system's own machine.
+const PACKAGE: &str =
+    if cfg!(target_arch = "aarch64") { "qemu-system-arm" } else { "qemu-system-x86" };
+
+/// The dynamic loader of this system's programs.
+const LOADER: &str =
+    if cfg!(target_arch = "aarch64") { "ld-linux-aarch64.so.1" } else { "ld-linux-x86-64.so.2" };
+
+/// The folder of this system's libraries.
+const TRIPLE: &str =
+    if cfg!(target_arch = "aarch64") { "aarch64-linux-gnu" } else { "x86_64-linux-gnu" };
 
 /// The folders in which QEMU looks for firmware.
 const DATA: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
 
 /// The directories of the emulators' libraries. Debian 13 has no other `lib`, so only the second one exists there.
-const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
+const LIBRARIES: [&str; 2] = ["lib", "usr/lib"];
 
 /// The directory of QEMU's own modules. Ubuntu's QEMU has its accelerator in one. QEMU looks next to its executable,
 /// which is the loader here.
-const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
+const MODULES: &str = "qemu";
 
 /// A root file system with emulators in it.
 #[derive(Clone, Debug)]
@@ -76,7 +86,7 @@ impl Packages {
         // the library.
         let loader = LIBRARIES
             .into_iter()
-            .map(|folder| root.join(folder).join("ld-linux-x86-64.so.2"))
+            .map(|folder| root.join(folder).join(TRIPLE).join(LOADER))
             .find(|file| file.is_file())
             .with_context(|| format!("{} has no dynamic loader", root.display()))?;
         Ok(Self { root, loader })
@@ -86,7 +96,7 @@ impl Packages {
     pub fn program(&self, path: &str) -> Cmd {
         Cmd::new(self.loader.display().to_string())
             .arg("--library-path")
-            .arg(LIBRARIES.map(|folder| self.file(folder)).join(":"))
+            .arg(LIBRARIES.map(|folder| self.file(&format!("{folder}/{TRIPLE}"))).join(":"))
             .arg(self.file(path))
     }
 
@@ -99,10 +109,13 @@ impl Packages {
 impl Emulators {
     /// Fetches the emulators. An error states why they are not available.
     pub fn fetch(cache: &Cache, emulated: Emulated) -> Result<Self> {
-        ensure!(ARCH == "x86_64", "the emulators need x86_64, but this machine is {ARCH}");
+        let host = Architecture::HOST;
+        let host = host
+            .filter(|host| emulated == Emulated::Host || *host == Architecture::X86)
+            .with_context(|| format!("there are no packages of these emulators for {ARCH}"))?;
         let suite = debian::offering(cache, PACKAGE, CURRENT);
-        let root =
-            debian::root(cache, "amd64", emulated.packages(), suite).context("no emulator")?;
+        let root = debian::root(cache, host.debian(), emulated.packages(), suite)
+            .context("no emulator")?;
         Packages::below(root).map(Self).context("no emulator")
     }
 
@@ -110,7 +123,7 @@ impl Emulators {
     pub fn system(&self, architecture: &str) -> Cmd {
         let data = DATA.iter().flat_map(|folder| [String::from("-L"), self.file(folder)]);
         self.program(&format!("usr/bin/qemu-system-{architecture}"))
-            .env("QEMU_MODULE_DIR", self.file(MODULES))
+            .env("QEMU_MODULE_DIR", self.file(&format!("usr/lib/{TRIPLE}/{MODULES}")))
             .args(data)
             .words("-no-user-config -nodefaults -display none")
     }

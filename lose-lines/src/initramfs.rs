@@ -96,6 +96,15 @@ impl Initramfs {
         Ok(())
     }
 
+    /// Returns the number of bytes of the files, as far as they can be read.
+    pub fn size(&self) -> u64 {
+        let size = |content: &Content| match content {
+            Content::Of(from) => fs::metadata(from).map_or(0, |file| file.len()),
+            Content::Text(text) => text.len() as u64,
+        };
+        self.files.values().map(size).sum()
+    }
+
     /// Writes the archive.
     pub fn write(&self, path: &Path) -> Result<()> {
         if let Some([one, other]) = &self.clash {

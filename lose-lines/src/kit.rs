@@ -56,6 +56,7 @@ impl Architecture {
             Self::Arm64 => &[
                 "virtio_pci",
                 "virtio_blk",
+                "virtio_console",
                 "nfit",
                 "of_pmem",
                 "virtio_pmem",
@@ -71,6 +72,8 @@ impl Architecture {
     const fn file_systems(self) -> &'static [&'static str] {
         match self {
             Self::X86 => &["xfs", "btrfs"],
+            // Where this is the system's own architecture, drives are tested.
+            Self::Arm64 if cfg!(target_arch = "aarch64") => &["xfs", "btrfs"],
             Self::Arm64 | Self::Riscv64 => &[],
         }
     }
@@ -81,6 +84,10 @@ impl Architecture {
             Self::X86 => Programs {
                 packages: &["e2fsprogs", "ndctl", "xfsprogs", "btrfs-progs"],
                 names: &["mke2fs", "mkfs.xfs", "mkfs.btrfs", "ndctl"],
+            },
+            Self::Arm64 if cfg!(target_arch = "aarch64") => Programs {
+                packages: &["e2fsprogs", "ndctl", "xfsprogs", "btrfs-progs", "kexec-tools"],
+                names: &["mke2fs", "mkfs.xfs", "mkfs.btrfs", "ndctl", "kexec"],
             },
             Self::Arm64 => Programs {
                 packages: &["e2fsprogs", "ndctl", "kexec-tools"],

@@ -8,7 +8,7 @@
 //! The feature `tool`, on by default, includes all of that. Without it there is only the [`agent`].
 //!
 //! # Limits
-//! The emulators run on x86-64 with Debian or Ubuntu.
+//! The emulators run on x86-64 with Debian or Ubuntu; on arm64, only those of drives (compiled, and never run).
 
 #![cfg_attr(
     feature = "tool",
@@ -25,9 +25,15 @@
 pub mod agent;
 
 #[cfg(feature = "tool")]
+pub mod acknowledged;
+#[cfg(feature = "tool")]
 pub mod architecture;
 #[cfg(feature = "tool")]
 pub mod cache;
+#[cfg(feature = "tool")]
+pub mod changes;
+#[cfg(feature = "tool")]
+pub mod check;
 #[cfg(feature = "tool")]
 pub mod command;
 #[cfg(feature = "tool")]
@@ -41,7 +47,7 @@ pub mod elf;
 #[cfg(feature = "tool")]
 pub mod emulator;
 #[cfg(feature = "tool")]
-mod fewest;
+pub mod fewest;
 #[cfg(feature = "tool")]
 pub mod files;
 #[cfg(feature = "tool")]
@@ -59,12 +65,16 @@ pub mod plugin;
 #[cfg(feature = "tool")]
 pub mod pmem;
 #[cfg(feature = "tool")]
+pub mod policy;
+#[cfg(feature = "tool")]
+pub mod pool;
+#[cfg(feature = "tool")]
 pub mod program;
+#[cfg(feature = "tool")]
+pub mod report;
 #[cfg(feature = "tool")]
 pub mod restart;
 #[cfg(feature = "tool")]
 pub mod temporary;
 #[cfg(feature = "tool")]
 pub mod unavailable;
-#[cfg(feature = "tool")]
-pub mod words;

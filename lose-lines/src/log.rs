@@ -96,6 +96,14 @@ impl Log {
         beside.remove()
     }
 
+    /// Moves the log to a new file of the system's directory for temporary files, which stays.
+    pub fn keep(&self) -> Result<PathBuf> {
+        let file = tempfile::Builder::new().prefix("lose-lines-").suffix(".txt").tempfile();
+        let kept = file.context("cannot keep the log")?;
+        fs::copy(&self.path, kept.path()).context("cannot keep the log")?;
+        Ok(kept.keep().context("cannot keep the log")?.1)
+    }
+
     pub fn remove(self) -> Result<()> {
         fs::remove_file(&self.path)
             .with_context(|| format!("cannot remove {}", self.path.display()))

@@ -1,7 +1,6 @@
 //! Machines that lose what was not written back: the memory that loses lines, the choices for each crash, and the
 //! report of the emulator's plugin (`lose-lines/plugin/losses`).
 
-use core::fmt;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -10,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
-use clap::ValueEnum;
 use rustix::fs::seek;
 use rustix::io::Errno;
+
+pub use crate::policy::Policy;
 
 use super::plugin::clflush;
 use super::temporary::Temporary;
@@ -29,33 +29,6 @@ pub enum Memory {
         /// The place of the part in the RAM.
         offset: u64,
     },
-}
-
-/// The dirty lines that a crash keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Policy {
-    /// Each line with a probability of one half.
-    Half,
-    /// Each 8-byte word with a probability of one half, so lines are torn.
-    Torn,
-    /// No line.
-    None,
-    /// Every line.
-    All,
-    /// At random: one of the other policies, all lines but one, or only one line.
-    Any,
-}
-
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Half => "half",
-            Self::Torn => "torn",
-            Self::None => "none",
-            Self::All => "all",
-            Self::Any => "any",
-        })
-    }
 }
 
 /// The kinds of events of a program, by their names in the plugin.
@@ -104,8 +77,8 @@ pub const RESET_OF_BOARD: u64 = 0x4000_0000;
 pub const RESET_OF_RISCV: u64 = 0x1000;
 
 impl Losses {
-    /// Returns losses in which each crash loses some of the dirty lines. With [`Policy::Any`], one of eight crashes
-    /// loses none, which suits machines with many crashes.
+    /// Returns losses in which each crash loses some of the dirty lines. [`Policy::Any`] suits machines with
+    /// many crashes.
     pub const fn new(memory: Memory, base: u64, size: u64) -> Self {
         Self {
             memory,
@@ -120,6 +93,19 @@ impl Losses {
             lost: Vec::new(),
             cut: None,
             more: Vec::new(),
+        }
+    }
+
+    /// Returns the same for the whole RAM with the memory, of which a program can then watch any part.
+    pub fn of_all_ram(self) -> Self {
+        match self.memory {
+            Memory::Ram { ram, offset } => Self {
+                memory: Memory::Ram { ram, offset: 0 },
+                base: self.base - offset,
+                size: ram,
+                ..self
+            },
+            Memory::File(_) => self,
         }
     }
 

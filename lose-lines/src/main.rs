@@ -3,29 +3,34 @@
 use core::time::Duration;
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lose_lines::architecture::Architecture;
 use lose_lines::cache::{self, Cache};
+use lose_lines::check::Verdict;
 use lose_lines::command::quoted;
 use lose_lines::crash::moments::{Counted, Counts, Moment};
-use lose_lines::crash::{Checked, CrashTest, Outcome, cut_all};
+use lose_lines::crash::{self, Checked, CrashTest, cut_all};
 use lose_lines::elf;
 use lose_lines::emulator::Emulated;
 use lose_lines::initramfs::Initramfs;
 use lose_lines::kit::{Kit, Kits};
 use lose_lines::log::Log;
-use lose_lines::losses::{Policy, checked_seed_of_run};
+use lose_lines::losses::checked_seed_of_run;
 use lose_lines::machine::programs::printed;
 use lose_lines::pmem::dax_machine;
+use lose_lines::policy::Policy;
 use lose_lines::program::{CommandLine, HostProgram};
+use lose_lines::report::{Form, note as progress};
 use lose_lines::restart::{Restart, Restarted};
-use serde_json::{Value, json};
+use serde_json::json;
+use tempfile::TempDir;
 
 #[path = "drive/arguments.rs"]
 mod drive;
@@ -37,6 +42,7 @@ const LOSS: u8 = 1;
 const USAGE: u8 = 2;
 const IMPOSSIBLE: u8 = 3;
 const NOTHING_TESTED: u8 = 4;
+const UNMOUNTABLE: u8 = 5;
 
 /// The exit code of `run` for this tool's own failures: that of docker(1), which few programs use.
 const NOT_RUN: u8 = 125;
@@ -48,13 +54,13 @@ const AFTER_HELP: &str = "\
 files records the system calls of a program on this system; it needs no emulator. The others run
 the program in the emulator QEMU, with the libraries that it is linked to. It must create
 its files in its working directory or in TMPDIR: both are on the file system under test. For cut
-and restart, that is ext4 with DAX, which supports MAP_SYNC. Needs x86-64 with Debian 12 or 13, or
-an Ubuntu that has QEMU 10, but neither root nor KVM.
+and restart, that is ext4 with DAX, which supports MAP_SYNC. Needs Debian 12 or 13, or an Ubuntu
+that has QEMU 10, but neither root nor KVM; on arm64, only drive works.
 
 Exit codes: 0 no loss, 1 the check found a loss, 2 usage, 3 the test could not be run, 4 no cut
-came after a line that the program had printed, so the check proved nothing. run exits with the
-program's code, with 128 plus the number of the signal that ended it, or with 125 if the program
-could not be run.
+came after a line that the program had printed, so the check proved nothing, 5 no check failed,
+but the file system of some states cannot be mounted. run exits with the program's code, with 128 plus
+the number of the signal that ended it, or with 125 if the program could not be run.
 
 A program that writes and fsyncs, by its system calls, and on an ordinary drive:
   lose-lines example fsync > forgets.c # a program that forgets to sync a directory
@@ -68,8 +74,8 @@ A program that maps persistent memory:
   lose-lines cut --seed 3 --check './forgets check' ./forgets update
 All exit with 1 and print how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
-/// Cuts the power of an emulated machine while a program runs there, and loses whatever the program has not flushed:
-/// sectors of an ordinary drive, or cache lines of persistent memory.
+/// Cuts the power of any program, and shows what it loses: files as its system calls left them, sectors of a drive, or
+/// cache lines of persistent memory.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
@@ -80,7 +86,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Record the program's system calls, and check directories that a power cut could have left. Needs no machine;
-    /// `lose-lines -- PROGRAM` is the same.
+    /// `lose-lines [OPTIONS] -- PROGRAM` is the same.
     Files(Box<files::Filing>),
     /// Cut the power at many moments while the program runs, lose dirty cache lines, and check each remaining state.
     Cut(Cutting),
@@ -112,12 +118,13 @@ struct Subject {
     /// A file that the program opens or starts, such as a library or another program, or a directory with everything
     /// below it. Linked libraries are added too. It has the same path in the machine, or /lab/host/NAME if that is
     /// hidden there.
-    #[arg(long = "bring", value_name = "PATH")]
+    #[arg(long = "bring", value_name = "PATH", value_parser = path())]
     brought: Vec<PathBuf>,
     /// A variable for its environment.
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
     /// A program or a script, by its path or by its name in PATH.
+    #[arg(value_parser = path())]
     program: PathBuf,
     /// The program's arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -140,7 +147,7 @@ struct Checking {
     /// The time after which the program or the check counts as hanging and is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     limit: u64,
-    /// Print one JSON document.
+    /// Print each result as one line of JSON.
     #[arg(long)]
     json: bool,
 }
@@ -186,6 +193,11 @@ struct ByRestart {
     program: Subject,
 }
 
+/// Returns a parser of paths. Commands that repeat a failure, and machines, have paths in UTF-8 only.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    StringValueParser::new().map(PathBuf::from)
+}
+
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("give NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -218,10 +230,48 @@ impl Subject {
         let options = brought.chain(environment).flatten();
         options.chain([program.display().to_string()]).chain(arguments.iter().cloned()).collect()
     }
+}
 
-    fn environment(&self) -> Vec<(&str, &str)> {
-        self.environment.iter().map(|(name, value)| (&**name, &**value)).collect()
+/// The outcome of a test that was run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Held,
+    Loss,
+    NothingTested,
+    Unmountable,
+}
+
+impl Outcome {
+    /// Returns the outcome of checks, after telling a test that proved nothing.
+    fn of(failures: usize, unmountable: usize, has_tested: bool) -> Self {
+        match (failures, unmountable) {
+            (1.., _) => Self::Loss,
+            (_, 1..) => Self::Unmountable,
+            _ if has_tested => Self::Held,
+            _ => {
+                progress(
+                    "no cut came between a printed line and the program's end, so the checks prove nothing; print a line \
+                     to standard output when data must be there from then on, flush it, and write more after it",
+                );
+                Self::NothingTested
+            }
+        }
     }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Held => 0,
+            Self::Loss => LOSS,
+            Self::NothingTested => NOTHING_TESTED,
+            Self::Unmountable => UNMOUNTABLE,
+        }
+    }
+}
+
+/// Returns the command of these words.
+fn repeated(words: impl IntoIterator<Item = String>) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| quoted(&word)).collect();
+    format!("lose-lines {}", words.join(" "))
 }
 
 impl Checking {
@@ -272,10 +322,11 @@ fn main() -> Result<ExitCode> {
     })))
 }
 
-/// Returns the words of the command line. Without a task, `--` and a program are for `files`.
+/// Returns the words of the command line. Without a task, options and a program after `--` are for `files`.
 fn command_line() -> Vec<OsString> {
     let mut words: Vec<_> = env::args_os().collect();
-    if words.get(1).is_some_and(|word| word == "--") {
+    let is_option = words.get(1).is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
+    if is_option && words.iter().any(|word| word == "--") {
         words.insert(1, "files".into());
     }
     words
@@ -292,51 +343,79 @@ fn not_parsed(why: &clap::Error) -> Result<ExitCode> {
     }))
 }
 
-/// A closed terminal does not end a test.
-fn progress(text: &str) {
-    drop(writeln!(io::stderr(), "lose-lines: {text}"));
-}
-
 /// The parts of this process's machines, in its own folder, and their log.
 struct Machines {
     kit: Kit,
     name: String,
     log: Log,
-    work: PathBuf,
+    _work: Work,
+}
+
+/// A folder that is removed with this value, and locked until then.
+struct Work {
+    folder: TempDir,
+    _lock: File,
+}
+
+/// The file in a folder of machines whose lock tells that they are in use.
+const LOCK: &str = "lock";
+
+impl Work {
+    fn below(all: &Path) -> Result<Self> {
+        cache::make(all)?;
+        remove_unused(all);
+        let cannot = || format!("cannot make a folder in {}", all.display());
+        let folder = TempDir::new_in(all).with_context(cannot)?;
+        let lock = File::create(folder.path().join(LOCK)).with_context(cannot)?;
+        lock.lock().with_context(cannot)?;
+        Ok(Self { folder, _lock: lock })
+    }
+}
+
+/// Removes the folders of processes that were killed, in whatever container they were.
+fn remove_unused(all: &Path) {
+    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+        let lock = File::open(entry.path().join(LOCK));
+        // A new folder has no lock yet.
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 impl Machines {
+    /// Returns the parts of machines with persistent memory.
+    fn with_memory() -> Result<Self> {
+        if Architecture::HOST != Some(Architecture::X86) {
+            bail!(
+                "cut, restart and run need an x86-64 system, whose emulator loads the plugin; drive works here"
+            );
+        }
+        Self::new()
+    }
+
     fn new() -> Result<Self> {
         let cache = Cache::of_user()?;
-        let all = cache.folder().join("machines");
-        cache::make(&all)?;
-        remove_those_of_others(&all);
-        let (name, work) = (format!("{}", process::id()), all.join(process::id().to_string()));
-        cache::make_empty(&work)?;
-        let agent = agent(&work)?;
-        let kits = Kits::new(cache.clone(), Emulated::Pc, work.clone());
-        let kit = kits.kit(Architecture::X86, agent)?;
-        let log = Log::create(cache.folder(), &name)?;
-        Ok(Self { kit, name, log, work })
+        let work = Work::below(&cache.folder().join("machines"))?;
+        let folder = work.folder.path().to_path_buf();
+        let agent = agent(&folder)?;
+        let kits = Kits::new(cache.clone(), Emulated::Host, folder.clone());
+        let host = Architecture::HOST.context("there are no machines for this system")?;
+        let kit = kits.kit(host, agent)?;
+        // Its own: a folder of machines has a random name.
+        let name = String::from("machine");
+        let log = Log::create(&folder, &name)?;
+        Ok(Self { kit, name, log, _work: work })
     }
 
     /// Does the work. After a failure the log is kept.
     fn finish<T>(mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let done = work(&mut self);
-        drop(fs::remove_dir_all(&self.work));
-        match done {
-            Ok(done) => self.log.remove().map(|()| done),
-            Err(why) => Err(anyhow!("{why:#}\nthe log of the machines is {}", self.log.path())),
-        }
-    }
-}
-
-/// Removes the folders of processes that were killed.
-fn remove_those_of_others(all: &Path) {
-    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
-        if !Path::new("/proc").join(entry.file_name()).exists() {
-            drop(fs::remove_dir_all(entry.path()));
-        }
+        work(&mut self).map_err(|why| match self.log.keep() {
+            Ok(kept) if !why.is::<Usage>() => {
+                anyhow!("{why:#}\nthe log of the machines is {}", kept.display())
+            }
+            _ => why,
+        })
     }
 }
 
@@ -355,10 +434,11 @@ fn agent(work: &Path) -> Result<PathBuf> {
 
 fn run(program: &Subject) -> Result<u8> {
     let found = program.find()?;
-    Machines::new()?.finish(|Machines { kit, name, log, .. }| {
+    Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
         let mut machine = dax_machine(kit, name, |files| found.add_to(files), log)?;
         let before = log.position()?;
-        let ended = machine.run_request(&found.request(&program.environment()));
+        let given = program.environment.iter().map(|(name, value)| (&**name, &**value));
+        let ended = machine.run_request(&found.request(&given.collect::<Vec<_>>()));
         write!(io::stdout(), "{}", printed(&log.since(before)?))?;
         machine.power_off()?;
         match ended? {
@@ -373,13 +453,13 @@ fn restart(request: &ByRestart) -> Result<u8> {
     let ByRestart { by, checking, program } = request;
     let (found, check) = (program.find()?, checking.command(program)?);
     let seed = checking.seed()?;
-    let checked = Machines::new()?.finish(|Machines { kit, name, log, .. }| {
+    let checked = Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
         Restarted {
             kit,
             name,
             program: &found,
             check: &check,
-            environment: &program.environment(),
+            environment: &program.environment,
             by: *by,
             policy: checking.policy,
             seed,
@@ -387,46 +467,31 @@ fn restart(request: &ByRestart) -> Result<u8> {
         }
         .checked(log)
     })?;
-    let mut out = io::stdout();
-    if checking.json {
-        writeln!(out, "{}", json!({ "seed": seed, "restart": checked }))?;
-    } else {
-        let Checked { acknowledged, dirty, lost, .. } = &checked;
-        write!(
-            out,
-            "seed {seed}: acknowledged {acknowledged}, {lost} of {dirty} dirty lines lost, "
-        )?;
-        match &checked.failure {
-            None => writeln!(out, "the check succeeded")?,
-            Some(why) => {
-                writeln!(out, "the check FAILED: it {why}")?;
-                checked.output.lines().try_for_each(|line| writeln!(out, "   | {line}"))?;
-            }
+    let Checked { acknowledged, dirty, lost, verdict } = &checked;
+    let told = match verdict {
+        Verdict::Right => String::from("the check succeeded"),
+        Verdict::Unmountable { why } => format!("the file system was NOT MOUNTED: {why}"),
+        Verdict::Failed(failure) => {
+            format!("the check FAILED: it {}\n{}", failure.why, failure.shown())
         }
-    }
-    Ok(judged(checked.failure.is_some(), checked.acknowledged > 0))
-}
-
-/// Returns the exit code for the results of checks.
-fn judged(has_failed: bool, has_tested: bool) -> u8 {
-    if !has_failed && !has_tested {
-        progress(
-            "the check proved nothing, because no line had been printed before the cut; print and flush a line when \
-             data must be there from then on, or cut more often",
-        );
-    }
-    match (has_failed, has_tested) {
-        (true, _) => LOSS,
-        (false, true) => 0,
-        (false, false) => NOTHING_TESTED,
-    }
+    };
+    let text = format!(
+        "seed {seed}: acknowledged {acknowledged}, {lost} of {dirty} dirty lines lost, {told}"
+    );
+    let mut document = json!(checked);
+    document["seed"] = json!(seed);
+    Form::of(checking.json).say("restart", &text, &document)?;
+    let failures = usize::from(checked.failure().is_some());
+    let unmountable = usize::from(matches!(verdict, Verdict::Unmountable { .. }));
+    Ok(Outcome::of(failures, unmountable, *acknowledged > 0).code())
 }
 
 fn cut(request: &Cutting) -> Result<u8> {
     let Cutting { cuts, cut, lose, jobs, streaming, checking, program } = request;
     let (found, check) = (program.find()?, checking.command(program)?);
-    let seed = checking.seed()?;
-    Machines::new()?.finish(|Machines { kit, name, log, .. }| {
+    let (seed, form) = (checking.seed()?, Form::of(checking.json));
+    let mut failures = 0;
+    let result = Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
         let test = CrashTest {
             kit,
             name,
@@ -439,99 +504,79 @@ fn cut(request: &Cutting) -> Result<u8> {
             is_streaming_evicting: *streaming,
             limit: Duration::from_secs(checking.limit),
         };
-        let mut told = Told { request, seed, document: json!({ "seed": seed }), outcomes: vec![] };
         progress("starting a machine; each cut then takes one to two seconds");
         let made = test.make(log)?;
-        let is_chosen = cut.is_some();
         let cuts = if let Some(moment) = cut {
             vec![(*moment, seed)]
         } else {
             let counted = test.count(&made, log)?;
-            told.counted(&counted)?;
+            say_counted(form, seed, &counted)?;
             counted.cuts(*cuts, seed)
         };
         let summary = cut_all(&test, &made, &cuts, (*jobs).into(), log, |number, outcome| {
-            told.outcome((number, cuts.len()), outcome)
+            failures += usize::from(outcome.checked.failure().is_some());
+            request.say(form, (number, cuts.len()), outcome)
         })?;
-        told.end(&summary.to_string(), &json!(summary))?;
-        Ok(judged(summary.failures > 0, is_chosen || summary.between > 0))
-    })
+        form.say("summary", &summary, &summary)?;
+        let unmountable = usize::try_from(summary.not_mounted).unwrap_or(usize::MAX);
+        Ok(Outcome::of(failures, unmountable, cut.is_some() || summary.between > 0))
+    });
+    match result {
+        // A failure that was found stays one, whatever failed later.
+        Err(why) if failures > 0 => {
+            progress(&format!("{why:#}"));
+            Ok(LOSS)
+        }
+        result => result.map(Outcome::code),
+    }
 }
 
-/// The results of cuts, on standard output: line by line, or as one document.
-struct Told<'a> {
-    request: &'a Cutting,
-    seed: u64,
-    document: Value,
-    outcomes: Vec<Value>,
-}
-
-impl Told<'_> {
-    fn say(&self, text: &str) -> Result<()> {
-        if !self.request.checking.json {
-            writeln!(io::stdout(), "{text}")?;
-        }
-        Ok(())
-    }
-
-    /// Reports the run that was not cut.
-    fn counted(&mut self, counted: &Counted) -> Result<()> {
-        let Counted { counts, time, has_ended } = counted;
-        let Counts { writebacks, fences, stores, calls } = counts;
-        let seconds = time.as_secs_f64();
-        self.document["uncut"] =
-            json!({ "counts": counts, "seconds": seconds, "has_ended": has_ended });
-        let end = if *has_ended { "it succeeded" } else { "it did not end and was killed" };
-        self.say(&format!(
-            "without a cut, {end} after {seconds:.1} s; it made {stores} stores to mapped files, {writebacks} write-backs, \
-             {fences} fences that completed some of them, and {calls} system calls that change files; seed {}",
-            self.seed
-        ))
-    }
-
-    fn outcome(&mut self, which: (usize, usize), outcome: &Outcome) -> Result<()> {
-        let chosen = if outcome.fewest.is_empty() { &self.request.lose } else { &outcome.fewest };
-        let repeating = self.request.repeating(outcome.moment, outcome.seed, chosen);
-        let mut document = json!(outcome);
-        document["repeat"] = json!(repeating);
-        self.outcomes.push(document);
-        self.say(&outcome.in_words(which, &repeating))
-    }
-
-    fn end(&mut self, text: &str, summary: &Value) -> Result<()> {
-        self.document["cuts"] = json!(self.outcomes);
-        self.document["summary"] = summary.clone();
-        if self.request.checking.json {
-            writeln!(io::stdout(), "{}", self.document)?;
-        }
-        self.say(text)
-    }
+/// Reports the run that was not cut.
+fn say_counted(form: Form, seed: u64, counted: &Counted) -> Result<()> {
+    let Counted { counts, time, has_ended } = counted;
+    let Counts { writebacks, fences, stores, calls } = counts;
+    let seconds = time.as_secs_f64();
+    let end = if *has_ended { "it succeeded" } else { "it did not end and was killed" };
+    let text = format!(
+        "without a cut, {end} after {seconds:.1} s; it made {stores} stores to mapped files, {writebacks} write-backs, \
+         {fences} fences that completed some of them, and {calls} system calls that change files; seed {seed}"
+    );
+    let document =
+        json!({ "counts": counts, "seconds": seconds, "has_ended": has_ended, "seed": seed });
+    form.say("uncut", &text, &document)
 }
 
 impl Cutting {
+    /// Reports a cut. `which` is its number, and that of all.
+    fn say(&self, form: Form, which: (usize, usize), outcome: &crash::Outcome) -> Result<()> {
+        let chosen = if outcome.fewest.is_empty() { &self.lose } else { &outcome.fewest };
+        let repeating = self.repeating(outcome.moment, outcome.seed, chosen);
+        let mut document = json!(outcome);
+        document["repeat"] = json!(repeating);
+        form.say("cut", &outcome.in_words(which, &repeating), &document)
+    }
+
     /// Returns the command that repeats one cut.
     fn repeating(&self, moment: Moment, seed: u64, lose: &[u32]) -> String {
         let Self { streaming, checking, program, .. } = self;
         let Checking { check, policy, limit, .. } = checking;
         let lines: Vec<String> = lose.iter().map(u32::to_string).collect();
         let losses = if lines.is_empty() {
-            format!("--seed {seed} --policy {policy}")
+            vec![
+                String::from("--seed"),
+                seed.to_string(),
+                String::from("--policy"),
+                policy.to_string(),
+            ]
         } else {
-            format!("--lose {}", lines.join(","))
+            vec![String::from("--lose"), lines.join(",")]
         };
-        let mut line = format!("lose-lines cut --cut {moment} {losses} --limit {limit}");
-        let mut add = |word: &str| {
-            line.push(' ');
-            line.push_str(&quoted(word));
-        };
-        if *streaming {
-            add("--streaming");
-        }
-        if let Some(check) = check {
-            ["--check", check].into_iter().for_each(&mut add);
-        }
-        program.words().iter().for_each(|word| add(word));
-        line
+        let mut words = vec![String::from("cut"), String::from("--cut"), moment.to_string()];
+        words.extend(losses);
+        words.extend([String::from("--limit"), limit.to_string()]);
+        words.extend(streaming.then(|| String::from("--streaming")));
+        words.extend(check.iter().flat_map(|check| [String::from("--check"), check.clone()]));
+        repeated(words.into_iter().chain(program.words()))
     }
 }
 
@@ -540,15 +585,32 @@ mod tests {
     use clap::Parser as _;
     use lose_lines::losses::{self, FENCE};
 
-    use lose_lines::words::words;
-
-    use super::{Checking, Cli, Cutting, Moment, Subject, Task};
+    use super::{Checking, Cli, Cutting, LOCK, Moment, Outcome, Subject, Task, Work};
 
     fn parsed(line: &str) -> Cutting {
-        match Cli::try_parse_from(words(line).unwrap()).unwrap().task {
+        match Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task {
             Task::Cut(cut) => cut,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_file_system_that_cannot_be_mounted_is_no_loss_of_the_program() {
+        assert_eq!(Outcome::of(0, 1, true).code(), 5);
+        assert_eq!(Outcome::of(1, 1, true).code(), 1);
+        assert_eq!(Outcome::of(0, 0, true).code(), 0);
+        assert_eq!(Outcome::of(0, 0, false).code(), 4);
+    }
+
+    #[test]
+    fn a_folder_in_use_stays_and_that_of_a_killed_process_goes() {
+        let all = tempfile::tempdir().unwrap();
+        let killed = all.path().join("killed");
+        std::fs::create_dir(&killed).unwrap();
+        std::fs::write(killed.join(LOCK), "").unwrap();
+        let [one, other] = [Work::below(all.path()).unwrap(), Work::below(all.path()).unwrap()];
+        assert!(!killed.exists());
+        assert!(one.folder.path().exists() && other.folder.path().exists());
     }
 
     #[test]

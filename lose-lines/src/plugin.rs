@@ -3,11 +3,14 @@
 
 use core::iter;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use tempfile::NamedTempFile;
 
 use super::emulator::value;
+use super::losses::number;
 use super::unavailable::Unavailable;
 use crate::command::Cmd;
 
@@ -17,24 +20,6 @@ const MINOR_VERSIONS: core::ops::RangeInclusive<u32> = 0..=2;
 
 /// The plugin, compiled by `build.rs`.
 const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.so"));
-
-/// The effect of a streaming store in the plugin's model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Streaming {
-    /// The store leaves the line dirty.
-    Ordinary,
-    /// The store leaves the line written back but not fenced.
-    Evicting,
-}
-
-impl Streaming {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ordinary => "ordinary",
-            Self::Evicting => "evicting",
-        }
-    }
-}
 
 /// The plugin, built.
 #[derive(Clone, Debug)]
@@ -50,25 +35,13 @@ impl Plugin {
             return Ok(Self { library });
         }
         // An emulator of another process may have another version's plugin open.
-        let new = folder.join(format!("plugin.{}", std::process::id()));
-        fs::write(&new, BYTES)
-            .and_then(|()| fs::rename(&new, &library))
-            .with_context(|| format!("cannot write {}", library.display()))?;
+        let write = || {
+            let mut new = NamedTempFile::new_in(folder)?;
+            new.write_all(BYTES)?;
+            new.persist(&library).map_err(|error| error.error)
+        };
+        write().map(drop).with_context(|| format!("cannot write {}", library.display()))?;
         Ok(Self { library })
-    }
-
-    /// Returns the additions to an emulator's command line; verdicts are written to `out`. The guest has one CPU and
-    /// lines of 64 bytes.
-    ///
-    /// The library relies only on SFENCE and MFENCE, so x86 locked accesses do not count as fences here: any lock that
-    /// a program takes would hide a missing fence of the library.
-    pub fn arguments(&self, streaming: Streaming, cpu: &str, out: &Path) -> [String; 2] {
-        self.with(&[
-            format!("streaming={}", streaming.name()),
-            String::from("locked=ordinary"),
-            String::from(clflush(cpu)),
-            format!("out={}", out.display()),
-        ])
     }
 
     /// Returns the additions to an emulator's command line that load the plugin with these arguments.
@@ -81,6 +54,7 @@ impl Plugin {
     /// Checks that this emulator can load the plugin.
     pub fn fits(emulator: &Cmd) -> Result<(), Unavailable> {
         let fits = || {
+            ensure!(!BYTES.is_empty(), "the emulator's plugin runs on x86-64 only");
             let text = emulator.clone().arg("--version").read()?;
             let (major, minor) =
                 version(&text).with_context(|| format!("no version in {text:?}"))?;
@@ -107,109 +81,55 @@ fn version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// The plugin's observations between two marks: one line of its output.
+/// The lines of a program's range that a crash could lose, and what the program had done between two marks: one line of
+/// the plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Left {
     /// The number that the program passed.
     pub id: u64,
-    pub stores: u64,
-    pub streaming: u64,
-    pub writebacks: u64,
-    pub fences: u64,
     /// The number of lines that were stored to and not written back.
-    pub dirty_lines: u64,
+    pub dirty: u64,
     /// The number of lines that were written back without a later fence.
-    pub unfenced_lines: u64,
+    pub unfenced: u64,
+    pub writebacks: u64,
+    pub streaming: u64,
+    pub fences: u64,
 }
 
-impl Verdict {
-    /// Parses one line.
-    fn parse(line: &str) -> Option<Self> {
-        let mut words = line.strip_prefix("verdict ")?.split(' ');
-        let mut number = |name: &str| {
-            let (is, value) = words.next()?.split_once('=')?;
-            if is == name { value.parse().ok() } else { None }
+impl Left {
+    /// Returns what the plugin's lines say at each mark.
+    pub fn in_lines(lines: &str) -> Vec<Self> {
+        let left = |line: &str| {
+            let line = line.strip_prefix("left ")?;
+            Some(Self {
+                id: number(line, "id")?,
+                dirty: number(line, "dirty")?,
+                unfenced: number(line, "unfenced")?,
+                writebacks: number(line, "writebacks")?,
+                streaming: number(line, "streaming")?,
+                fences: number(line, "fences")?,
+            })
         };
-        let verdict = Self {
-            id: number("id")?,
-            stores: number("stores")?,
-            streaming: number("streaming")?,
-            writebacks: number("writebacks")?,
-            fences: number("fences")?,
-            dirty_lines: number("dirty_lines")?,
-            unfenced_lines: number("unfenced_lines")?,
-        };
-        words.next().is_none().then_some(verdict)
-    }
-
-    /// Returns every verdict in the file that the plugin wrote.
-    pub fn read(out: &Path) -> Result<Vec<Self>> {
-        let text = fs::read_to_string(out)
-            .with_context(|| format!("the plugin did not write {}", out.display()))?;
-        text.lines()
-            .map(|line| Self::parse(line).with_context(|| format!("no verdict: {line:?}")))
-            .collect()
+        lines.lines().filter_map(left).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Path, PathBuf, Plugin, Streaming, Verdict, clflush, version};
-
-    const LINE: &str =
-        "verdict id=7 stores=64 streaming=2 writebacks=63 fences=1 dirty_lines=1 unfenced_lines=3";
+    use super::{Left, version};
 
     #[test]
-    fn a_verdict_is_read_word_by_word() {
-        let verdict = Verdict {
-            id: 7,
-            stores: 64,
-            streaming: 2,
-            writebacks: 63,
-            fences: 1,
-            dirty_lines: 1,
-            unfenced_lines: 3,
-        };
-        assert_eq!(Verdict::parse(LINE), Some(verdict));
+    fn what_is_left_is_read() {
+        let lines = "start seed=1\nleft id=7 dirty=1 unfenced=2 writebacks=3 streaming=4 fences=5\nleft id=x\n";
+        let expected =
+            Left { id: 7, dirty: 1, unfenced: 2, writebacks: 3, streaming: 4, fences: 5 };
+        assert_eq!(Left::in_lines(lines), [expected]);
     }
 
     #[test]
-    fn an_invalid_verdict_is_rejected() {
-        for line in [
-            "",
-            "verdict id=7 but nothing is watched",
-            "verdict id=7 stores=64",
-            &LINE.replace("id=", "number="),
-            &LINE.replace("=63", "=many"),
-            &format!("{LINE} and=1"),
-            &LINE[1..],
-        ] {
-            assert_eq!(Verdict::parse(line), None, "{line}");
-        }
-    }
-
-    #[test]
-    fn commas_in_paths_are_doubled() {
-        let plugin = Plugin { library: PathBuf::from("/a,b/plugin.so") };
-        assert_eq!(
-            plugin.arguments(Streaming::Evicting, "max", Path::new("/c,d")),
-            [
-                "-plugin",
-                "/a,,b/plugin.so,streaming=evicting,locked=ordinary,clflush=mfence,out=/c,,d"
-            ]
-        );
-    }
-
-    #[test]
-    fn clflush_needs_mfence_unless_the_cpu_has_the_name_of_intel() {
-        assert_eq!(clflush("max,-clwb,-clflushopt"), "clflush=mfence");
-        assert_eq!(clflush("max,vendor=GenuineIntel,-svm"), "clflush=itself");
-    }
-
-    #[test]
-    fn the_version_is_found() {
-        let text = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright";
+    fn the_version_is_in_the_first_line() {
+        let text = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright (c)";
         assert_eq!(version(text), Some((10, 0)));
-        assert_eq!(version("QEMU emulator"), None);
+        assert_eq!(version("QEMU"), None);
     }
 }

@@ -12,6 +12,7 @@ use crate::kit::Kit;
 use crate::log::Log;
 use crate::losses::{Losses, Memory, RESET_OF_FIRMWARE, copy_sparse, make_sparse, persisted};
 use crate::machine::Machine;
+use crate::machine::agent::Mounted;
 use crate::machine::setup::Setup;
 use crate::temporary::Temporary;
 
@@ -168,6 +169,12 @@ pub fn make_ext4(machine: &mut Machine, device: &str, options: &str) -> Result<(
     machine.wait_for(device)?;
     machine.run(&format!("/bin/mke2fs -q -F -t ext4 -b 4096 {device}"))?;
     machine.mount(device, DIRECTORY, options)
+}
+
+/// Mounts the first device of persistent memory, whose file system may be damaged.
+pub(crate) fn try_mount_again(machine: &mut Machine) -> Result<Mounted> {
+    machine.wait_for(PMEM0)?;
+    machine.try_mount("ext4", PMEM0, DIRECTORY, DAX)
 }
 
 /// Mounts the first device of persistent memory, which has a file system already.

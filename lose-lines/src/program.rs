@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::agent::Request;
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::elf;
 use super::initramfs::Initramfs;
 use super::pmem::DIRECTORY;
 use crate::command::find_program;
-use crate::words::words;
 
 /// The directories of a machine that are hidden by its own mounts.
 const HIDDEN: [&str; 5] = ["/dev", "/proc", "/sys", "/tmp", DIRECTORY];
@@ -52,7 +51,7 @@ impl HostProgram {
                 let place = place(&from);
                 found.before.extend(before);
                 found.before.push(place.display().to_string());
-                found.files.insert(place, from);
+                found.insert(place, from)?;
                 found
             }
             None => Self::linked(&from)?,
@@ -84,11 +83,10 @@ impl HostProgram {
     /// Adds a file, with its libraries if it is a program or a library.
     fn add(&mut self, file: &Path, program: &Path) -> Result<()> {
         if !elf::is_elf(file)? {
-            self.files.insert(place(file), file.to_path_buf());
-            return Ok(());
+            return self.insert(place(file), file.to_path_buf());
         }
         let links = elf::links(file)?;
-        self.library(file);
+        self.library(file)?;
         let of_program = self.loader.clone().filter(|_| links.is_library);
         match links.loader.or(of_program) {
             Some(loader) => self.link(&loader, file),
@@ -113,7 +111,7 @@ impl HostProgram {
                     // A library that is not installed is not used here either.
                     drop(self.link(&loader, &from));
                 }
-                self.files.insert(to, from);
+                self.insert(to, from)?;
             }
         }
         Ok(())
@@ -150,17 +148,32 @@ impl HostProgram {
     /// Adds the loader, and the libraries that it finds for a file.
     fn link(&mut self, loader: &Path, file: &Path) -> Result<()> {
         // The loader has the same path in every program.
-        self.files.insert(loader.to_path_buf(), loader.to_path_buf());
-        for library in libraries(loader, file)? {
-            self.library(&library);
-        }
-        Ok(())
+        self.insert(loader.to_path_buf(), loader.to_path_buf())?;
+        libraries(loader, file)?.iter().try_for_each(|library| self.library(library))
     }
 
-    fn library(&mut self, from: &Path) {
+    fn library(&mut self, from: &Path) -> Result<()> {
         let place = place(from);
         self.folders.extend(place.parent().map(|folder| folder.display().to_string()));
-        self.files.insert(place, from.to_path_buf());
+        self.insert(place, from.to_path_buf())
+    }
+
+    /// Adds a file. Two files cannot have one path in the machine, whose protocol has paths in UTF-8 only.
+    fn insert(&mut self, place: PathBuf, from: PathBuf) -> Result<()> {
+        ensure!(place.to_str().is_some(), "{} is not UTF-8; rename it", place.display());
+        let is_same = |other: &PathBuf| {
+            *other == from || fs::canonicalize(other).ok() == fs::canonicalize(&from).ok()
+        };
+        if let Some(other) = self.files.get(&place).filter(|other| !is_same(other)) {
+            bail!(
+                "{} and {} would have the same path in the machine, {}; rename one of them",
+                other.display(),
+                from.display(),
+                place.display()
+            );
+        }
+        self.files.insert(place, from);
+        Ok(())
     }
 
     /// Adds the files to those of a machine.
@@ -208,7 +221,7 @@ const OF_SHELLS: [&str; 8] = ["&&", "||", ";", "|", "&", ">", "<", ">>"];
 impl CommandLine {
     /// Finds the program of a line, with words separated as by a shell. `more` is that of [`HostProgram::find`].
     pub fn find(line: &str, more: &[PathBuf]) -> Result<Self> {
-        let words = words(line).map_err(Error::msg)?;
+        let words = shlex::split(line).context("a quotation mark is not closed")?;
         if let Some(word) = words.iter().find(|word| OF_SHELLS.contains(&word.as_str())) {
             bail!(
                 "no shell runs this command, so {word} would be passed as an argument; write /bin/sh -c '{line}'"
@@ -370,6 +383,30 @@ mod tests {
             let files: Vec<_> = command.program.files.keys().collect();
             assert!(files.contains(&&PathBuf::from("/lab/host/tree/inner/most/data")), "{files:?}");
         }
+    }
+
+    #[test]
+    fn two_files_for_one_path_and_names_that_are_not_utf8_are_refused() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = ["a", "b"].map(|name| folder.path().join(name).join("conf"));
+        for file in [&one, &other] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "1").unwrap();
+        }
+        let find = |brought: &[&PathBuf]| {
+            let brought: Vec<PathBuf> = brought.iter().map(|path| (*path).clone()).collect();
+            HostProgram::find(Path::new("/bin/sh"), &brought)
+        };
+        find(&[&one, &one]).unwrap();
+        let why = find(&[&one, &other]).unwrap_err().to_string();
+        assert!(why.contains("a/conf") && why.contains("b/conf"), "{why}");
+        let name = folder.path().join("c").join(OsStr::from_bytes(b"\xff"));
+        fs::create_dir_all(name.parent().unwrap()).unwrap();
+        fs::write(&name, "1").unwrap();
+        let why = find(&[&folder.path().join("c")]).unwrap_err().to_string();
+        assert!(why.contains("is not UTF-8"), "{why}");
     }
 
     #[test]

@@ -5,13 +5,15 @@ use core::time::Duration;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::crash::{Checked, PRINTED, acknowledged, count, in_words, run};
+use crate::check::{Check, PRINTED, in_words, run};
+use crate::crash::Checked;
 use crate::kit::Kit;
 use crate::log::Log;
 use crate::losses::{Policy, number};
-use crate::machine::Machine;
+use crate::machine::agent::Mounted;
 use crate::machine::ends::Ran;
-use crate::pmem::{emulated, mount_again, start_on_dax};
+use crate::machine::port::{self, Port};
+use crate::pmem::{emulated, start_on_dax, try_mount_again};
 use crate::program::CommandLine;
 
 /// The way in which the next kernel is started.
@@ -32,7 +34,7 @@ pub struct Restarted<'a> {
     pub name: &'a str,
     pub program: &'a CommandLine,
     pub check: &'a CommandLine,
-    pub environment: &'a [(&'a str, &'a str)],
+    pub environment: &'a [(String, String)],
     pub by: Restart,
     pub policy: Policy,
     pub seed: u64,
@@ -50,51 +52,44 @@ impl Restarted<'_> {
         if let Some(losses) = &mut setup.losses {
             losses.seed = Some(self.seed);
         }
+        let port = Port::new(&self.kit.work, self.name)?;
+        let setup = setup.devices(port.devices());
         let mut machine = start_on_dax(self.kit, &setup, log)?;
-        let (failure, printed) = self.run(&mut machine, self.program, &[], log)?;
-        if let Some(why) = failure {
-            bail!("the program {why} before the restart; its output:\n{}", printed.trim_end());
+        machine.wait_for(port::DEVICE)?;
+        let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
+        let request = self.program.request(&given.collect::<Vec<_>>());
+        let request = request.printing_to(port::DEVICE);
+        let ended = run(&mut machine, &request, self.limit, log)?;
+        let limit = self.limit.as_secs();
+        match ended.ran {
+            Ran::Ended((Some(0), _)) => {}
+            Ran::Ended(end) => bail!(
+                "the program {} before the restart; its complaints:\n{}",
+                in_words(end),
+                ended.output.trim_end()
+            ),
+            Ran::Unended => bail!("the program did not end in {limit} s; --limit gives it more"),
+            Ran::Reset | Ran::Cut => bail!("the program took the machine down"),
         }
+        let lines = port.acknowledged()?;
         match self.by {
             Restart::Reset => machine.reboot()?,
             Restart::Panic => machine.panic()?,
             Restart::Kexec => machine.kexec()?,
         }
-        mount_again(&mut machine)?;
-        let lines = acknowledged(&printed);
-        machine.write(PRINTED, lines)?;
-        let (failure, output) = self.run(&mut machine, self.check, &[("PRINTED", PRINTED)], log)?;
+        machine.write(PRINTED, lines.text())?;
+        let Self { check: command, environment, limit, .. } = *self;
+        let verdict = match try_mount_again(&mut machine)? {
+            Mounted::Done => Check { command, environment, limit }.in_machine(&mut machine, log)?.0,
+            refused => refused.verdict(),
+        };
         let report = machine.losses()?;
         machine.end()?;
         let sum = |name| {
             let losses = report.lines().filter(|line| line.starts_with("loss "));
             losses.filter_map(|line| number(line, name)).sum()
         };
-        Ok(Checked {
-            acknowledged: count(lines),
-            dirty: sum("dirty"),
-            lost: sum("lost"),
-            failure,
-            output,
-        })
-    }
-
-    /// Returns the complaint about a run, if it failed, and its output.
-    fn run(
-        &self,
-        machine: &mut Machine,
-        command: &CommandLine,
-        more: &[(&str, &str)],
-        log: &Log,
-    ) -> Result<(Option<String>, String)> {
-        let request = command.request(&[self.environment, more].concat());
-        let ended = run(machine, &request, self.limit, log)?;
-        let failure = match ended.ran {
-            Ran::Ended((Some(0), _)) => None,
-            Ran::Ended(end) => Some(in_words(end)),
-            Ran::Unended => bail!("{request:?} did not end in {} s", self.limit.as_secs()),
-            Ran::Cut => bail!("the emulator was killed"),
-        };
-        Ok((failure, ended.printed))
+        let (dirty, lost) = (sum("dirty"), sum("lost"));
+        Ok(Checked { acknowledged: lines.count(), dirty, lost, verdict })
     }
 }

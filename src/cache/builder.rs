@@ -28,7 +28,7 @@ pub struct Builder {
     pub(super) writeback: u8,
     /// True if the point of coherency is taken for the point of persistence.
     pub(super) accepts_coherency: bool,
-    /// True if the caller vouched that privileged instructions may be executed here.
+    /// True if the caller promised that privileged instructions may be executed here.
     pub(super) is_privileged: bool,
 }
 
@@ -61,7 +61,7 @@ impl Builder {
         Self { point, ..self }
     }
 
-    /// Accepts the point of coherency as the point of persistence: the caller vouches that on this platform every byte
+    /// Accepts the point of coherency as the point of persistence: the caller promises that on this platform every byte
     /// that has reached memory survives. [`CpuReport`](crate::report::CpuReport) and
     /// [`Cache::accepts_coherency_as_persistence`] report it.
     ///
@@ -78,7 +78,7 @@ impl Builder {
         Self { is_privileged: true, ..self }
     }
 
-    /// Returns true if the caller vouched that privileged instructions may be executed here.
+    /// Returns true if the caller promised that privileged instructions may be executed here.
     #[cfg(feature = "privileged")]
     pub(crate) const fn is_privileged(self) -> bool {
         self.is_privileged

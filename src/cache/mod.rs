@@ -8,8 +8,8 @@
 //! Work on a range is *issued* line by line and *completed* by a fence. The plain operations do
 //! both; [`Cache::batch`] issues for several ranges and completes them together.
 //!
-//! A virtual machine that is migrated can lose an instruction that it was started with: `docs/hypervisors.md` lists
-//! what each hypervisor promises.
+//! A virtual machine that is migrated can lose an instruction that it was started with: the guide's chapter *Hypervisors*
+//! lists what each hypervisor promises.
 
 mod batch;
 mod builder;
@@ -72,9 +72,10 @@ pub use plain::Plain;
 ///
 /// # Limits
 /// An operation acts on the lines of the mapped physical address. It reaches every cache between this CPU and the point,
-/// and the caches of other CPUs that the hardware keeps coherent with it. Instruction caches are not maintained: a JIT compiler calls `__clear_cache` of compiler-rt,
-/// `sys_icache_invalidate` on macOS or `FlushInstructionCache` on Windows. `docs/platforms.md` names the systems
-/// where a thread must stay on its CPU, and has the rules for memory under several encryption keys.
+/// and the caches of other CPUs that the hardware keeps coherent with it. Instruction caches are not maintained: a JIT
+/// compiler calls `__clear_cache` of compiler-rt, `sys_icache_invalidate` on macOS or `FlushInstructionCache` on
+/// Windows. The guide's chapter *Platforms and limits* names the systems where a thread must stay on its CPU, and has the
+/// rules for memory under several encryption keys.
 ///
 /// # Cost
 /// One instruction a line, and for each call the fences of [`writeback_choice`](Self::writeback_choice). One

@@ -27,7 +27,7 @@ use crate::arch::device;
 /// flag must add that barrier.
 ///
 /// It works on every architecture. The platform defines whether a device *is* coherent: one that is not gets old data,
-/// even through memory that a hypervisor makes cacheable [against the guest's mapping](super#memory-types-in-a-guest).
+/// even through memory that a hypervisor makes cacheable against the guest's mapping.
 ///
 /// # Cost
 /// One barrier per completion, however long the ranges are.

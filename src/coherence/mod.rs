@@ -23,84 +23,27 @@
 //! memory before it sets its own flag. If it is a CPU with caches, it calls `acquire` after it has read the flag, and
 //! `release` before it sets one.
 //!
-//! A buffer that the other side writes is therefore maintained twice: [`release_to_writer`] before the hand-over, and
-//! [`acquire`] after it has come back. Leaving out either is one of the two classic errors:
+//! A buffer that the other side writes is therefore maintained twice, by [`release_to_writer`] and [`acquire`]:
 //! 1. *A dirty line over the device's data.* A line that was dirty at the hand-over can be written back at any time,
 //!    over the device's data. An `acquire` afterwards is too late.
-//! 2. *A line fetched too early.* CPUs fetch lines by speculation at any time, even lines of a buffer that no one
-//!    accesses. A line fetched while the device is at work holds old data, however carefully the buffer was invalidated
-//!    before. Invalidate after the device has finished, too.
+//! 2. *A line fetched too early.* CPUs fetch lines by speculation at any time. A line fetched while the device is at
+//!    work holds old data, however carefully the buffer was invalidated before.
 //!
-//! A third error is *sharing a unit*: caches work on whole units. A variable in the same unit makes the buffer's line
-//! dirty, and two sides that write different words of one unit undo each other's stores. Memory that changes hands is
-//! therefore aligned and padded to the machine's write-back granule, which can be larger than a line; [`Padded`] is
-//! such a buffer, and checks it.
+//! Caches work on whole units, so memory that changes hands shares its units with nothing: it is aligned and padded to
+//! the machine's write-back granule. [`Padded`] is such a buffer, and checks it.
 //!
-//! # Which implementation
-//! Write drivers and HALs against [`Maintain`] (object-safe: `&dyn Maintain`); the platform chooses the implementation.
-//!
-//! | the observer | use |
-//! |---|---|
-//! | is not coherent, and this CPU's instructions maintain its caches | [`Cache`]; for another host, under the [conditions of CXL](#cxl-memory-of-two-hosts) |
-//! | is coherent: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
-//! | is not coherent, and a memory-mapped controller, functions of a ROM or instructions of the CPU's vendor (T-Head) maintain the cache | the platform's implementation: `cachemaint-platforms` has those of Cortex-M7 and M55, Armv7-A and R, PL310, T-Head, SiFive's CCACHE, CVA6 and a vendor's functions; [`Maintain`] has a sketch |
-//! | is not coherent, but no cache lies between this CPU and the memory; a core without a data cache does not suffice, since one can lie outside it | [`Coherent`] |
-//! | is not coherent, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped non-cacheable (by Svpbmt on RISC-V), and [`Coherent`]; in a guest only [if the hypervisor honours it](#memory-types-in-a-guest) |
-//!
-//! # Descriptor rings
-//! Hardware fixes the layout of a ring, often 16 bytes a descriptor, and the device writes its status into the
-//! descriptors. If several descriptors share a unit, a `release` of one can silently overwrite the status of another.
-//! Use the first of these methods that the device permits:
-//! 1. *A unit for each descriptor.* Some devices accept a distance between descriptors. The Ethernet DMA of STM32F7 and
-//!    H7 has `DSL` in `ETH_DMABMR` and `ETH_DMACCR`: 16 bytes and 4 skipped words fill a line of their Cortex-M7. Such
-//!    a ring is an array of [`Padded`] descriptors.
-//! 2. *Non-cacheable memory*, in every mapping, even [the hypervisor's](#memory-types-in-a-guest): Linux allocates
-//!    rings this way (`dma_alloc_coherent`). [`Coherent`] then orders a descriptor before its flag. Once the last
-//!    cacheable mapping has ended, drop its lines by [`release_range_to_writer`] with the [`Cache`] or the platform's
-//!    [`Maintain`], through a mapping that is valid: the operation faults while the attributes are being changed by way
-//!    of an invalid entry (tianocore/edk2 12675).
-//! 3. *Whole units.* The ring is cacheable and aligned to the granule. One [`release_range_to_writer`] before the
-//!    doorbell gives away all descriptors of a unit. Until the device has finished with all of them, store to none.
-//!    [`acquire_range`] of the unit shows their status, as often as needed. This suits devices that touch no descriptor
-//!    before the doorbell.
-//!
-//! A device changes descriptors at any time: access them by volatile loads and stores of pointers, not by references,
-//! and use the calls on ranges. In non-cacheable memory, store a flag within a descriptor after a `release` of its
-//! other words, then release the flag itself.
-//!
-//! # Memory types in a guest
-//! In a virtual machine, the memory type of a mapping in the guest's tables can differ from the type of its accesses,
-//! and no register of the guest shows the difference.
-//!
-//! | hypervisor | RAM that the guest maps non-cacheable | source |
-//! |---|---|---|
-//! | KVM on Intel | is cacheable by default. It is non-cacheable while a device with non-coherent DMA is assigned, or if the VMM disables the quirk on a CPU with self-snoop | Linux `Documentation/virt/kvm/api.rst`, `KVM_X86_QUIRK_IGNORE_GUEST_PAT`; `arch/x86/kvm/vmx/vmx.c`, `vmx_get_mt_mask` |
-//! | KVM with Intel TDX | is non-cacheable if the memory is shared with the host; private memory is always cacheable | Linux, "KVM: TDX: Always honor guest PAT on TDX enabled guests" (`arch/x86/kvm/vmx/tdx.c`) |
-//! | KVM on AMD | is non-cacheable | `api.rst`, as above |
-//! | KVM on arm64 with `FEAT_S2FWB` | is cacheable | Linux `arch/arm64/include/asm/memory.h`, `MT_S2_FWB_NORMAL`: "Stage-2 enforces Normal-WB" |
-//! | KVM on arm64 without it | is non-cacheable, but the VMM's accesses are cacheable | the same file, `MT_S2_NORMAL`; firecracker issue 5536 |
-//! | others | unknown | |
-//!
-//! Cached lines of such memory hide and undo stores as any others do, and [`Coherent`] does not maintain them. Use
-//! [`Cache`] there, and maintain rings in whole units, unless the hypervisor states that it honours the guest's types.
-//!
-//! # CXL memory of two hosts
-//! If the hardware does not keep the memory of two hosts coherent, `release` and `acquire` are right only if the
-//! platform makes two promises, which this crate cannot check:
-//! 1. *No clean write-backs.* Some caches write back a line that they only fetched, over the stores of the other host,
-//!    and no maintenance prevents that (CXL 3.1, 2.4). The bit "No Clean Writebacks" promises that it never happens:
-//!    each host reports it in the CXL System Description Structure of its ACPI table CEDT (9.18.1.6), each device in
-//!    the register DVSEC CXL Capability2 (8.1.3.7). Without it, map the memory non-cacheable on all hosts, [in guests
-//!    too](#memory-types-in-a-guest).
-//! 2. *Visibility.* A `release` completes as this CPU's architecture defines it. Whether the other host then reads the
-//!    bytes is the platform's claim, since writes can be pending in buffers on the way (Dan Williams, linux-cxl, 21 May
-//!    2024, "Introduce CBD (CXL Block Device)"). If the platform does not state it, verify messages by a checksum.
+//! Write drivers and HALs against [`Maintain`] (object-safe: `&dyn Maintain`). [`Cache`] implements it by instructions,
+//! `cachemaint-platforms` by registers and vendors' instructions, and [`Coherent`] by a barrier, for devices that snoop
+//! and memory that no cache holds. The guide's chapter *Drivers, kernels and `no_std`* chooses, *Test a driver without the
+//! device* tests, and *Rings, tables, guests and CXL memory* has the rules where a buffer of its own is impossible.
 //!
 //! # Limits
-//! Only the caches of the calling CPU, and those coherent with it, are maintained. Nothing here stops both sides from
-//! writing at once: the protocol defines whose turn it is; `examples/ring` is one. Atomic read-modify-write operations
-//! are not atomic for such an observer. `docs/platforms.md` names cores with caches that undo an observer's
-//! stores all the same.
+//! - Only the caches of the calling CPU, and those coherent with it, are maintained.
+//! - Nothing here stops both sides from writing at once: the protocol defines whose turn it is. Atomic read-modify-write
+//!   operations are not atomic for such an observer.
+//! - Some cores undo an observer's stores all the same: the guide's chapter *Platforms and limits* names them.
+//! - Of two hosts on CXL memory, messages are lost silently unless the platform promises "No Clean Writebacks", and that
+//!   a completed write-back is visible to the other host.
 
 mod coherent;
 mod maintain;
@@ -141,7 +84,7 @@ use crate::Cache;
 /// These are the bytes of the value itself, not those it points to: pass the contents of a `Vec`.
 ///
 /// The granule is not checked, since a value that only this side writes may lie anywhere. If the other side writes to
-/// bytes of the same unit, this call can undo its stores: see [descriptor rings](self#descriptor-rings).
+/// bytes of the same unit, this call can undo its stores: see the guide on rings.
 ///
 /// It makes nothing durable: the [front page](crate#calls-that-make-data-durable) lists the calls that do.
 ///

@@ -368,7 +368,7 @@ impl core::fmt::Display for ErrorKind {
                 "is a file of {file_system}, which shows the kernel or a device and stores nothing; name a file that \
                  stores bytes"
             ),
-            Self::InvalidInput => f.write_str("does not fit the file; ask for another range"),
+            Self::InvalidInput => f.write_str("range is outside the file; ask for another one"),
             Self::Unsupported => f.write_str("is not supported here; use another file system"),
             Self::PermissionDenied => f.write_str(
                 "permission denied; let the owner grant it, or remount its file system for writing",
@@ -415,7 +415,7 @@ impl core::fmt::Display for ErrorKind {
             Self::NotFlushed => {
                 f.write_str("was persisted, but the medium's own buffers were not flushed; flush them as root")
             }
-            Self::Unknown => f.write_str("a fact about it could not be determined"),
+            Self::Unknown => f.write_str("a fact about the file is unknown"),
             Self::Os { call, errno } => {
                 let error = io::Error::from_raw_os_error(*errno);
                 write!(f, "{call} failed: {error}; look for the cause in the system's log (dmesg)")

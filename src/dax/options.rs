@@ -135,7 +135,7 @@ impl Options {
         self.create(path.as_ref(), len)
     }
 
-    /// Opens an existing file, or under Linux a [device DAX](super#device-dax), locks it and maps it.
+    /// Opens an existing file, or under Linux a device DAX, locks it and maps it.
     ///
     /// The file (`fsync`) and then its directory are synced before the file is mapped. When this returns, its bytes,
     /// length, blocks and name are durable, whichever program made them. A directory that this user may not read is not

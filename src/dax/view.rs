@@ -60,7 +60,7 @@ use std::path::Path;
 /// # Failures
 /// The first event after which the mapped bytes may differ from the stored ones ends the use of the mapping: a failed
 /// write-back by the operating system, a truncated file, or, with a
-/// [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux), an access that raised SIGBUS. From then on
+/// [`FaultHandler`](super#limits), an access that raised SIGBUS. From then on
 /// [`check`](Self::check), [`read`](Self::read), [`persist`](Self::persist) and every other call that persists return
 /// that failure, until the file is reopened. If the file is persisted line by line, only an access notices that it
 /// was truncated.
@@ -179,7 +179,7 @@ impl DaxView {
     }
 
     /// Fails if the mapping has failed. Call it after loads and before using the loaded values: after a fault under a
-    /// [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux) loads see zeros.
+    /// [`FaultHandler`](super#limits) loads see zeros.
     ///
     /// # Errors
     /// The [failure](Self#failures), the same each time: [`ErrorKind::Writeback`], [`ErrorKind::Shorter`] for a truncated

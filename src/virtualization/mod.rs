@@ -48,7 +48,7 @@ pub enum Migration {
 /// The effects of the hypervisor and a confidential guest on cache maintenance.
 ///
 /// Memory types are not covered: a hypervisor can make memory cacheable that the guest has mapped
-/// [non-cacheable](crate::coherence#memory-types-in-a-guest).
+/// non-cacheable (the guide's chapter *Rings, tables, guests and CXL memory*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -30,8 +30,8 @@
 //! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a mapped range,
 //! also in guests and on every architecture, within [the limits of a handle](crate::Cache#limits). It costs one
 //! instruction a line. 1 TiB is 17 179 869 184 lines of 64 bytes: 17.2 seconds for each nanosecond a line, divided
-//! among the CPUs that share the work; `docs/figures.md` has measured times. A system cache beyond arm64's point of
-//! coherency needs the platform's own engine (Linux `drivers/cache`).
+//! among the CPUs that share the work; the guide's chapter *Figures* has measured times. A system cache beyond arm64's
+//! point of coherency needs the platform's own engine (Linux `drivers/cache`).
 //!
 //! # Guarantees
 //! Each CPU executes the instruction on its own, at its own time. No manual says that a line dropped by one CPU cannot

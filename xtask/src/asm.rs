@@ -8,13 +8,14 @@ use core::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use regex::{Captures, Regex};
+use xtask::absent::Lacks;
+use xtask::command::Cmd;
+use xtask::host::Host;
+use xtask::toolchain::{self, Compiler};
 
-use crate::command::Cmd;
-use crate::host::Host;
-use crate::report::{Finding, Report};
-use crate::toolchain::{self, Compiler};
+use crate::run::Run;
 
 const GOLDENS: &str = "tests/asm";
 const VERSION_FILE: &str = "tests/asm/rustc-version";
@@ -45,21 +46,20 @@ const TARGETS: [Target; 3] = [
 ];
 
 /// Compares the goldens.
-pub(crate) fn check(host: &Host, report: &mut Report) -> Result<()> {
-    let version = compiler_version()?;
-    let named = fs::read_to_string(VERSION_FILE).context(VERSION_FILE)?;
-    if named.trim() != version {
-        return report
-            .skip("goldens", format!("they are of rustc {}, this is {version}", named.trim()));
+pub(crate) fn check(host: &Host, run: &mut Run) -> Result<()> {
+    match run.needed("goldens", is_the_named_compiler())? {
+        Some(()) => each_target(host, run, compare),
+        None => Ok(()),
     }
-    let proves = "the compiler emits the instructions that were reviewed";
-    each_target(host, report, proves, compare)
 }
 
-/// Rewrites the goldens from the output of this compiler.
-pub(crate) fn bless(host: &Host, report: &mut Report) -> Result<()> {
-    fs::write(VERSION_FILE, format!("{}\n", compiler_version()?)).context(VERSION_FILE)?;
-    each_target(host, report, "rewrites the goldens", rewrite)
+/// Rewrites the goldens.
+///
+/// # Errors
+/// If this is another compiler than the one named in the tree: its listings were never reviewed.
+pub(crate) fn bless(host: &Host, run: &mut Run) -> Result<()> {
+    is_the_named_compiler().map_err(|why| anyhow!("{why:#}"))?;
+    each_target(host, run, rewrite)
 }
 
 /// The text of each function.
@@ -67,23 +67,30 @@ type Functions = BTreeMap<String, String>;
 
 fn each_target(
     host: &Host,
-    report: &mut Report,
-    proves: &str,
+    run: &mut Run,
     work: fn(&Path, &Functions) -> Result<()>,
 ) -> Result<()> {
-    TARGETS.iter().try_for_each(|target| match Compiler::new(target.triple) {
-        Err(reason) => report.skip(target.triple, format!("{reason:#}")),
-        Ok(_) => report.check(target.triple, proves, || {
+    TARGETS.iter().try_for_each(|target| {
+        let compiled = || {
+            Compiler::new(target.triple)?;
             let functions = functions(&compile(host, target)?, target)?;
-            work(&Path::new(GOLDENS).join(target.triple), &functions)?;
-            Ok(Finding::from(functions.len()))
-        }),
+            work(&Path::new(GOLDENS).join(target.triple), &functions)
+        };
+        run.check(&format!("goldens of {}", target.triple), compiled).map(drop)
     })
 }
 
-fn compiler_version() -> Result<String> {
+fn is_the_named_compiler() -> Result<()> {
     let text = Cmd::new("rustc").arg("--version").read()?;
-    text.split_whitespace().nth(1).map(str::to_owned).context("rustc does not say its version")
+    let version = text.split_whitespace().nth(1).context("rustc does not say its version")?;
+    let named = fs::read_to_string(VERSION_FILE).context(VERSION_FILE)?;
+    let named = named.trim();
+    if named == version {
+        return Ok(());
+    }
+    Err(Lacks::Compiler.error(format_args!(
+        "they are of rustc {named}, this is {version}: use `cargo +{named}`, or change {VERSION_FILE} first"
+    )))
 }
 
 /// Compiles the package of the functions, a library so that nothing is linked, and returns its assembly.

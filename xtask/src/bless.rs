@@ -1,36 +1,33 @@
 //! One command rewrites every golden: the machine code, and the files that tests compare, and write if `BLESS` is set.
 
 use anyhow::Result;
+use xtask::command::Cmd;
+use xtask::host::Host;
 
 use crate::asm;
-use crate::command::{Check as _, Cmd};
-use crate::host::Host;
-use crate::report::Report;
+use crate::run::Run;
 
 /// The files with a test that writes goldens, and cargo's words for it.
-const GOLDENS: [(&str, &str); 5] = [
+const GOLDENS: [(&str, &str); 4] = [
     ("cli/tests/command/outcomes.rs", "-p cachemaint-cli --test command outcomes::"),
-    ("xtask/src/figures.rs", "-p xtask --bin xtask pages_and_pictures"),
-    ("xtask/src/lab/request.rs", "-p xtask --bin xtask the_page_of_the_lanes"),
+    ("xtask/src/figures.rs", "-p xtask --bin xtask pages_show"),
     ("xtask/tests/figures.rs", "-p xtask --test figures"),
     ("xtask/tests/interface.rs", "-p xtask --test interface"),
 ];
 
 /// Rewrites all of them.
-pub(crate) fn bless(host: &Host, report: &mut Report) -> Result<()> {
-    asm::bless(host, report)?;
-    GOLDENS.into_iter().try_for_each(|(file, tests)| {
-        report.check(file, "rewrites what the test compares", || {
-            Cmd::cargo("test").words(tests).env("BLESS", "1").check_tests()
-        })
+pub(crate) fn bless(host: &Host, run: &mut Run) -> Result<()> {
+    asm::bless(host, run)?;
+    GOLDENS.into_iter().try_for_each(|(_file, tests)| {
+        run.tests(&Cmd::cargo("test").words(tests).env("BLESS", "1")).map(drop)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::GOLDENS;
-    use crate::command::Cmd;
     use std::path::Path;
+    use xtask::command::Cmd;
 
     #[test]
     fn every_test_that_writes_a_golden_is_reached() {

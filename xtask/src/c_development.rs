@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::capi::CACHEMAINT;
+use crate::c_libraries::CACHEMAINT;
 use crate::command::Cmd;
 
 const HEADER: &str = "capi/include/cachemaint.h";
@@ -19,18 +19,18 @@ const DESCRIPTIONS: [[&str; 2]; 3] = [
 ];
 
 /// The name by which linkers find the static library.
-pub(crate) const ARCHIVE: &str = "libcachemaint.a";
+pub const ARCHIVE: &str = "libcachemaint.a";
 
 /// The folders of an installation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Folders<'a> {
-    pub(crate) prefix: &'a Path,
+pub struct Folders<'a> {
+    pub prefix: &'a Path,
     /// That of the libraries, relative to the prefix.
-    pub(crate) libraries: &'a Path,
+    pub libraries: &'a Path,
 }
 
 /// Links the shared library, and installs all files. Returns their paths.
-pub(crate) fn install(
+pub fn install(
     cc: &str,
     archive: &Path,
     sources: &Path,
@@ -64,27 +64,23 @@ fn make_archive(cc: &str, from: &Path, to: &Path) -> Result<()> {
         .words("-nostdlib -r -Wl,-u,cachemaint_version -Wl,--strip-debug")
         // A linker keeps one of several groups with the same name: this object must not refer to another library's.
         .words("-Wl,--force-group-allocation")
-        .arg(from.display().to_string())
+        .path(from)
         .arg("-o")
-        .arg(object.display().to_string())
+        .path(&object)
         .read()?;
     tool(cc, "objcopy")?
         .words("--wildcard --keep-global-symbol=cachemaint_*")
-        .arg(object.display().to_string())
+        .path(&object)
         .read()?;
     if to.exists() {
         fs::remove_file(to).with_context(|| format!("cannot remove {}", to.display()))?;
     }
-    tool(cc, "ar")?
-        .words("rcs")
-        .arg(to.display().to_string())
-        .arg(object.display().to_string())
-        .read()?;
+    tool(cc, "ar")?.words("rcs").path(to).path(&object).read()?;
     fs::remove_file(&object).with_context(|| format!("cannot remove {}", object.display()))
 }
 
 /// Returns the command of a tool that belongs to a C compiler.
-pub(crate) fn tool(cc: &str, name: &str) -> Result<Cmd> {
+pub fn tool(cc: &str, name: &str) -> Result<Cmd> {
     let path = Cmd::new(cc).arg(format!("-print-prog-name={name}")).read()?;
     Ok(Cmd::new(path.trim()))
 }

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Deserialize;
+use xtask::command::Cmd;
+use xtask::host::Host;
 
-use crate::command::{Check as _, Cmd};
-use crate::host::Host;
-use crate::report::Report;
-use crate::{libpmem, text};
+use crate::run::Run;
+use crate::{suites, text};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Request {
     /// The commit or branch to compare with [default: `origin/main`, `main` or `HEAD`, the first that exists]. What has
-    /// changed since the common ancestor is checked, committed or not. `fuzz` and `lose-lines/engines` are workspaces of their own
-    /// and are not compiled.
+    /// changed since the common ancestor is checked, committed or not. `fuzz` and `tests/engines` are workspaces of their own and
+    /// are not compiled.
     base: Option<String>,
 }
 
@@ -32,8 +32,10 @@ const ROOT: [&str; 4] = ["src", "arch", "benches", "tests"];
 const LEAVES: [&str; 3] = ["tests", "benches", "examples"];
 /// The packages that run the code and the commands of documents, and compare generated files and patches.
 const DOCUMENTS: [&str; 3] = ["cachemaint-examples", "cachemaint-cli", "xtask"];
-/// The package whose tests need a library that only [`libpmem::test`] links.
+/// The package whose tests need a library that only [`suites::libpmem`] links.
 const LINKED: &str = "cachemaint-libpmem";
+/// The package whose lanes take hours.
+const LAB: &str = "cachemaint-lab-tests";
 
 /// The parts of cargo's metadata that are used here.
 #[derive(Debug, Deserialize)]
@@ -55,7 +57,7 @@ struct Dependency {
 }
 
 /// Runs the checks.
-pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result<()> {
+pub(crate) fn run(host: &Host, run: &mut Run, request: &Request) -> Result<()> {
     let mut files = changed_files(request.base.as_deref())?;
     let metadata = Cmd::cargo("metadata --no-deps --format-version 1").read()?;
     let metadata: Metadata = serde_json::from_str(&metadata)?;
@@ -64,22 +66,27 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
     files.retain(|file| host.root().join(file).is_file());
 
     let is_rust = |file: &&String| Path::new(file).extension() == Some(OsStr::new("rs"));
-    text::format(report, files.iter().filter(is_rust).cloned().collect())?;
-    text::words(host, report, files)?;
-    if !packages.is_empty() {
-        let select = |name| ["-p", name];
-        let all: Vec<&str> = packages.iter().map(String::as_str).flat_map(select).collect();
-        text::lints(report, &all)?;
-        let tested = packages.iter().map(String::as_str).filter(|name| *name != LINKED);
-        let tests = Cmd::cargo("test").args(tested.flat_map(select));
-        let proves = "the tests of the crates and of their dependents pass";
-        report.check("tests", proves, || tests.check_tests())?;
-        text::rustdoc(report, &all)?;
+    text::format(run, files.iter().filter(is_rust).cloned().collect())?;
+    text::words(host, run, files)?;
+    let select = |name| ["-p", name];
+    let all: Vec<&str> = packages.iter().map(String::as_str).flat_map(select).collect();
+    if !all.is_empty() {
+        text::lints(run, &all)?;
+        text::rustdoc(run, &all)?;
+    }
+    let apart = [LINKED, LAB];
+    let tested = packages.iter().map(String::as_str).filter(|name| !apart.contains(name));
+    let tested: Vec<&str> = tested.flat_map(select).collect();
+    if !tested.is_empty() {
+        run.tests(&Cmd::cargo("test").args(tested))?;
     }
     if packages.contains(LINKED) {
-        libpmem::test(host, report)?;
+        suites::libpmem(host, run)?;
     }
-    text::links(host, report)
+    if packages.contains(LAB) {
+        run.tests(&Cmd::cargo("test --lib").args(select(LAB)))?;
+    }
+    text::follow_links(host, run)
 }
 
 /// Returns the files that differ from the common ancestor with a commit, and those that git does not know yet.

@@ -2,7 +2,7 @@
 //!
 //! `docs/figures/NAME.json` is a record: what was measured, on which machine, and when. A benchmark writes one to
 //! `target/figures/NAME.json`; copy it to `docs/figures` to publish it. This module writes each table between
-//! `<!-- figures: NAME -->` and `<!-- end -->`, and a picture for each record of [`PICTURES`]. So a figure is typed nowhere.
+//! `<!-- figures: NAME -->` and `<!-- end -->`, so that a figure is typed nowhere.
 
 use alloc::collections::BTreeMap;
 use core::fmt::Write as _;
@@ -14,20 +14,15 @@ use serde::Deserialize;
 
 /// The pages with tables.
 const PAGES: [&str; 2] = ["README.md", "docs/figures.md"];
-/// The records with a picture, and its title.
-const PICTURES: [(&str, &str); 2] = [
-    ("journal", "Append of a record, durable at return"),
-    ("recorder", "Record of an event of 40 bytes"),
-];
 /// The rows of the README: the words, the record, its case, and the peer.
 const README: [(&str, &str, &str, &str); 3] = [
-    ("append 64 bytes durably to a log in memory", "journal", "append 64 B", "libpmemlog"),
+    ("append 64 bytes to a log in memory, written back", "journal", "append 64 B", "libpmemlog"),
     ("record an event of 40 bytes", "recorder", "record an event, 1 thread", "LTTng-UST"),
     (
         "append 64 bytes durably to a log on a drive, per record in groups of 16",
         "durable_append",
         "append 16 records of 64 B together",
-        "write, fdatasync each",
+        "one write, fdatasync",
     ),
 ];
 /// The name of this project's results.
@@ -73,7 +68,7 @@ enum Value {
     Words(String),
 }
 
-/// Writes tables and pictures.
+/// Writes the tables.
 pub(crate) fn write(root: &Path) -> Result<()> {
     for (path, text) in files(root)? {
         fs::write(root.join(&path), text).with_context(|| path.display().to_string())?;
@@ -88,10 +83,6 @@ fn files(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
         let text = fs::read_to_string(root.join(page)).context(page)?;
         let filled = fill(&text, |name| table(root, name)).context(page)?;
         files.insert(PathBuf::from(page), filled);
-    }
-    for (name, title) in PICTURES {
-        let picture = picture(title, &record(root, name)?)?;
-        files.insert(PathBuf::from(format!("docs/figures/{name}.svg")), picture);
     }
     Ok(files)
 }
@@ -157,9 +148,8 @@ fn table_of(record: &Record) -> Result<String> {
             columns.push(&result.name);
         }
     }
-    let heads: Vec<_> = columns.iter().map(|name| name.replace(OURS, "here")).collect();
-    let mut table = format!("{}\n\n| | {} |\n", said.join(" "), heads.join(" | "));
-    writeln!(table, "|---|{}", "---|".repeat(heads.len()))?;
+    let mut table = format!("{}\n\n| | {} |\n", said.join(" "), columns.join(" | "));
+    writeln!(table, "|---|{}", "---|".repeat(columns.len()))?;
     for case in cases {
         let cell = |name: &&str| {
             let found = case.results.iter().find(|result| result.name == *name);
@@ -228,75 +218,9 @@ fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
-const WIDTH: f64 = 800.0;
-/// The beginning and the greatest length of a bar.
-const BAR: f64 = 230.0;
-const LONGEST: f64 = 360.0;
-const ROW: f64 = 24.0;
-const HEAD: f64 = 84.0;
-/// The space above a case, which has its name.
-const CASE: f64 = 40.0;
-
-/// Returns the bars of a record as SVG, in the colours of a light or a dark page.
-fn picture(title: &str, record: &Record) -> Result<String> {
-    let mut body = String::new();
-    text(&mut body, "title", (16.0, 28.0), title)?;
-    text(&mut body, "", (16.0, 50.0), &machine(record))?;
-    text(&mut body, "", (16.0, 70.0), &record.method)?;
-    let mut y = HEAD;
-    for case in &record.cases {
-        text(&mut body, "case", (16.0, y + 26.0), &case.name)?;
-        y += CASE;
-        let most = case.results.iter().map(|result| result.value.high()).fold(0.0, f64::max);
-        for result in &case.results {
-            row(&mut body, y, result, &record.unit, LONGEST / most)?;
-            y += ROW;
-        }
-    }
-    text(&mut body, "", (16.0, y + 30.0), "Each case has a scale of its own, from 0.")?;
-    let height = y + 46.0;
-    Ok(format!(
-        "<svg width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" xmlns=\"http://www.w3.org/2000/svg\">\n\
-         {STYLE}\n<rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\"/>\n{body}</svg>\n"
-    ))
-}
-
-/// Draws a bar of the median, its interval, and both in numbers.
-fn row(body: &mut String, y: f64, result: &Measured, unit: &str, scale: f64) -> Result<()> {
-    let Value::Interval([median, low, high]) = &result.value else {
-        bail!("{}: a picture needs intervals", result.name)
-    };
-    let class = if result.name == OURS { "ours" } else { "peer" };
-    let (width, height) = (median * scale, ROW - 5.0);
-    text(body, "", (16.0, y + 14.0), &result.name)?;
-    writeln!(
-        body,
-        r#"<rect class="{class}" x="{BAR}" y="{y}" width="{width:.1}" height="{height}"/>"#
-    )?;
-    let [low, high] = [low, high].map(|end| BAR + end * scale);
-    let (top, middle, end) = (y + 4.0, y + height / 2.0, y + height - 4.0);
-    writeln!(
-        body,
-        r#"<path d="M{low:.1} {top}V{end}M{low:.1} {middle}H{high:.1}M{high:.1} {top}V{end}"/>"#
-    )?;
-    text(body, "", (high + 10.0, y + 14.0), &result.value.words(unit))
-}
-
-const STYLE: &str = "<style>\
-text{font:13px sans-serif;fill:#1f2328}.title{font-weight:bold;font-size:16px}.case{font-weight:bold}\
-.page{fill:#fff}.ours{fill:#1f77c9}.peer{fill:#b6bec8}path{stroke:#1f2328;stroke-width:1.5;fill:none}\
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#0d1117}.ours{fill:#388bfd}.peer{fill:#57606a}\
-path{stroke:#e6edf3}}\
-</style>";
-
-fn text(to: &mut String, class: &str, (x, y): (f64, f64), words: &str) -> Result<()> {
-    let words = words.replace('&', "&amp;").replace('<', "&lt;");
-    Ok(writeln!(to, r#"<text class="{class}" x="{x:.1}" y="{y}">{words}</text>"#)?)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Record, files, fill, picture, table_of};
+    use super::{Record, files, fill, table_of};
     use std::fs;
     use std::path::Path;
 
@@ -311,7 +235,7 @@ mod tests {
 
     /// `BLESS=1` or `cargo xtask figures` writes them.
     #[test]
-    fn pages_and_pictures_show_the_recorded_figures() {
+    fn pages_show_the_recorded_figures() {
         let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         for (path, expected) in files(root).unwrap() {
             if std::env::var_os("BLESS").is_some() {
@@ -327,7 +251,7 @@ mod tests {
         assert_eq!(
             table_of(&record()).unwrap(),
             "Append. A CPU, Linux 6.18, DRAM, 2026-11-30. Medians of 201 blocks.\n\n\
-             | | here | libpmemlog |\n|---|---|---|\n| append 64 B | 200 ns (190 to 210) | 400 ns (380 to 420) |\n"
+             | | cachemaint | libpmemlog |\n|---|---|---|\n| append 64 B | 200 ns (190 to 210) | 400 ns (380 to 420) |\n"
         );
     }
 
@@ -337,13 +261,5 @@ mod tests {
         let filled = fill(page, |name| Ok(format!("{name}!\n"))).unwrap();
         assert_eq!(filled, "a\n<!-- figures: b -->\nb!\n<!-- end -->\nc\n");
         assert!(fill("<!-- figures: b -->\n", |_| Ok(String::new())).is_err());
-    }
-
-    /// Half the time is half the length: 360 pixels are 420 ns, the end of the longest interval.
-    #[test]
-    fn a_bar_is_as_long_as_its_time() {
-        let svg = picture("Title", &record()).unwrap();
-        assert!(svg.contains(r#"class="ours" x="230" y="124" width="171.4""#), "{svg}");
-        assert!(svg.contains(r#"class="peer" x="230" y="148" width="342.9""#), "{svg}");
     }
 }

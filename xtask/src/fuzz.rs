@@ -10,16 +10,17 @@
 
 use std::env;
 use std::fs;
+use std::io::{self, Write as _};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use xtask::command::{Cmd, find_program};
+use xtask::host::Host;
+use xtask::install::install;
+use xtask::toolchain;
 
-use crate::command::{Check as _, Cmd, find_program};
-use crate::host::Host;
-use crate::install::install;
-use crate::report::{Finding, Report};
-use crate::toolchain;
+use crate::run::Run;
 
 /// The targets. Of a format, `bytes` reads any bytes to an end, and `damage` a damaged structure: what is shown of it was
 /// written, and what is intact is shown.
@@ -65,11 +66,11 @@ pub(crate) struct Request {
 const SECONDS: u32 = 60;
 
 /// Runs all targets for the usual time.
-pub(crate) fn fuzz(host: &Host, report: &mut Report) -> Result<()> {
-    run(host, report, &Request { seconds: SECONDS, targets: Vec::new() })
+pub(crate) fn fuzz(host: &Host, run: &mut Run) -> Result<()> {
+    targets(host, run, &Request { seconds: SECONDS, targets: Vec::new() })
 }
 
-pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result<()> {
+pub(crate) fn targets(host: &Host, run: &mut Run, request: &Request) -> Result<()> {
     let is_wanted =
         |name: &str| request.targets.is_empty() || request.targets.iter().any(|one| one == name);
     for wanted in &request.targets {
@@ -81,37 +82,32 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
     let triple = toolchain::native()?;
     let compiler = env::var("CXX").unwrap_or_else(|_unset| String::from("c++"));
     if find_program(&compiler).is_none()
-        && let Err(reason) = install(&["g++"])
+        && run.needed("a C++ compiler for libFuzzer", install(&["g++"]))?.is_none()
     {
-        return report.skip("targets", format!("libFuzzer needs a C++ compiler: {reason:#}"));
+        return Ok(());
     }
     let build =
         Cmd::cargo("build --locked --release --bins --manifest-path fuzz/Cargo.toml --target")
             .arg(&triple)
-            .env("CARGO_TARGET_DIR", host.target_dir("fuzz").display().to_string())
+            .env("CARGO_TARGET_DIR", host.target_dir("fuzz"))
             .env("RUSTFLAGS", FLAGS.join(" "));
-    let mut is_built = false;
-    report.check("targets", "the targets build", || {
-        build.check().inspect(|finding| is_built = finding.failure().is_none())
-    })?;
-    if !is_built {
+    if !run.command(&build)? {
         return Ok(());
     }
-    TARGETS.into_iter().filter(|name| is_wanted(name)).try_for_each(|name| {
-        let proves = "no input breaks the format";
-        report.check(name, proves, || target(host, &triple, name, request.seconds))
-    })
+    TARGETS
+        .into_iter()
+        .filter(|name| is_wanted(name))
+        .try_for_each(|name| target(host, run, &triple, name, request.seconds))
 }
 
-/// Replays the corpora without libFuzzer.
-pub(crate) fn replay(host: &Host) -> Result<Finding> {
+/// Returns the command that replays the corpora without libFuzzer.
+pub(crate) fn replay(host: &Host) -> Cmd {
     Cmd::cargo("test --locked --manifest-path fuzz/Cargo.toml --no-default-features")
-        .env("CARGO_TARGET_DIR", host.target_dir("replay").display().to_string())
+        .env("CARGO_TARGET_DIR", host.target_dir("replay"))
         .env("RUSTFLAGS", FLAGS[..2].join(" "))
-        .check_tests()
 }
 
-fn target(host: &Host, triple: &str, name: &str, seconds: u32) -> Result<Finding> {
+fn target(host: &Host, run: &mut Run, triple: &str, name: &str, seconds: u32) -> Result<()> {
     let folders = ["grown", "corpus", "artifacts"]
         .map(|folder| host.root().join("fuzz").join(folder).join(name));
     for folder in &folders {
@@ -121,7 +117,7 @@ fn target(host: &Host, triple: &str, name: &str, seconds: u32) -> Result<Finding
     let program = host.target_dir("fuzz").join(triple).join("release").join(name);
     let processes = thread::available_parallelism().map_or(1, usize::from).min(PROCESSES);
     let jobs = ["jobs", "workers"].map(|option| format!("-{option}={processes}"));
-    let finding = Cmd::new(program.display().to_string())
+    let fuzz = Cmd::new(program.display().to_string())
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-timeout={INPUT}"))
         .arg(format!("-max_len={LONGEST}"))
@@ -134,16 +130,12 @@ fn target(host: &Host, triple: &str, name: &str, seconds: u32) -> Result<Finding
         .folder(&host.target_dir("fuzz"))
         // Media come and go with each input, so freed pages are kept.
         .env("MALLOC_TRIM_THRESHOLD_", "67108864")
-        .args([grown, corpus])
-        .limit(seconds.saturating_add(120))
-        .check()?;
-    Ok(match finding.failure() {
-        None => finding,
-        Some(why) => {
-            let input = newest(&artifacts)?.unwrap_or_else(|| format!("nothing in {artifacts}"));
-            Finding::failed(finding.tests(), format!("the input is {input}: {why}"))
-        }
-    })
+        .args([grown, corpus]);
+    if !run.command(&fuzz)? {
+        let input = newest(&artifacts)?.unwrap_or_else(|| format!("nothing in {artifacts}"));
+        writeln!(io::stdout(), "the input is {input}")?;
+    }
+    Ok(())
 }
 
 /// Returns the file in a folder that was written last.

@@ -14,25 +14,21 @@ use lose_lines::cache::Cache;
 
 use crate::command::Cmd;
 
-/// The reasons of [`out_of_reach`].
-pub(crate) const NO_NETWORK: &str = "this machine has no network";
-pub(crate) const NO_SERVER: &str = "this network does not know the server's name";
-
 /// The folders of the workspace and the caches.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub struct Host {
     root: PathBuf,
     cache: Cache,
 }
 
 impl Host {
     /// Finds the workspace and makes it the current directory.
-    pub(crate) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .context("xtask is not inside the workspace")?;
-        // Cargo takes this program for up to date in another tree that shares the folder of builds.
-        let is_of = |folder: &OsString| Path::new(folder) == Path::new(env!("CARGO_MANIFEST_DIR"));
+        // Cargo takes a program for up to date in another tree that shares the folder of builds.
+        let is_of = |folder: &OsString| Path::new(folder).starts_with(root);
         ensure!(
             env::var_os("CARGO_MANIFEST_DIR").as_ref().is_none_or(is_of),
             "this program was compiled in {}: `touch xtask/src/main.rs`, or set another CARGO_TARGET_DIR",
@@ -42,24 +38,24 @@ impl Host {
         Ok(Self { root: root.to_path_buf(), cache: Cache::of_user()? })
     }
 
-    pub(crate) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// Returns the folder of downloads.
-    pub(crate) fn cache(&self) -> &Cache {
+    pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
     /// Returns a folder inside cargo's target directory.
-    pub(crate) fn target_dir(&self, name: &str) -> PathBuf {
+    pub fn target_dir(&self, name: &str) -> PathBuf {
         env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| self.root.join("target"), |path| self.root.join(path))
             .join(name)
     }
 
     /// Returns the files of this kind that git tracks or would track. rustfmt and the package must not miss them.
-    pub(crate) fn sources(&self, pattern: &str) -> Result<Vec<String>> {
+    pub fn sources(&self, pattern: &str) -> Result<Vec<String>> {
         // The tree may belong to another user, as in a container.
         let listed = Cmd::new("git")
             .words("-c safe.directory=* ls-files --cached --others --exclude-standard --deduplicate --")
@@ -74,7 +70,7 @@ impl Host {
 
     /// Brings a copy of the tree up to date. Files that are the same are not touched, so that they are not compiled
     /// again.
-    pub(crate) fn copy_sources(&self, to: &Path) -> Result<()> {
+    pub fn copy_sources(&self, to: &Path) -> Result<()> {
         let sources = self.sources("*")?;
         if to.exists() {
             let kept = sources.iter().map(|file| to.join(file)).collect();
@@ -96,17 +92,13 @@ impl Host {
     }
 }
 
-/// Returns the reason why no program can reach `server`: the machine has no network, or its network does not know the
-/// server's name.
-pub(crate) fn out_of_reach(server: &str) -> Option<&'static str> {
-    if without_network() {
-        return Some(NO_NETWORK);
-    }
-    (server, 443).to_socket_addrs().is_err().then_some(NO_SERVER)
+/// Returns true if no program can reach `server`: the machine has no network, or its network does not know the name.
+pub fn is_out_of_reach(server: &str) -> bool {
+    without_network() || (server, 443).to_socket_addrs().is_err()
 }
 
 /// Returns true if no network interface but the loopback is up (Linux, `Documentation/ABI/testing/sysfs-class-net`).
-pub(crate) fn without_network() -> bool {
+pub fn without_network() -> bool {
     let Ok(interfaces) = fs::read_dir("/sys/class/net") else { return false };
     let mut others = interfaces.flatten().filter(|interface| interface.file_name() != "lo");
     let is_down = |interface: fs::DirEntry| {

@@ -1,5 +1,6 @@
 //! Links of documents: to files of the tree, to headings, and to pages on docs.rs, which rustdoc has made of this tree. A
-//! link to a page elsewhere is not followed, and one that names an item is rustdoc's.
+//! link to a page elsewhere is not followed, and one that names an item is rustdoc's. The guide's pages are a book too: what
+//! they link to is in their folder.
 
 use alloc::collections::BTreeMap;
 use std::fs;
@@ -7,10 +8,11 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
-
-use crate::host::Host;
+use xtask::host::Host;
 
 const DOCS_RS: &str = "https://docs.rs/";
+/// The folder of the book.
+const BOOK: &str = "docs";
 
 /// The links of a document, and the anchors of its headings.
 #[derive(Debug, Default)]
@@ -71,6 +73,9 @@ fn leads_somewhere(
     }
     let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
     let path = if file.is_empty() { from.to_path_buf() } else { beside(from, file) };
+    if from.starts_with(BOOK) && !path.starts_with(BOOK) {
+        return false;
+    }
     match documents.get(&path) {
         Some(document) => anchor.is_empty() || document.anchors.iter().any(|one| one == anchor),
         None => anchor.is_empty() && root.join(path).exists(),
@@ -140,7 +145,7 @@ mod tests {
             [item](crate::Cache) [page](https://example.org/x#y) [other](https://docs.rs/clap/latest/clap/)\n\
             [here](https://docs.rs/cachemaint/latest/cachemaint/sim/#a) [gone](https://docs.rs/cachemaint/latest/cachemaint/no/)\n\
             [gone](https://docs.rs/cachemaint/latest/cachemaint/sim/#b)\n";
-        let other = "## Two\n[up](../README.md) ![gone](gone.svg) [heading](../README.md#no) [none](#none)\n";
+        let other = "## Two\n[out of the book](../README.md) ![gone](gone.svg) [heading](../README.md#no) [none](#none)\n";
         let documents = [("README.md", readme), ("docs/b.md", other)];
         let documents = documents.map(|(path, text)| (PathBuf::from(path), Document::of(text)));
         assert_eq!(
@@ -148,6 +153,7 @@ mod tests {
             [
                 "README.md: https://docs.rs/cachemaint/latest/cachemaint/no/",
                 "README.md: https://docs.rs/cachemaint/latest/cachemaint/sim/#b",
+                "docs/b.md: ../README.md",
                 "docs/b.md: gone.svg",
                 "docs/b.md: ../README.md#no",
                 "docs/b.md: #none"

@@ -1,48 +1,30 @@
 //! The checks of this workspace. Each step is one command, `cargo xtask STEP`; `cargo xtask ci` runs those of each change,
-//! and `cargo xtask full` all of them.
-//!
-//! A step holds checks. Each check prints what it proves, runs, and leaves a row in the table at the end. A failure
-//! does not stop the run. A check that this machine cannot run (no rustup, no root for a package) is skipped with the
-//! reason. `skips.rs` lists the permitted reasons; on CI any other fails. The last line counts tests one by one, and a
-//! check that holds no tests as one.
+//! and `cargo xtask full` all of them. The last line counts tests one by one, and a command that holds no tests as one.
 
 extern crate alloc;
 
 mod asm;
 mod bless;
-mod c_development;
 mod capi;
 mod changed;
-mod command;
 mod figures;
 mod fuzz;
-mod host;
-mod install;
-mod lab;
-mod libpmem;
 mod links;
-mod output;
-mod packages;
-mod planted;
-mod regressions;
 mod release;
-mod report;
 mod run;
-mod skips;
+mod suites;
 mod targets;
 mod text;
-mod toolchain;
 
 use core::fmt::Write as _;
+use std::io;
 use std::process::ExitCode;
-use std::thread;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use xtask::host::Host;
 
-use crate::host::Host;
-use crate::report::Report;
-use lose_lines::log::Log;
+use crate::run::{Beside, Run};
 
 /// Runs the checks of this workspace.
 #[derive(Debug, Parser)]
@@ -62,8 +44,6 @@ enum Task {
     Changed(changed::Request),
     /// Fuzz the file formats.
     Fuzz(fuzz::Request),
-    /// Run the lab: check claims on emulated CPUs and machines.
-    Lab(lab::request::Request),
     /// Build the libraries for C programs and install them.
     Capi(capi::Request),
     /// Prepare a release: versions, lock files, packages. Publishes nothing.
@@ -78,46 +58,45 @@ enum Task {
 }
 
 /// The name of a step, what it does, and its checks.
-type Step = (&'static str, &'static str, fn(&Host, &mut Report) -> Result<()>);
+type Step = (&'static str, &'static str, fn(&Host, &mut Run) -> Result<()>);
 
-/// The steps of each change. The columns run side by side, with folders of builds of their own.
+/// The steps of each change. The columns run side by side. Miri and loom have folders of builds of their own, and wait for
+/// no build of the first column.
 const CI: [&[Step]; 2] = [
     &[
         ("fmt", "Check the format of every Rust file in the tree", text::fmt),
         ("spelling", "Check the spelling", text::spelling),
         ("clippy", "Lint the workspace", text::clippy),
-        ("test", "Run the tests on this machine", run::test),
+        ("test", "Run the tests on this machine", suites::test),
         ("doc", "Build the documentation without warnings, and check its links", text::doc),
         ("no-std", "Build the library without the standard library", targets::no_std),
         ("msrv", "Compile the library with the oldest supported compiler", targets::msrv),
     ],
     &[
-        ("lanes", "Run one lab lane of each kind", lab::request::one_of_each_kind),
-        ("miri", "Run the tests under Miri, which detects undefined behaviour", run::miri),
-        ("loom", "Run the loom tests, which try interleavings of threads", run::loom),
+        ("miri", "Run the tests under Miri, which detects undefined behaviour", suites::miri),
+        ("loom", "Run the loom tests, which try interleavings of threads", suites::loom),
+        ("lanes", "Run one lane of each kind", suites::one_lane_of_each_kind),
+        ("benches", "Run each benchmark once", suites::benches),
     ],
 ];
 
 /// The other steps: they take long, or fail rarely if those of each change pass.
 const FULL: [&[Step]; 2] = [
     &[
-        ("lanes-all", "Run every lab lane", lab::request::all),
-        ("prove", "Plant defects, and check that a lane notices each", lab::prove::prove),
+        ("lanes-all", "Run every lane", suites::all_lanes),
+        ("defects", "Plant defects, and check that a test notices each", suites::defects),
     ],
     &[
         ("asm", "Compare the generated machine code with the reviewed listings", asm::check),
-        ("package", "Check the packages and the number of dependencies", packages::package),
+        ("deny", "Check the licences and advisories of dependencies", targets::deny),
+        ("package", "Check the packages and the number of dependencies", targets::package),
         ("features", "Lint with each feature on its own", targets::features_alone),
         ("targets", "Build the library for other architectures", targets::no_std_elsewhere),
         ("systems", "Compile the library for other operating systems", targets::systems),
-        ("members", "Run the tests and benchmarks of every member", run::members),
-        ("guide", "Run the commands of the guide and of CONTRIBUTING.md", run::guide),
-        ("cases", "Run the property tests with many more cases", run::cases),
-        (
-            "regressions",
-            "Put fixed defects back, and check that a test notices each",
-            regressions::regressions,
-        ),
+        ("members", "Run the tests of every member", suites::members),
+        ("book", "Build the guide as a book", text::book),
+        ("guide", "Run the commands of the guide and of CONTRIBUTING.md", suites::guide),
+        ("cases", "Run the property tests with many more cases", suites::cases),
         ("fuzzed", "Fuzz the file formats for a minute each", fuzz::fuzz),
     ],
 ];
@@ -127,35 +106,14 @@ fn steps() -> impl Iterator<Item = &'static Step> {
     CI.into_iter().chain(FULL).flatten()
 }
 
-/// Runs columns of steps side by side. The first one prints at once, and each step of the others at its end.
-fn run(host: &Host, columns: &[&[Step]], report: &mut Report) -> Result<()> {
-    let Some((first, others)) = columns.split_first() else { return Ok(()) };
-    thread::scope(|scope| {
-        let others = others.iter().map(|column| scope.spawn(move || run_beside(host, column)));
-        let others: Vec<_> = others.collect();
-        first.iter().try_for_each(|step| run_one(host, step, report))?;
-        for other in others {
-            let other = other.join().map_err(|_panic| anyhow!("a step ended by a panic"))?;
-            report.append(other?);
-        }
-        Ok(())
-    })
-}
-
-/// Runs a column with a log for each step.
-fn run_beside(host: &Host, column: &[Step]) -> Result<Report> {
-    let mut report = Report::new();
-    for step in column {
-        let log = Log::create(&host.target_dir("steps"), step.0)?;
-        output::collected(log, || run_one(host, step, &mut report))??;
+/// Runs two columns of steps side by side.
+fn run(host: &Host, [here, beside]: [&[Step]; 2], run: &mut Run) -> Result<()> {
+    let names: Vec<&str> = beside.iter().map(|(name, ..)| *name).collect();
+    let beside = Beside::start(host, &names)?;
+    for (name, _, step) in here {
+        run.step(name, |run| step(host, run))?;
     }
-    Ok(report)
-}
-
-fn run_one(host: &Host, (name, _, step): &Step, report: &mut Report) -> Result<()> {
-    report.begin(name);
-    let Err(error) = step(host, report) else { return Ok(()) };
-    report.check("preparation", "the prerequisites of the step are there", || Err(error))
+    beside.join(run)
 }
 
 fn parsed() -> Result<Cli> {
@@ -168,54 +126,41 @@ fn parsed() -> Result<Cli> {
 
 fn main() -> Result<ExitCode> {
     let cli = parsed()?;
-    let host = Host::new()?;
-    let mut report = Report::new();
+    let host = &Host::new()?;
+    let mut checks = Run::new(io::stdout());
     match &cli.task {
-        Task::Ci => run(&host, &CI, &mut report)?,
+        Task::Ci => run(host, CI, &mut checks)?,
         Task::Full => {
-            run(&host, &CI, &mut report)?;
-            run(&host, &FULL, &mut report)?;
+            run(host, CI, &mut checks)?;
+            run(host, FULL, &mut checks)?;
         }
         Task::Changed(request) => {
-            report.begin("changed");
-            changed::run(&host, &mut report, request)?;
+            checks.step("changed", |run| changed::run(host, run, request))?;
         }
-        Task::Fuzz(request) => {
-            report.begin("fuzz");
-            fuzz::run(&host, &mut report, request)?;
-        }
-        Task::Lab(request) => {
-            report.begin("lab");
-            if !lab::request::run(&host, &mut report, request)? {
-                return Ok(ExitCode::SUCCESS);
-            }
-        }
-        Task::Capi(request) => return capi::install(&host, request).map(|()| ExitCode::SUCCESS),
-        Task::Release(request) => return release::run(&host, request).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz(request) => checks.step("fuzz", |run| fuzz::targets(host, run, request))?,
+        Task::Capi(request) => return capi::install(host, request).map(|()| ExitCode::SUCCESS),
+        Task::Release(request) => return release::run(host, request).map(|()| ExitCode::SUCCESS),
         Task::Figures => return figures::write(host.root()).map(|()| ExitCode::SUCCESS),
-        Task::Bless => {
-            report.begin("bless");
-            bless::bless(&host, &mut report)?;
-        }
+        Task::Bless => checks.step("bless", |run| bless::bless(host, run))?,
         Task::Steps(names) => {
             for name in names {
                 let step = steps().find(|(known, ..)| known == name);
-                let step = step.with_context(|| format!("there is no step {name}: see --help"))?;
-                run_one(&host, step, &mut report)?;
+                let (.., step) = step.with_context(|| format!("no step is {name}: see --help"))?;
+                checks.step(name, |run| step(host, run))?;
             }
         }
     }
-    Ok(if report.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if checks.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Cli, Task, steps};
-    use crate::command::Cmd;
     use clap::Parser as _;
     use pulldown_cmark::{Event, Parser};
     use std::fs;
     use std::path::Path;
+    use xtask::command::Cmd;
 
     /// Returns the error of a command `cargo xtask …`, if it has one.
     fn error(command: &str) -> Option<String> {

@@ -5,16 +5,14 @@ use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use regex::Regex;
 use serde_json::Value;
-
-use crate::command::Cmd;
-use crate::host::Host;
-use crate::packages;
+use xtask::command::Cmd;
+use xtask::host::Host;
+use xtask::packages;
 
 /// The hosts for which crates.io turns a README's relative links into links to the repository. It drops them otherwise.
 const HOSTS: [&str; 3] = ["https://github.com/", "https://gitlab.com/", "https://bitbucket.org/"];
@@ -62,6 +60,7 @@ struct Tree {
 pub(crate) fn run(host: &Host, request: &Request) -> Result<()> {
     let tree = Tree { root: host.root().to_path_buf(), build: host.target_dir("") };
     tree.must_be_clean()?;
+    tree.must_be_newer(request)?;
     let tree = match &request.rehearse {
         Some(contacts) => tree.rehearsal(contacts)?,
         None => tree,
@@ -121,6 +120,26 @@ fn setting(manifest: &str, name: &str) -> Result<String> {
     Ok(found[1].to_owned())
 }
 
+/// Returns the three numbers of a version, or nothing for other text.
+fn numbers(version: &str) -> Option<[u64; 3]> {
+    let numbers: Result<Vec<u64>, _> = version.split('.').map(str::parse).collect();
+    numbers.ok()?.try_into().ok()
+}
+
+/// Fails if a version is older than the manifest's, or not newer than every tag's.
+fn is_newer(version: &str, present: &str, tags: &[&str]) -> Result<()> {
+    let wanted = numbers(version);
+    ensure!(wanted >= numbers(present), "{version} is older than {present}; nothing was changed");
+    let tagged = tags.iter().filter_map(|tag| Some((numbers(tag)?, tag))).max();
+    if let Some((last, tag)) = tagged {
+        ensure!(
+            wanted > Some(last),
+            "{tag} was released, {version} is not newer; nothing was changed"
+        );
+    }
+    Ok(())
+}
+
 /// Returns the repository and the security contact of the root manifest. Fails if a contact is undecided.
 fn contacts(manifest: &str) -> Result<[String; 2]> {
     let values = CONTACTS.map(|name| setting(manifest, name));
@@ -173,6 +192,18 @@ impl Tree {
         let changes = self.run("git").words("status --porcelain").read()?;
         ensure!(changes.is_empty(), "the tree has changes: commit or stash them\n{changes}");
         Ok(())
+    }
+
+    /// Fails if a version was given away before: a tag has it or a later one, or the manifest a later one.
+    fn must_be_newer(&self, Request { version, lose_lines, .. }: &Request) -> Result<()> {
+        let tags = self.run("git").words("tag --list").read()?;
+        let of = |prefix: &str| -> Vec<&str> {
+            tags.lines().filter_map(|tag| tag.strip_prefix(prefix)).collect()
+        };
+        is_newer(version, &setting(&self.read("Cargo.toml")?, "version")?, &of("v"))?;
+        let Some(version) = lose_lines else { return Ok(()) };
+        let present = setting(&self.read("lose-lines/Cargo.toml")?, "version")?;
+        is_newer(version, &present, &of("lose-lines-v"))
     }
 
     /// Clones the tree, with these contacts.
@@ -261,7 +292,8 @@ impl Tree {
     fn package_crates(&self) -> Result<Vec<PathBuf>> {
         let folder = self.build.join("package");
         remove(&folder)?;
-        shown(&self.run("cargo").words(packages::PACKAGE).args(packages::published()))?;
+        let package = self.run("cargo").words(packages::PACKAGE).args(packages::published());
+        package.show()?;
         files_with(&folder, "crate")
     }
 
@@ -271,7 +303,7 @@ impl Tree {
         remove(&folder)?;
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let script = self.root.join("packaging/debian.sh").display().to_string();
-        shown(&self.run(&script).arg(folder.display().to_string()))?;
+        self.run(&script).path(&folder).show()?;
         files_with(&folder, "deb")
     }
 
@@ -318,9 +350,9 @@ fn names_of_this_machine(folder: &Path, root: &Path) -> Result<String> {
 
 /// Returns what a search prints. It ends with 1 if there is nothing.
 fn matches(search: &Cmd) -> Result<String> {
-    let (ending, found) = search.ending()?;
-    ensure!(matches!(ending.code, Some(0 | 1)), "`{search}` {}", ending.told);
-    Ok(found)
+    let output = search.output()?;
+    ensure!(matches!(output.status.code(), Some(0 | 1)), "`{search}` ended with {}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Returns the files of a folder with this extension, in the order of their names.
@@ -334,18 +366,9 @@ fn files_with(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Runs a command with its output shown.
-fn shown(cmd: &Cmd) -> Result<()> {
-    let status = cmd.each_line(Stdio::inherit(), &mut io::stdout(), |_line| ())?;
-    if !status.success() {
-        bail!("`{cmd}` {}", cmd.describe(status));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Request, Tree, contacts, names_of_this_machine, version};
+    use super::{Request, Tree, contacts, is_newer, names_of_this_machine, version};
     use std::fs;
     use std::path::Path;
 
@@ -363,6 +386,23 @@ mod tests {
         version("0.12.3").unwrap();
         for text in ["1", "1.2", "1.2.3.4", "1.2.x", "1.2.3-dev", "01.2.3", "v1.2.3", ""] {
             version(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_version_is_newer_than_each_tag_and_not_older_than_the_manifest() {
+        is_newer("0.1.0", "0.1.0", &[]).unwrap();
+        is_newer("0.10.0", "0.9.3", &["0.9.3", "0.9.10", "not-a-version"]).unwrap();
+        for (version, present, tags) in [
+            ("0.9.9", "0.10.0", &[][..]),
+            ("0.9.3", "0.9.3", &["0.9.3"]),
+            ("0.9.4", "0.9.3", &["0.9.10"]),
+        ] {
+            let refused = is_newer(version, present, tags).unwrap_err().to_string();
+            assert!(
+                refused.contains(version) && refused.ends_with("nothing was changed"),
+                "{refused}"
+            );
         }
     }
 

@@ -1,193 +1,167 @@
-//! Checks that run the code on this machine: tests, Miri, loom, benchmarks.
+//! A run of steps: their commands and checks, and the line of counts at the end.
+//!
+//! A failure does not end the run. A check is skipped if this machine lacks what it needs ([`Lacks`](xtask::absent::Lacks));
+//! any other error is a failure. A command that has tests counts them one by one, any other as one.
+
+use core::fmt;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use xtask::absent::Absent;
+use xtask::command::Cmd;
+use xtask::counts::Tests;
+use xtask::host::Host;
 
-use crate::command::{Check as _, Cmd, find_program};
-use crate::fuzz;
-use crate::host::Host;
-use crate::install::install;
-use crate::libpmem;
-use crate::packages::{GENERATED, LOOM, MIRI, MIRI_OF_FORMATS};
-use crate::report::Report;
-use crate::toolchain;
-
-/// Tests of functions without unsafe code or pointers: over recorded machines and texts, and arithmetic. Miri cannot
-/// find more there than the native run, and takes minutes to read the texts.
-const NOTHING_FOR_MIRI: [&str; 12] = [
-    "aliasing::tests::",
-    "arch::aarch64::set_way::",
-    "arch::lines::",
-    "cache::copy::tests::policy::a_translator_promises_nothing",
-    "cache::copy::tests::policy::each_path_has_a_store_that_is_there",
-    "cache::copy::tests::policy::the_promise_is_intels_alone",
-    "cache::copy::tests::policy::without_the_promise_lines_are_written_back_whatever_the_cpu_has",
-    "cpu::aarch64::sysfs::",
-    "cpu::powerpc::sysfs::",
-    "dax::system::linux::ask::",
-    "dax::system::linux::device::",
-    "report::tests::",
-];
-
-/// Unit tests of the formats that use files, or that loop over numbers for minutes there.
-const FORMATS_NATIVELY: [&str; 4] =
-    ["writing::file::", "table::", "record::", "records_of_a_full_window"];
-
-/// Returns `--skip` for each name.
-pub(crate) fn skipping<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> Vec<&'a str> {
-    names.into_iter().flat_map(|name| ["--skip", *name]).collect()
+pub(crate) struct Run {
+    tests: Tests,
+    failures: Vec<String>,
+    out: Box<dyn Write>,
 }
 
-pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
-    if let Err(reason) = make_file_systems_available() {
-        report.skip("file systems", format!("the tests make none: {reason:#}"))?;
+impl Run {
+    /// Returns a run with its output here.
+    pub(crate) fn new(out: impl Write + 'static) -> Self {
+        Self { tests: Tests::default(), failures: Vec::new(), out: Box::new(out) }
     }
-    report.check("as in the README", "the tests pass as a new user runs them", || {
-        Cmd::cargo("test").check_tests()
-    })?;
-    report.check(
-        "mutation",
-        "no write-back, fence or order of a format can be left out",
-        || {
-            Cmd::cargo("test --no-fail-fast -- --ignored --skip commands_of_a_checkout")
-                .check_tests()
-        },
-    )?;
-    report.check(
-        "long",
-        "generated histories, killed processes and the examples are right",
-        || {
-            let line =
-                "test -p cachemaint-long-tests -p cachemaint-examples -p cachemaint-adapters";
-            Cmd::cargo(line).check_tests()
-        },
-    )?;
-    report.check("tools", "the patches fit, and the lab's tool and plugin are right", || {
-        Cmd::cargo("test -p xtask -p lose-lines --lib --bins --examples").check_tests()
-    })?;
-    report.check("files", "power cuts by system calls are right", || {
-        Cmd::cargo("test -p lose-lines -p lose-lines-states --test *").check_tests()
-    })
-}
 
-/// Makes the programs available without which tests that make a file system skip themselves.
-fn make_file_systems_available() -> Result<()> {
-    ensure!(Cmd::new("id").arg("-u").read()?.trim() == "0", "a loop device needs root");
-    install(&["e2fsprogs", "xfsprogs", "btrfs-progs"])?;
-    for program in ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"] {
-        find_program(program).with_context(|| format!("{program} is not in PATH"))?;
+    /// Runs a step, and prints its time.
+    pub(crate) fn step(
+        &mut self,
+        name: &str,
+        step: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let (start, failures) = (Instant::now(), self.failures.len());
+        writeln!(self.out, "\n== {name}")?;
+        if let Err(why) = step(self) {
+            self.record(name, Err(why), Tests::default())?;
+        }
+        let result = if self.failures.len() == failures { "done" } else { "FAILED" };
+        let time = start.elapsed().as_secs_f64();
+        Ok(writeln!(self.out, "-- {name}: {result} in {time:.1} s")?)
     }
-    Ok(())
-}
 
-/// Runs the commands of documents that build, as a reader types them.
-pub(crate) fn guide(_host: &Host, report: &mut Report) -> Result<()> {
-    report.check("checkout", "the guide's commands of a checkout succeed", || {
-        Cmd::cargo("test -p cachemaint-cli --test command commands_of_a_checkout -- --ignored")
-            .check_tests()
-    })?;
-    report.check("contributing", "the commands of CONTRIBUTING.md succeed", || {
-        Cmd::cargo("test -p xtask --test contributing -- --ignored").check_tests()
-    })
-}
-
-/// Runs the tests and benchmarks that a change of the library rarely breaks.
-pub(crate) fn members(host: &Host, report: &mut Report) -> Result<()> {
-    report.check("members", "the tests of every other member pass", || {
-        Cmd::cargo("test --workspace --exclude cachemaint --exclude cachemaint-cli --all-features")
-            .words("--no-fail-fast --lib --bins --examples")
-            .check_tests()
-    })?;
-    // Times mean nothing here.
-    report.check(
-        "benchmarks",
-        "every benchmark runs, and its data are right afterwards",
-        || {
-            Cmd::cargo(
-                "bench --workspace --exclude cachemaint --exclude cachemaint-cli --all-features",
-            )
-            .words("--profile dev --bench *")
-            .args(["--", "--test"])
-            .check()
-        },
-    )?;
-    report.check("documentation", "the documentation of every member builds", || {
-        let line = "doc --workspace --no-deps --all-features";
-        Cmd::cargo(line).env("RUSTDOCFLAGS", "-D warnings").check()
-    })?;
-    libpmem::test(host, report)?;
-    report.check("bare library", "the tests pass without any feature", || {
-        Cmd::cargo("test -p cachemaint --no-default-features").check_tests()
-    })?;
-    report.check(
-        "goldens",
-        "the public items and the figures are those that were reviewed",
-        || Cmd::cargo(GOLDENS).check_tests(),
-    )?;
-    report
-        .check("corpora", "no input of the fuzzers' corpora breaks a format", || fuzz::replay(host))
-}
-
-/// The tests of the list of public items, and of the guide's figure.
-const GOLDENS: &str = "test -p xtask --test interface --test figures";
-
-/// Runs the tests with many more generated cases, and far more commands on changing files.
-pub(crate) fn cases(_host: &Host, report: &mut Report) -> Result<()> {
-    report.check("many cases", "the properties hold for far more generated cases", || {
-        Cmd::cargo("test --release")
-            .words(GENERATED)
-            .env("PROPTEST_CASES", "20000")
-            .env("CACHEMAINT_HISTORIES", "200000")
-            .check_tests()
-    })?;
-    report.check("many faults", "no command dies of a file that changes under it", || {
-        Cmd::cargo("test --release -p cachemaint-cli --test command no_command_dies")
-            .env("CACHEMAINT_FAULT_RUNS", "10000")
-            .check_tests()
-    })
-}
-
-pub(crate) fn miri(_host: &Host, report: &mut Report) -> Result<()> {
-    if let Err(reason) = toolchain::nightly() {
-        return report.skip("library", format!("Miri is not to be had: {reason:#}"));
+    /// Runs a command with its output shown. Returns true if it succeeded.
+    pub(crate) fn command(&mut self, cmd: &Cmd) -> Result<bool> {
+        let mut tests = Tests::default();
+        let ended = cmd.show_in(&mut self.out, |line| tests.add_line(line));
+        let judged = ended.and_then(|()| tests.must_be_permitted());
+        self.record(cmd, judged, tests)
     }
-    report.check(
-        "library",
-        "no undefined behaviour above the instructions, on the modelled back end",
-        || {
-            // Miri interprets: few generated cases must do. The other programs have no test for it, or the
-            // same ones again.
-            Cmd::cargo("+nightly miri test")
-                .words(MIRI)
-                .arg("--")
-                .args(skipping(&NOTHING_FOR_MIRI))
-                .env("MIRIFLAGS", "-Zmiri-disable-isolation")
-                .env("PROPTEST_CASES", "4")
-                .check_tests()
-        },
-    )?;
-    report.check("formats", "no undefined behaviour and no data race in the formats", || {
-        Cmd::cargo("+nightly miri test")
-            .words(MIRI_OF_FORMATS)
-            .arg("--")
-            .args(skipping(&FORMATS_NATIVELY))
-            .env("MIRIFLAGS", "-Zmiri-disable-isolation")
-            .check_tests()
-    })
+
+    /// Runs tests in the same way. They fail if there are none.
+    pub(crate) fn tests(&mut self, cmd: &Cmd) -> Result<bool> {
+        let mut tests = Tests::default();
+        let ended = cmd.show_in(&mut self.out, |line| tests.add_line(line));
+        let judged = ended.and_then(|()| {
+            ensure!(!tests.is_empty(), "`{cmd}` ran no test");
+            tests.must_be_permitted()
+        });
+        self.record(cmd, judged, tests)
+    }
+
+    /// Makes a check that is no command. Returns true if it passed.
+    pub(crate) fn check(&mut self, name: &str, work: impl FnOnce() -> Result<()>) -> Result<bool> {
+        writeln!(self.out, "-- {name}")?;
+        self.record(name, work(), Tests::default())
+    }
+
+    /// Returns what a check needs, or `None` after it was counted as skipped or failed.
+    pub(crate) fn needed<T>(&mut self, name: &str, found: Result<T>) -> Result<Option<T>> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(why) => self.record(name, Err(why), Tests::default()).map(|_failed| None),
+        }
+    }
+
+    fn record(&mut self, name: impl fmt::Display, ended: Result<()>, tests: Tests) -> Result<bool> {
+        let is_well = ended.is_ok();
+        match ended {
+            Ok(()) if tests.is_empty() => self.tests += Tests::one(true),
+            Ok(()) => self.tests += tests,
+            Err(why) if why.is::<Absent>() => {
+                writeln!(self.out, "-- skipped: {name}: {why:#}")?;
+                self.tests += Tests::one_skipped();
+            }
+            Err(why) => {
+                writeln!(self.out, "-- FAILED: {name}: {why:#}")?;
+                self.failures.push(format!("{name}: {why:#}"));
+                // A program that a signal ended names no failed test.
+                if !tests.have_failed() {
+                    self.tests += Tests::one(false);
+                }
+                self.tests += tests;
+            }
+        }
+        Ok(is_well)
+    }
+
+    /// Prints the failures, and the line of counts. Returns true if nothing failed.
+    pub(crate) fn finish(&mut self) -> Result<bool> {
+        for failure in &self.failures {
+            writeln!(self.out, "FAILED: {}", failure.lines().next().unwrap_or_default())?;
+        }
+        writeln!(self.out, "\n{}", self.tests)?;
+        Ok(!self.tests.have_failed())
+    }
 }
 
-pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
-    report.check(
-        "interleavings",
-        "every one of threads that share a choice, a log or a word is right",
-        || {
-            // A target directory of its own: the flag would rebuild everything else. To optimise the crates that the
-            // tests need takes far longer than the tests.
-            Cmd::cargo("test")
-                .words(LOOM)
-                .arg("loom_tests")
-                .env("RUSTFLAGS", "--cfg cachemaint_loom")
-                .env("CARGO_TARGET_DIR", host.target_dir("loom").display().to_string())
-                .check_tests()
-        },
-    )
+/// Steps that run in a process of their own, beside those of this one. Their output is printed at the end.
+pub(crate) struct Beside {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Beside {
+    pub(crate) fn start(host: &Host, steps: &[&str]) -> Result<Self> {
+        let folder = host.target_dir("steps");
+        fs::create_dir_all(&folder)?;
+        let log = folder.join(format!("{}.log", steps.join("-")));
+        let out = File::create(&log).with_context(|| log.display().to_string())?;
+        // A step may have built this program anew, in the place of the one that runs.
+        let mut command = Command::new("/proc/self/exe");
+        command.args(steps).stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
+        Ok(Self { child: command.spawn()?, log })
+    }
+
+    /// Waits for the steps, and adds what they came to.
+    pub(crate) fn join(mut self, run: &mut Run) -> Result<()> {
+        let status = self.child.wait()?;
+        let text = String::from_utf8_lossy(&fs::read(&self.log)?).into_owned();
+        run.out.write_all(text.as_bytes())?;
+        let counts = text.lines().next_back().unwrap_or_default().parse();
+        let tests: Tests = counts.with_context(|| format!("the steps ended early: {status}"))?;
+        let failures = text.lines().filter_map(|line| line.strip_prefix("FAILED: "));
+        run.failures.extend(failures.map(str::to_owned));
+        run.tests += tests;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Run;
+    use std::io;
+
+    use anyhow::bail;
+    use xtask::absent::Lacks;
+    use xtask::command::Cmd;
+
+    #[test]
+    fn a_check_without_tests_counts_as_one_and_what_a_machine_lacks_is_skipped() {
+        let mut run = Run::new(io::sink());
+        run.check("passes", || Ok(())).unwrap();
+        run.check("fails", || bail!("a reason")).unwrap();
+        run.check("is skipped", || Err(Lacks::Root.error("no root").context("of a check")))
+            .unwrap();
+        let program = "echo 'test result: ok. 5 passed; 0 failed; 2 ignored'; exit 3";
+        run.command(&Cmd::new("sh").args(["-c", program])).unwrap();
+        assert_eq!(run.tests.to_string(), "6 passed, 2 failed, 3 skipped");
+        assert!(!run.finish().unwrap());
+        // A command of tests that has none may have lost them all.
+        assert!(!run.tests(&Cmd::new("true")).unwrap());
+    }
 }

@@ -1,12 +1,16 @@
-//! Checks that only compile: machines without `std`, other operating systems, and the oldest supported compiler.
+//! Steps that only compile: machines without `std`, other operating systems, the oldest supported compiler, packages.
 
-use anyhow::{Result, ensure};
+use alloc::collections::BTreeSet;
 
-use crate::command::{Check as _, Cmd};
-use crate::host::Host;
-use crate::packages::{self, PUBLISHED, Package, features, has_media, published};
-use crate::report::{Finding, Report, Tests};
-use crate::toolchain::{self, Compiler};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use xtask::absent::Lacks;
+use xtask::command::{Cmd, find_program};
+use xtask::host::{Host, is_out_of_reach};
+use xtask::packages::{self, PACKAGE, PUBLISHED, Package, has_media, published};
+use xtask::toolchain::{self, Compiler};
+
+use crate::run::Run;
 
 /// Kernels and boards, one of them without media.
 const BOARDS: [&str; 4] = [
@@ -54,119 +58,150 @@ const IMAGES: [(&str, &str); 6] = [
     ("armv7a-none-eabi", "-p cachemaint-lab-boards"),
 ];
 
+/// The greatest number of other crates that the bare library may bring, on each of these targets.
+const MOST_CRATES: usize = 3;
+const TREES: [&str; 4] = [
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-pc-windows-msvc",
+    "thumbv7em-none-eabi",
+];
+
+/// The server of cargo's index.
+const CRATES: &str = "index.crates.io";
+
+/// The greatest size of a package: 1 MB.
+const LARGEST: u64 = 1_000_000;
+
 /// Builds the library without `std`. Only a build passes its assembly to the assembler.
-pub(crate) fn no_std(_host: &Host, report: &mut Report) -> Result<()> {
-    BOARDS.into_iter().try_for_each(|triple| bare(report, triple))
+pub(crate) fn no_std(_host: &Host, run: &mut Run) -> Result<()> {
+    BOARDS.into_iter().try_for_each(|triple| bare(run, triple))
 }
 
 /// Does the same for the other architectures, and where features are refused.
-pub(crate) fn no_std_elsewhere(_host: &Host, report: &mut Report) -> Result<()> {
-    ELSEWHERE.into_iter().try_for_each(|triple| bare(report, triple))?;
+pub(crate) fn no_std_elsewhere(_host: &Host, run: &mut Run) -> Result<()> {
+    ELSEWHERE.into_iter().try_for_each(|triple| bare(run, triple))?;
     for triple in WITHOUT_FILES {
-        on(report, &format!("{triple} with std"), triple, |compiler| {
-            compiler.cargo("check").words(packages::WITHOUT_FILES).check()
-        })?;
+        let Some(compiler) = run.needed(triple, Compiler::new(triple))? else { continue };
+        run.command(&compiler.cargo("check").words(packages::WITHOUT_FILES))?;
     }
-    if let Err(reason) = toolchain::nightly() {
-        return report.skip("without a library", format!("{reason:#}"));
+    if run.needed("targets without a library", toolchain::nightly())?.is_none() {
+        return Ok(());
     }
+    let line = "+nightly check -Zbuild-std=core,alloc -p cachemaint --no-default-features";
     WITHOUT_LIBRARY.into_iter().try_for_each(|triple| {
-        report.check(triple, "the bare library compiles without std", || {
-            let line = "+nightly check -Zbuild-std=core,alloc -p cachemaint --no-default-features";
-            Cmd::cargo(line).args(["--features", "privileged", "--target", triple]).check()
-        })
+        let check = Cmd::cargo(line).args(["--features", "privileged", "--target", triple]);
+        run.command(&check).map(drop)
     })
 }
 
 /// Builds each package with what it can have on a target without `std`, and the library without anything.
-fn bare(report: &mut Report, triple: &str) -> Result<()> {
-    on(report, triple, triple, |compiler| {
-        let packages = PUBLISHED.iter().filter_map(|package| {
-            let features = if has_media(triple) { package.bare } else { package.without_media };
-            Some((package.name, features?))
-        });
-        for (name, features) in packages.chain([("cachemaint", "")]) {
-            let line = format!("build -p {name} --no-default-features --features={features}");
-            let finding = compiler.cargo(&line).check()?;
-            if finding.failure().is_some() {
-                return Ok(finding);
-            }
-        }
-        if !has_media(triple) {
-            refuses_media(compiler)?;
-        }
-        Ok(Finding::passed(Tests::default()))
-    })
-}
-
-/// Checks that a feature that a target cannot have is refused with the reason.
-fn refuses_media(compiler: &Compiler) -> Result<()> {
-    let refused = compiler.cargo("check").words(packages::REFUSED).refusal()?;
-    ensure!(refused.contains("need atomics of 64 bits"), "{refused}");
-    Ok(())
-}
-
-/// Has a target checked, or skipped without a standard library for it.
-fn on(
-    report: &mut Report,
-    name: &str,
-    triple: &str,
-    work: impl FnOnce(&Compiler) -> Result<Finding>,
-) -> Result<()> {
-    match Compiler::new(triple) {
-        Err(reason) => report.skip(name, format!("{reason:#}")),
-        Ok(compiler) => report.check(name, "the library compiles there", || work(&compiler)),
+fn bare(run: &mut Run, triple: &str) -> Result<()> {
+    let Some(compiler) = run.needed(triple, Compiler::new(triple))? else { return Ok(()) };
+    let packages = PUBLISHED.iter().filter_map(|package| {
+        let features = if has_media(triple) { package.bare } else { package.without_media };
+        Some((package.name, features?))
+    });
+    for (name, features) in packages.chain([("cachemaint", "")]) {
+        let line = format!("build -p {name} --no-default-features --features={features}");
+        run.command(&compiler.cargo(&line))?;
     }
+    if !has_media(triple) {
+        run.check(&format!("{triple} refuses the features that it cannot have"), || {
+            let refused = compiler.cargo("check").words(packages::REFUSED).refusal()?;
+            ensure!(refused.contains("need atomics of 64 bits"), "{refused}");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Lints each package without features, and with each one alone: it may lack what another one brings.
-pub(crate) fn features_alone(_host: &Host, report: &mut Report) -> Result<()> {
+pub(crate) fn features_alone(_host: &Host, run: &mut Run) -> Result<()> {
     for Package { name, .. } in &PUBLISHED {
         for feature in [String::new()].into_iter().chain(features(name)?) {
-            report.check(&format!("{name} {feature}"), "the feature stands alone", || {
-                let line = format!("clippy -p {name} --no-default-features --features={feature}");
-                Cmd::cargo(&line).words("-- -D warnings").check()
-            })?;
+            let line = format!("clippy -p {name} --no-default-features --features={feature}");
+            run.command(&Cmd::cargo(&line).words("-- -D warnings"))?;
         }
     }
     Ok(())
+}
+
+/// Returns the names of a package's features, without the default ones.
+fn features(package: &str) -> Result<Vec<String>> {
+    let metadata = Cmd::cargo("metadata --no-deps --format-version 1").read()?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    let packages = metadata["packages"].as_array().context("cargo lists no packages")?;
+    let found = packages.iter().find(|found| found["name"] == package);
+    let found = found.with_context(|| format!("there is no package {package}"))?;
+    let names = found["features"].as_object().context("a package without features")?.keys();
+    Ok(names.filter(|name| *name != "default").cloned().collect())
 }
 
 /// Lints and documents everything for other systems, without a linker for them. The lab's images are for boards, and the
 /// adapters for kernels.
-pub(crate) fn systems(_host: &Host, report: &mut Report) -> Result<()> {
+pub(crate) fn systems(_host: &Host, run: &mut Run) -> Result<()> {
     for triple in SYSTEMS {
-        on(report, triple, triple, |compiler| {
-            let finding = compiler
-                .cargo("clippy --all-targets --all-features -p cachemaint-cli")
-                .args(published())
-                .words("-- -D warnings")
-                .check()?;
-            if finding.failure().is_some() {
-                return Ok(finding);
-            }
-            let documented = compiler.cargo("doc --no-deps --all-features").args(published());
-            documented.env("RUSTDOCFLAGS", "-D warnings").check()
-        })?;
+        let Some(compiler) = run.needed(triple, Compiler::new(triple))? else { continue };
+        let lints = compiler.cargo("clippy --all-targets --all-features -p cachemaint-cli");
+        run.command(&lints.args(published()).words("-- -D warnings"))?;
+        let documented = compiler.cargo("doc --no-deps --all-features").args(published());
+        run.command(&documented.env("RUSTDOCFLAGS", "-D warnings"))?;
     }
-    IMAGES.into_iter().try_for_each(|(triple, images)| {
-        on(report, &format!("{triple} images"), triple, |compiler| {
-            compiler.cargo("clippy").words(images).words("-- -D warnings").check()
-        })
-    })?;
-    BOARDS.into_iter().try_for_each(|triple| {
-        on(report, &format!("{triple} adapters"), triple, |compiler| {
-            compiler.cargo("clippy -p cachemaint-adapters").words("-- -D warnings").check()
-        })
-    })
+    let adapters = BOARDS.map(|triple| (triple, "-p cachemaint-adapters"));
+    for (triple, packages) in IMAGES.into_iter().chain(adapters) {
+        let Some(compiler) = run.needed(triple, Compiler::new(triple))? else { continue };
+        run.command(&compiler.cargo("clippy").words(packages).words("-- -D warnings"))?;
+    }
+    Ok(())
 }
 
-pub(crate) fn msrv(_host: &Host, report: &mut Report) -> Result<()> {
-    let select = match toolchain::msrv() {
-        Ok(select) => select,
-        Err(reason) => return report.skip("library", format!("{reason:#}")),
-    };
-    report.check("library", "the library compiles with the release named as rust-version", || {
-        Cmd::new("cargo").arg(&select).words("check --all-features").args(published()).check()
+pub(crate) fn msrv(_host: &Host, run: &mut Run) -> Result<()> {
+    let Some(select) = run.needed("the oldest compiler", toolchain::msrv())? else { return Ok(()) };
+    run.command(&Cmd::new("cargo").arg(&select).words("check --all-features").args(published()))
+        .map(drop)
+}
+
+/// The version of cargo-deny that is installed where there is none.
+const DENY: &str = "install --quiet --locked cargo-deny --version 0.20.2 --root";
+
+/// Checks the dependencies by `deny.toml`.
+pub(crate) fn deny(host: &Host, run: &mut Run) -> Result<()> {
+    let folder = host.target_dir("deny");
+    let installed =
+        find_program("cargo-deny").or_else(|| find_program(folder.join("bin/cargo-deny")));
+    let found = installed.map_or_else(
+        || Cmd::cargo(DENY).path(&folder).read().map(|_built| folder.join("bin/cargo-deny")),
+        Ok,
+    );
+    let found =
+        found.map_err(|why| if is_out_of_reach(CRATES) { Lacks::Network.error(why) } else { why });
+    let Some(deny) = run.needed("cargo-deny", found)? else { return Ok(()) };
+    run.command(&Cmd::new(deny.display().to_string()).words("deny check")).map(drop)
+}
+
+/// Builds each package from its own files, and looks at their sizes and at the crates that the library brings.
+pub(crate) fn package(host: &Host, run: &mut Run) -> Result<()> {
+    run.command(&Cmd::cargo(PACKAGE).args(published()))?;
+    run.check("each package is below 1 MB", || {
+        for Package { name, .. } in &PUBLISHED {
+            let file = format!("{name}-{}.crate", env!("CARGO_PKG_VERSION"));
+            let size = host.target_dir("package").join(&file).metadata().map(|file| file.len());
+            let size = size.with_context(|| format!("there is no {file}"))?;
+            ensure!(size <= LARGEST, "{file} has {size} bytes");
+        }
+        Ok(())
+    })?;
+    run.check("the bare library brings at most 3 other crates", || {
+        for triple in TREES {
+            let tree = Cmd::cargo("tree -e normal -p cachemaint --no-default-features")
+                .args(["--prefix", "none", "--no-dedupe", "--target", triple])
+                .read()?;
+            let others: BTreeSet<&str> =
+                tree.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+            ensure!(others.len() <= MOST_CRATES, "on {triple} {others:?}");
+        }
+        Ok(())
     })
+    .map(drop)
 }

@@ -1,41 +1,36 @@
-//! Checks of the text: format, spelling, lints, documentation.
+//! Steps that check the text: format, spelling, lints, documentation.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use xtask::absent::Lacks;
+use xtask::command::{Cmd, find_program};
+use xtask::host::{Host, is_out_of_reach};
+use xtask::install::install;
+use xtask::toolchain;
 
-use crate::command::{Check as _, Cmd, find_program};
-use crate::host::{Host, out_of_reach};
-use crate::install::install;
-use crate::report::{Finding, Report, Tests};
-use crate::toolchain;
+use crate::links;
+use crate::run::Run;
 
-pub(crate) fn fmt(host: &Host, report: &mut Report) -> Result<()> {
-    format(report, host.sources("*.rs")?)
+pub(crate) fn fmt(host: &Host, run: &mut Run) -> Result<()> {
+    format(run, host.sources("*.rs")?)
 }
 
-/// Checks the format of these files, if there are any.
-pub(crate) fn format(report: &mut Report, files: Vec<String>) -> Result<()> {
-    if files.is_empty() {
+/// Checks the format of these files, if there are any, even outside of modules.
+pub(crate) fn format(run: &mut Run, files: Vec<String>) -> Result<()> {
+    let rustfmt = toolchain::component("rustfmt", "rustfmt");
+    if files.is_empty() || run.needed("rustfmt", rustfmt)?.is_none() {
         return Ok(());
     }
-    if let Err(reason) = toolchain::component("rustfmt", "rustfmt") {
-        return report.skip("format", format!("{reason:#}"));
-    }
-    report.check("format", "every Rust file is formatted, even outside of modules", || {
-        Cmd::new("rustfmt").words("--check --edition 2024").args(files).check()
-    })
+    run.command(&Cmd::new("rustfmt").words("--check --edition 2024").args(files)).map(drop)
 }
 
-pub(crate) fn spelling(host: &Host, report: &mut Report) -> Result<()> {
-    words(host, report, vec![String::from(".")])
+pub(crate) fn spelling(host: &Host, run: &mut Run) -> Result<()> {
+    words(host, run, vec![String::from(".")])
 }
 
 /// Looks for misspelt words in these files.
-pub(crate) fn words(host: &Host, report: &mut Report, files: Vec<String>) -> Result<()> {
-    let checked = |typos: Cmd| typos.arg("--force-exclude").args(files).check();
-    match typos(host) {
-        Ok(typos) => report.check("words", "no word is misspelt", || checked(typos)),
-        Err(reason) => report.skip("words", format!("{reason:#}")),
-    }
+pub(crate) fn words(host: &Host, run: &mut Run, files: Vec<String>) -> Result<()> {
+    let Some(typos) = run.needed("typos", typos(host))? else { return Ok(()) };
+    run.command(&typos.arg("--force-exclude").args(files)).map(drop)
 }
 
 /// The server of pip's packages, unless its configuration names another one.
@@ -57,51 +52,79 @@ fn typos(host: &Host) -> Result<Cmd> {
         }
         let pip = Cmd::new("python3").words("-m pip install --quiet --retries 5 --target");
         let installed = pip.arg(folder.display().to_string()).arg(TYPOS).read();
-        if let (Err(_), Some(why)) = (&installed, out_of_reach(PYPI)) {
-            bail!("{why}: {PYPI}");
-        }
-        installed?;
+        match installed {
+            Err(why) if is_out_of_reach(PYPI) => return Err(Lacks::Network.error(why)),
+            installed => installed?,
+        };
     }
     Ok(Cmd::new(program))
 }
 
-pub(crate) fn clippy(_host: &Host, report: &mut Report) -> Result<()> {
-    lints(report, &["--workspace"])
+pub(crate) fn clippy(_host: &Host, run: &mut Run) -> Result<()> {
+    lints(run, &["--workspace"])
 }
 
 /// Lints the packages that these words select.
-pub(crate) fn lints(report: &mut Report, packages: &[&str]) -> Result<()> {
-    if let Err(reason) = toolchain::component("clippy", "cargo-clippy") {
-        return report.skip("lints", format!("{reason:#}"));
+pub(crate) fn lints(run: &mut Run, packages: &[&str]) -> Result<()> {
+    if run.needed("clippy", toolchain::component("clippy", "cargo-clippy"))?.is_none() {
+        return Ok(());
     }
-    report.check("lints", "no target has a lint with every feature", || {
-        let clippy = Cmd::cargo("clippy --all-targets --all-features");
-        clippy.args(packages.iter().copied()).words("-- -D warnings").check()
-    })
+    let clippy = Cmd::cargo("clippy --all-targets --all-features").args(packages.iter().copied());
+    run.command(&clippy.words("-- -D warnings")).map(drop)
 }
 
-pub(crate) fn doc(host: &Host, report: &mut Report) -> Result<()> {
-    rustdoc(report, &[])?;
-    links(host, report)
+pub(crate) fn doc(host: &Host, run: &mut Run) -> Result<()> {
+    rustdoc(run, &[])?;
+    follow_links(host, run)
+}
+
+/// Builds the guide as a book. mdbook takes minutes to compile, and nothing else needs it.
+pub(crate) fn book(host: &Host, run: &mut Run) -> Result<()> {
+    let Some(program) = run.needed("mdbook", mdbook(host))? else { return Ok(()) };
+    let said = Cmd::new("sh").arg("-c").arg(format!("'{program}' build docs 2>&1"));
+    run.check("the guide builds as a book without a warning", || {
+        let said = said.read()?;
+        ensure!(!said.contains("WARN"), "{said}");
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// The server of cargo's packages.
+const CRATES: &str = "index.crates.io";
+
+/// The version of mdbook that is installed where there is none.
+const MDBOOK: &str = "mdbook@0.5.4";
+
+/// Returns the path of mdbook, which cargo installs into the target directory if there is none.
+fn mdbook(host: &Host) -> Result<String> {
+    let folder = host.target_dir("mdbook").display().to_string();
+    let installed = format!("{folder}/bin/mdbook");
+    if find_program("mdbook").is_some() {
+        return Ok(String::from("mdbook"));
+    }
+    if find_program(&installed).is_none() {
+        let install = Cmd::cargo("install --quiet --locked --root").arg(folder).arg(MDBOOK);
+        match install.read() {
+            Err(why) if is_out_of_reach(CRATES) => return Err(Lacks::Network.error(why)),
+            installed => installed?,
+        };
+    }
+    Ok(installed)
 }
 
 /// Builds the documentation of the packages that these words select, or of the library and the command.
-pub(crate) fn rustdoc(report: &mut Report, packages: &[&str]) -> Result<()> {
-    report.check(
-        "rustdoc",
-        "the documentation builds, and every item that it links to exists",
-        || {
-            let doc = Cmd::cargo("doc --no-deps --all-features").args(packages.iter().copied());
-            doc.env("RUSTDOCFLAGS", "-D warnings").check()
-        },
-    )
+pub(crate) fn rustdoc(run: &mut Run, packages: &[&str]) -> Result<()> {
+    let doc = Cmd::cargo("doc --no-deps --all-features").args(packages.iter().copied());
+    run.command(&doc.env("RUSTDOCFLAGS", "-D warnings")).map(drop)
 }
 
 /// Follows the links of documents.
-pub(crate) fn links(host: &Host, report: &mut Report) -> Result<()> {
-    report.check("links", "every link of a document leads to a file, a heading or an item", || {
-        let faults = crate::links::faults(host)?;
+pub(crate) fn follow_links(host: &Host, run: &mut Run) -> Result<()> {
+    run.check("every link of a document leads to a file, a heading or an item", || {
+        let faults = links::faults(host)?;
         ensure!(faults.is_empty(), "{} broken links:\n{}", faults.len(), faults.join("\n"));
-        Ok(Finding::passed(Tests::default()))
+        Ok(())
     })
+    .map(drop)
 }

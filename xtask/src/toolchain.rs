@@ -1,15 +1,15 @@
-//! Compilers for other targets, by rustup. An error of this module is the reason to skip a check, if the list of permitted
-//! skips has it.
+//! Compilers for other targets, by rustup.
 
 use core::time::Duration;
 use std::env;
 use std::path::Path;
 use std::thread;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
+use crate::absent::Lacks;
 use crate::command::{Cmd, find_program};
-use crate::host::{out_of_reach, without_network};
+use crate::host::{is_out_of_reach, without_network};
 
 /// The server of toolchains, unless the environment names another one.
 const SERVER: &str = "static.rust-lang.org";
@@ -19,14 +19,14 @@ const PAUSES: [u64; 2] = [5, 30];
 
 /// The command line of cargo that compiles for a target.
 #[derive(Clone, Debug)]
-pub(crate) struct Compiler {
+pub struct Compiler {
     triple: String,
     linker: Option<String>,
 }
 
 impl Compiler {
     /// Returns the compiler in use, with this target. rustup adds the target if it is missing.
-    pub(crate) fn new(triple: &str) -> Result<Self> {
+    pub fn new(triple: &str) -> Result<Self> {
         let folder =
             Cmd::new("rustc").words("--print target-libdir --target").arg(triple).read()?;
         if !Path::new(folder.trim()).is_dir() {
@@ -36,12 +36,12 @@ impl Compiler {
     }
 
     /// Returns the same compiler with this program as the linker.
-    pub(crate) fn with_linker(self, program: &str) -> Self {
+    pub fn with_linker(self, program: &str) -> Self {
         Self { linker: Some(program.to_owned()), ..self }
     }
 
     /// Returns `cargo` with the words of `line`, which compiles for the target.
-    pub(crate) fn cargo(&self, line: &str) -> Cmd {
+    pub fn cargo(&self, line: &str) -> Cmd {
         let cmd = Cmd::cargo(line).args(["--target", &self.triple]);
         match &self.linker {
             Some(linker) => {
@@ -53,12 +53,12 @@ impl Compiler {
 }
 
 /// Returns the target that the compiler in use makes programs for by default.
-pub(crate) fn native() -> Result<String> {
+pub fn native() -> Result<String> {
     Ok(Cmd::new("rustc").args(["--print", "host-tuple"]).read()?.trim().to_owned())
 }
 
 /// Makes the release named as `rust-version` available. Returns the word that selects it (`+1.89.0`).
-pub(crate) fn msrv() -> Result<String> {
+pub fn msrv() -> Result<String> {
     let version = env!("CARGO_PKG_RUST_VERSION");
     let patch = if version.matches('.').count() == 1 { ".0" } else { "" };
     let select = format!("+{version}{patch}");
@@ -71,7 +71,7 @@ pub(crate) fn msrv() -> Result<String> {
 }
 
 /// Makes the nightly compiler available, with Miri and the sources of the standard library.
-pub(crate) fn nightly() -> Result<()> {
+pub fn nightly() -> Result<()> {
     let probe = Cmd::cargo("+nightly miri --version").env("RUSTUP_AUTO_INSTALL", "0");
     if probe.read().is_err() {
         let components = "toolchain install nightly --profile minimal --component miri,rust-src --no-self-update";
@@ -81,7 +81,7 @@ pub(crate) fn nightly() -> Result<()> {
 }
 
 /// Makes a component of the toolchain in use (clippy, rustfmt) available.
-pub(crate) fn component(name: &str, program: &str) -> Result<()> {
+pub fn component(name: &str, program: &str) -> Result<()> {
     if Cmd::new(program).arg("--version").read().is_err() {
         rustup(&format!("component add {name}"))?;
     }
@@ -91,7 +91,9 @@ pub(crate) fn component(name: &str, program: &str) -> Result<()> {
 /// Runs rustup, again if it fails. It has no time limit, since a busy machine needs minutes for a toolchain; rustup
 /// itself ends a download that stands still.
 fn rustup(line: &str) -> Result<()> {
-    find_program("rustup").context("rustup is not installed")?;
+    if find_program("rustup").is_none() {
+        return Err(Lacks::Rustup.error(format_args!("`rustup {line}` cannot be run")));
+    }
     let attempt = || Cmd::new("rustup").words(line).read().map(drop);
     let mut result = attempt();
     for pause in PAUSES {
@@ -101,8 +103,9 @@ fn rustup(line: &str) -> Result<()> {
         thread::sleep(Duration::from_secs(pause));
         result = attempt();
     }
-    match out_of_reach(SERVER).filter(|_| env::var_os("RUSTUP_DIST_SERVER").is_none()) {
-        Some(why) if result.is_err() => bail!("{why}: {SERVER}"),
-        _ => result,
+    let is_usual = env::var_os("RUSTUP_DIST_SERVER").is_none();
+    match result {
+        Err(why) if is_usual && is_out_of_reach(SERVER) => Err(Lacks::Network.error(why)),
+        result => result,
     }
 }

@@ -59,7 +59,8 @@ fn extents_are_shown_if_they_are_asked_for() {
     if asked.0.status.code() == Some(3) {
         let error = stderr(&asked);
         assert!(error.contains("the place of its bytes is unknown: "), "{error}");
-        skip("extents_are_shown_if_they_are_asked_for", error.trim());
+        let name = "extents_are_shown_if_they_are_asked_for";
+        skip(name, format_args!("the place of the bytes is unknown: {}", error.trim()));
         return;
     }
     let placement = &json(&asked.success())["placement"];
@@ -202,7 +203,7 @@ fn the_command_line_is_explained() {
         let version = stdout(&ran(cachemaint().args(below), "").success());
         assert!(version.ends_with(concat!(" ", env!("CARGO_PKG_VERSION"), "\n")), "{version}");
     }
-    for row in ["1    the answer is no: damaged", "3    it could not be done"] {
+    for row in ["1    the answer is no: damaged", "3    I/O or environment failure"] {
         assert!(help.contains(row), "{help}");
     }
     ran(&mut cachemaint(), "").code(2);

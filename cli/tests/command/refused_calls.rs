@@ -156,7 +156,12 @@ fn it_works_without_proc_and_sys_on_an_old_kernel() {
     with_small_tmpfs(test, |place| {
         for tree in ["/proc", "/sys"] {
             if let Err(error) = mount("none", tree, "tmpfs", MountFlags::empty(), c"size=4k") {
-                return skip(test, format_args!("nothing can be mounted over {tree}: {error}"));
+                return skip(
+                    test,
+                    format_args!(
+                        "nothing can be mounted over another file system: {tree}: {error}"
+                    ),
+                );
             }
         }
         let run = |arguments: &[&str]| run_without(prctl, libc::EINVAL, place, arguments, LINES);

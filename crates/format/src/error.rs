@@ -1,7 +1,7 @@
 //! Errors that the journal, the recorder and the store have in common.
 
 /// Implements `kind()` and the traits of an `Error<E>`, by the name of its field: an `ErrorKind<E>` with a variant
-/// `Format(FormatError<E>)`.
+/// `Format(FormatError<E>)`, and a function `io_kind()` with the feature `std`.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! error_of_kind {
@@ -20,6 +20,32 @@ macro_rules! error_of_kind {
             #[must_use]
             pub const fn kind(&self) -> &ErrorKind<E> {
                 &self.$kind
+            }
+
+            pub(crate) const fn new(kind: ErrorKind<E>) -> Self {
+                Self { $kind: kind }
+            }
+
+            pub(crate) const fn format(error: FormatError<E>) -> Self {
+                Self::new(ErrorKind::Format(error))
+            }
+
+            pub(crate) const fn medium(error: E) -> Self {
+                Self::format(FormatError::Medium(error))
+            }
+        }
+
+        impl<E> From<ErrorKind<E>> for Error<E> {
+            fn from(kind: ErrorKind<E>) -> Self {
+                Self::new(kind)
+            }
+        }
+
+        /// A conversion that keeps the error itself as the inner error.
+        #[cfg(feature = "std")]
+        impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::Error {
+            fn from(error: Error<E>) -> Self {
+                Self::new(error.kind().io_kind(), error)
             }
         }
 

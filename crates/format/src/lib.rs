@@ -25,13 +25,13 @@ compile_error!(
 
 #[cfg(feature = "std")]
 pub mod boot;
+pub mod bounds;
 #[cfg(feature = "std")]
 pub mod clock;
 pub mod error;
 pub mod identity;
 pub mod layout;
 pub mod magic;
-pub mod reread;
 pub mod rewritten;
 pub mod root;
 pub mod sync;

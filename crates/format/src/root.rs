@@ -16,10 +16,10 @@
 //!
 //! Later versions keep these fields in place, so a program recognizes an intact slot of a later version.
 
+use super::bounds::Rereadings;
 use super::error::FormatError;
 use super::identity::Identity;
 use super::magic::{self, Format, Magic};
-use super::reread::Rereadings;
 use super::tag::{self, Kind};
 use super::unreadable::{if_readable, is_lost};
 use cachemaint::medium::{Granularity, Medium, Readable};
@@ -298,51 +298,16 @@ pub fn may_be_superseded<E: Error>(
     Ok(is_later)
 }
 
-/// Returns true if all slots that lie within the medium begin with zeros.
-pub fn is_missing<E: Error>(medium: &dyn Readable<Error = E>) -> Result<bool, E> {
-    let is_missing = words(medium).all(|word| word.is_ok_and(|word| word == [0; 8]));
-    medium.check().map(|()| is_missing)
-}
-
-/// Fails if the medium already has this format, intact, damaged or in another version, or another format of the family.
-/// Creating a new one would destroy it.
-pub fn refuse_existing<E: Error>(
-    medium: &dyn Readable<Error = E>,
-    format: Format,
-) -> Result<(), FormatError<E>> {
-    let mut exists = false;
-    for word in words(medium) {
-        let found = word.map_err(FormatError::Medium)?;
-        exists |= found == format.magic;
-        if found != format.magic && magic::name(found).is_some() {
-            return Err(FormatError::Foreign { found });
-        }
-    }
-    medium.check().map_err(FormatError::Medium)?;
-    if exists { Err(FormatError::Exists) } else { Ok(()) }
-}
-
-/// Returns the magic of another format of the family that is in a slot.
-pub fn another<E: Error>(medium: &dyn Readable<Error = E>, magic: Magic) -> Option<Magic> {
-    let is_another = |word: &Magic| *word != magic && magic::name(*word).is_some();
-    words(medium).flatten().find(is_another)
-}
-
 /// Returns the first word of every slot. Bytes after the end of the medium are zeros.
-fn words<E: Error>(medium: &dyn Readable<Error = E>) -> impl Iterator<Item = Result<Magic, E>> {
+pub fn words<E: Error>(medium: &dyn Readable<Error = E>) -> impl Iterator<Item = Result<Magic, E>> {
     SLOTS.into_iter().map(|at| {
         let mut word = [0; 8];
-        let len = stored(medium, at);
+        let len = medium.len().saturating_sub(at).min(8) as usize;
         if len > 0 {
             medium.read(at, &mut word[..len])?;
         }
         Ok(word)
     })
-}
-
-/// Returns the number of bytes of the word at `at` that lie within the medium.
-fn stored<E: Error>(medium: &dyn Readable<Error = E>, at: u64) -> usize {
-    medium.len().saturating_sub(at).min(8) as usize
 }
 
 /// For a medium that is too short for its roots: returns `None` if a slot has this magic, so that the medium was truncated.
@@ -353,7 +318,8 @@ fn other_than<E: Error>(
 ) -> Result<Option<Magic>, E> {
     let first = words(medium).next().transpose()?.unwrap_or_default();
     let is_truncated = words(medium).flatten().any(|word| word == magic);
-    Ok((!is_truncated).then(|| another(medium, magic).unwrap_or(first)))
+    let another = || words(medium).flatten().find(|word| magic::name(*word).is_some());
+    Ok((!is_truncated).then(|| another().unwrap_or(first)))
 }
 
 impl<const OWN: usize> Root<OWN> {
@@ -454,7 +420,7 @@ fn tag_of(bytes: &[u8], identity: Identity, generation: u64, slot: u64) -> u64 {
 #[cfg(not(cachemaint_loom))]
 mod tests {
     use super::{BLOCK, BYTES, Format, FormatError, Found, Identity, Loaded, Root, slots};
-    use crate::reread::Rereadings;
+    use crate::bounds::Rereadings;
     use alloc::vec::Vec;
     use cachemaint::medium::{Bytes, Memory};
     use cachemaint_test_support::bad_blocks::{BadBlocks, Lost};
@@ -517,7 +483,6 @@ mod tests {
             assert_eq!((loaded.root, loaded.is_damaged), (root(8), is_damaged));
             assert_eq!(root(8).is_current(&medium, FORMAT), Ok(true), "{bad:?}");
             assert_eq!(root(6).is_current(&medium, FORMAT), Ok(false), "{bad:?}");
-            assert_eq!(super::is_missing(&medium), Ok(false));
         }
         let medium = BadBlocks::new(&bytes, own.map(block));
         assert_eq!(root(7).is_current(&medium, FORMAT), Ok(true));

@@ -43,6 +43,8 @@ pub enum Kind {
     Tags = 4,
     /// The epoch of a log.
     Epoch = 6,
+    /// The mark of a log that was left for a newer one.
+    Left = 8,
     /// The epoch of a journal.
     JournalEpoch = 16,
     /// The mark of a journal's segment.

@@ -7,7 +7,7 @@ use super::recovered::Damage;
 use super::state::State;
 use super::walk::{Step, Walk};
 use cachemaint::medium::Readable;
-use cachemaint_format::reread::ATTEMPTS;
+use cachemaint_format::bounds::ATTEMPTS;
 
 impl State {
     /// Returns true if a later state explains the damage that was found with this one.

@@ -16,20 +16,6 @@ pub struct Error<E> {
     kind: ErrorKind<E>,
 }
 
-impl<E> Error<E> {
-    pub(super) const fn new(kind: ErrorKind<E>) -> Self {
-        Self { kind }
-    }
-
-    pub(super) const fn medium(error: E) -> Self {
-        Self::format(FormatError::Medium(error))
-    }
-
-    pub(super) const fn format(error: FormatError<E>) -> Self {
-        Self { kind: ErrorKind::Format(error) }
-    }
-}
-
 /// The reason why opening a journal, or an operation on it, failed. `E` is the error of its medium.
 ///
 /// Positions count bytes of the journal, offsets count bytes of the medium.
@@ -113,26 +99,18 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     }
 }
 
-impl<E> From<ErrorKind<E>> for Error<E> {
-    fn from(kind: ErrorKind<E>) -> Self {
-        Self { kind }
-    }
-}
-
-/// A conversion that keeps the error itself as the inner error.
 #[cfg(feature = "std")]
-impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::Error {
-    fn from(error: Error<E>) -> Self {
+impl<E> ErrorKind<E> {
+    const fn io_kind(&self) -> std::io::ErrorKind {
         use std::io::ErrorKind as Io;
-        let kind = match &error.kind {
-            ErrorKind::Format(error) => error.io_kind(),
-            ErrorKind::Damaged(_) | ErrorKind::Replaced => Io::InvalidData,
-            ErrorKind::Full { .. } => Io::StorageFull,
-            ErrorKind::Sizes { .. }
-            | ErrorKind::TooLong { .. }
-            | ErrorKind::NotABoundary { .. } => Io::InvalidInput,
-        };
-        Self::new(kind, error)
+        match self {
+            Self::Format(error) => error.io_kind(),
+            Self::Damaged(_) | Self::Replaced => Io::InvalidData,
+            Self::Full { .. } => Io::StorageFull,
+            Self::Sizes { .. } | Self::TooLong { .. } | Self::NotABoundary { .. } => {
+                Io::InvalidInput
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::geometry::WORD;
 use super::record::{Header, Kind};
 use super::recovered::{Damage, Fault};
 use super::state::State;
-use super::walk::{Patience, Step, Walk};
+use super::walk::{Step, Walk};
 use cachemaint::medium::Readable;
 use core::ops::Range;
 use core::sync::atomic::{self, Ordering};
@@ -76,7 +76,7 @@ impl<M: Readable> Walk<'_, M> {
                 return Ok(Ok(mark.position));
             }
         }
-        self.patience = Patience::default();
+        self.patience = Self::FRESH;
         let limit = geometry.segment_of(end + geometry.window) + geometry.segment;
         let (mut at, mut behind) = (end + WORD, 0);
         while at < self.limit.min(limit) {

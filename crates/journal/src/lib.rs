@@ -1,4 +1,4 @@
-//! An append-only log for many producers that loses no acknowledged record in a power failure.
+//! An append-only log for many producers that keeps every acknowledged record across a power failure.
 //!
 //! A [`Journal`] is stored in any [`Medium`](cachemaint::medium::Medium): a DAX file, an ordinary file, memory that a
 //! kernel preserves, or the simulator. After any event that the medium survives, recovery finds each record whose
@@ -35,7 +35,8 @@
 //! # How it works
 //! Each record has a tag: a 64-bit hash of its bytes and its position, with a key that is new for each opening. A
 //! record is valid if its tag matches, so an append writes only its record: it stores the record, writes its lines back
-//! and fences. Remains of an earlier lap of the ring, records of another journal and torn records have no matching tag.
+//! and fences. Remains of an earlier *lap*, as each pass through the ring is called, records of another journal and torn
+//! records have no matching tag.
 //!
 //! Producers make their own records durable, in parallel. An append is *acknowledged*, and returns, when everything
 //! before it is durable too. Recovery ends at the first invalid record, so it finds every acknowledged one.
@@ -65,6 +66,35 @@
 //! end. An opening or a verification reports it as [torn](Recovered::torn) if it finds the header of a record there, or
 //! records behind it. In space that was never used, every byte but zero counts as part of a record. A damaged journal is
 //! never written to; [salvage](Reader::salvage) its intact records.
+//!
+//! # Size
+//! A record takes 16 bytes plus its payload, rounded up to the alignment. Each segment begins with a mark of 64 bytes, so
+//! it holds `(segment - 64) / record` of them. After appends, the next opening starts a new segment. In a journal of 1 MiB:
+//!
+//! ```
+//! # #[cfg(feature = "std")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use cachemaint::{Cache, medium::{Backing, Memory}};
+//! # use std::sync::atomic::AtomicU64;
+//! use cachemaint_journal::Journal;
+//!
+//! # static WORDS: [AtomicU64; 1 << 17] = [const { AtomicU64::new(0) }; 1 << 17];
+//! # let medium = || Ok::<_, Box<dyn std::error::Error>>(Memory::new(&WORDS, Cache::host()?, Backing::Ram));
+//! let fill = |journal: &Journal<_>| (0..).take_while(|_| journal.append(&[7; 64]).is_ok()).count();
+//! let a_segment = (32_768 - 64) / (16 + 64); // 408 records of 64 bytes
+//!
+//! let (journal, _) = Journal::create_new(medium()?)?; // 1 MiB
+//! journal.append(&[7; 64])?;
+//! drop(journal);
+//! let (journal, _) = Journal::open(medium()?)?; // begins the second segment
+//! assert_eq!(fill(&journal), 30 * a_segment);
+//! journal.trim(journal.end())?; // frees all segments except the one with the end
+//! assert_eq!(fill(&journal), 30 * a_segment);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "std"))]
+//! # fn main() {}
+//! ```
 //!
 //! # The format, version 5
 //! All numbers are little-endian. The first 16384 bytes hold the roots, in four slots at offsets 0, 4096, 8192 and
@@ -170,6 +200,8 @@ mod error;
 mod evidence;
 mod geometry;
 mod group;
+#[cfg(feature = "std")]
+mod group_commit;
 mod inflight;
 mod journal;
 mod open;
@@ -191,6 +223,8 @@ pub use cachemaint_format::identity::Identity;
 pub use error::{Error, ErrorKind, FormatError};
 pub use geometry::Position;
 pub use group::Group;
+#[cfg(feature = "std")]
+pub use group_commit::GroupCommit;
 pub use journal::Journal;
 pub use open::{Opened, Options};
 pub use reader::Reader;

@@ -9,10 +9,11 @@ use super::recovered::Recovered;
 use super::state::State;
 use super::walk::{Step, Walk};
 use cachemaint::medium::{Granularity, Medium};
+use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::identity::Identity;
-use cachemaint_format::reread::Rereadings;
+use cachemaint_format::rewritten;
 use cachemaint_format::unreadable::ThroughKernel;
-use cachemaint_format::{rewritten, root, writer};
+use cachemaint_format::writer::{self, Call, with_default_options};
 
 /// The options for creating or opening a journal.
 #[derive(Clone, Debug)]
@@ -102,8 +103,8 @@ impl Options {
     ///
     /// # Cost
     /// Two fences. With page granularity, six system calls.
-    pub fn create_new<M: Medium>(self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
-        as_writer(medium, |medium| self.create(medium))
+    pub fn create_new<M: Medium>(self, medium: M) -> Opening<Journal<M>, M> {
+        self.begin(medium, Call::CreateNew)
     }
 
     /// Opens the journal in a medium for appending as [`open`](Self::open) does, or creates it if it is missing. The
@@ -118,20 +119,23 @@ impl Options {
     ///
     /// # Cost
     /// That of [`open`](Self::open) or [`create_new`](Self::create_new).
-    pub fn open_or_create<M: Medium>(
-        self,
-        medium: M,
-    ) -> Result<(Journal<M>, Opened), OpenError<M>> {
-        as_writer(medium, |medium| {
-            let is_missing =
-                root::is_missing(&ThroughKernel::new(medium)).map_err(Error::medium)?;
-            if is_missing { self.create(medium) } else { self.recover(medium) }
-        })
+    pub fn open_or_create<M: Medium>(self, medium: M) -> Opening<Journal<M>, M> {
+        self.begin(medium, Call::OpenOrCreate)
+    }
+
+    fn begin<M: Medium>(&self, medium: M, call: Call) -> Opening<Journal<M>, M> {
+        let begun = writer::begin(&medium, FORMAT, call).map_err(Error::format);
+        let begun = begun.and_then(|(is_new, lock)| {
+            Ok((lock, if is_new { self.create(&medium)? } else { self.recover(&medium)? }))
+        });
+        match begun {
+            Ok((lock, (state, opened))) => Ok((Journal::new(medium, lock, &state), opened)),
+            Err(error) => Err(OpenError::new(medium, error)),
+        }
     }
 
     fn create<M: Medium>(&self, medium: &M) -> Result<Begun, Error<M::Error>> {
         let geometry = self.geometry(medium.len())?;
-        root::refuse_existing(medium, FORMAT).map_err(Error::format)?;
         let identity = Identity::from_entropy(self.entropy);
         let epoch = self.epoch(identity, 1);
         let state = State {
@@ -167,8 +171,8 @@ impl Options {
     /// # Cost
     /// Reads all records. Four fences. Writes the last window of records back again. With page granularity, it also
     /// stores and reads these records once more.
-    pub fn open<M: Medium>(self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
-        as_writer(medium, |medium| self.recover(medium))
+    pub fn open<M: Medium>(self, medium: M) -> Opening<Journal<M>, M> {
+        self.begin(medium, Call::Open)
     }
 
     fn recover<M: Medium>(&self, medium: &M) -> Result<Begun, Error<M::Error>> {
@@ -219,49 +223,12 @@ impl Options {
     }
 }
 
-impl<M: Medium> Journal<M> {
-    /// Creates a journal in a medium without a journal, with the default [`Options`].
-    ///
-    /// # Errors
-    /// As [`Options::create_new`].
-    #[cfg(feature = "std")]
-    pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M>> {
-        Options::new().create_new(medium)
-    }
-
-    /// Opens the journal in a medium for appending, or creates it if it is missing, with the default [`Options`].
-    ///
-    /// # Errors
-    /// As [`Options::open_or_create`].
-    #[cfg(feature = "std")]
-    pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M>> {
-        Options::new().open_or_create(medium)
-    }
-
-    /// Opens a journal for appending, with the default [`Options`].
-    ///
-    /// # Errors
-    /// As [`Options::open`].
-    #[cfg(feature = "std")]
-    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M>> {
-        Options::new().open(medium)
-    }
-}
+with_default_options!(M, Journal<M>);
 
 /// The state of an opened journal, and the findings.
 type Begun = (State, Opened);
-
-/// Opens or creates a journal as the only writer of its medium. On failure, returns the medium with the error.
-fn as_writer<M: Medium>(
-    medium: M,
-    open: impl FnOnce(&M) -> Result<Begun, Error<M::Error>>,
-) -> Result<(Journal<M>, Opened), OpenError<M>> {
-    let writer = writer::lock(&medium, Error::format(FormatError::SecondWriter));
-    match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
-        Ok((writer, (state, opened))) => Ok((Journal::new(medium, writer, &state), opened)),
-        Err(error) => Err(OpenError::new(medium, error)),
-    }
-}
+/// An opened journal, and the findings.
+type Opening<J, M> = Result<(J, Opened), OpenError<M>>;
 
 /// Makes durable the records that were read but may be only in the caches, since their process was killed or a
 /// write-back failed: at most a window before the end. Everything earlier was acknowledged, or found by an earlier

@@ -13,8 +13,8 @@ use super::salvage::Salvage;
 use super::state::State;
 use super::walk::{Step, Walk};
 use cachemaint::medium::Readable;
+use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::identity::Identity;
-use cachemaint_format::reread::Rereadings;
 
 /// A journal that is open for reading only, even while another process appends. The appending process reads with
 /// [`Journal::records`](super::Journal::records).

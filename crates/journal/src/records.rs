@@ -7,7 +7,7 @@ use super::geometry::Position;
 use super::inflight::InFlight;
 use super::journal::Journal;
 use super::recovered::Fault;
-use super::walk::{Patience, Step, Walk};
+use super::walk::{Step, Walk};
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable};
 use core::sync::atomic::{self, Ordering};
@@ -124,7 +124,7 @@ impl<'r, M: Readable> Records<'r, M> {
 
     fn step(&mut self) -> Result<Option<(u64, usize)>, Error<M::Error>> {
         // Each call may verify in vain a record that is being written.
-        self.walk.patience = Patience::default();
+        self.walk.patience = Walk::<M>::FRESH;
         loop {
             match self.walk.step().map_err(Error::medium)? {
                 Step::Record { position, len } => return Ok(Some((position, len))),

@@ -4,9 +4,9 @@ use super::error::{Error, ErrorKind, FormatError};
 use super::geometry::{FORMAT, Geometry};
 use super::record::Epoch;
 use cachemaint::medium::{Medium, Readable};
+use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
-use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Loaded};
 use core::sync::atomic::{self, Ordering::Acquire};
 

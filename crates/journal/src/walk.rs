@@ -6,6 +6,7 @@ use super::recovered::{Damage, Fault};
 use super::state::State;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
+use cachemaint_format::bounds::Patience;
 use cachemaint_format::unreadable::if_readable;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -33,50 +34,20 @@ pub(super) struct Walk<'m, M> {
     pub(super) epoch: Epoch,
     /// The end of the last record.
     pub(super) last: u64,
-    pub(super) patience: Patience,
+    /// A segment, and the bytes of it that may be verified in vain.
+    pub(super) patience: (u64, Patience),
     buffer: Vec<u8>,
 }
 
-/// The number of times that the bytes of a segment may be verified in vain.
-///
-/// Torn records with intact headers have at most the bytes of the segment. In a payload of equal words, one in 2^16 words
-/// states its own position and can be read as a header, always with the same length. Those that fit take a quarter of the
-/// segment for each 512 KiB: twice the largest segment. Only crafted, nested records need more.
-const PATIENCE: u64 = 6;
-
-/// A bound on the work for bytes that are not valid records.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Patience {
-    segment: u64,
-    /// Bytes of the segment that were verified in vain so far.
-    spent: u64,
-}
-
-impl Patience {
-    /// Returns true if `bytes` more bytes may be verified in the segment.
-    const fn has_some(&mut self, segment: u64, bytes: u64) -> bool {
-        if self.segment != segment {
-            *self = Self { segment, spent: 0 };
-        }
-        self.spent <= PATIENCE * bytes
-    }
-}
-
 impl<'m, M: Readable> Walk<'m, M> {
+    /// The patience of a new walk, with any segment.
+    pub(super) const FRESH: (u64, Patience) = (u64::MAX, Patience::with(0));
+
     /// Returns a walk from the oldest record on.
     pub(super) fn new(medium: &'m M, state: State) -> Self {
         let limit = state.geometry.limit(state.head);
         let (at, epoch, last) = (state.head, state.head_epoch, state.head);
-        Self {
-            medium,
-            state,
-            limit,
-            at,
-            epoch,
-            last,
-            patience: Patience::default(),
-            buffer: Vec::new(),
-        }
+        Self { medium, state, limit, at, epoch, last, patience: Self::FRESH, buffer: Vec::new() }
     }
 
     /// Moves to the start of a segment, if its epoch can be known from its mark, or is the last one. All records of a
@@ -201,7 +172,11 @@ impl<'m, M: Readable> Walk<'m, M> {
     #[inline]
     fn proof(&mut self, at: u64, header: Header, key: u64) -> Result<Result<(), Fault>, M::Error> {
         let geometry = self.state.geometry;
-        if !self.patience.has_some(geometry.segment_of(at), geometry.segment) {
+        let segment = geometry.segment_of(at);
+        if self.patience.0 != segment {
+            self.patience = (segment, Patience::with(geometry.segment));
+        }
+        if self.patience.1.is_over() {
             return Ok(Err(Fault::Tag));
         }
         let len = header.len as usize;
@@ -218,7 +193,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         if header.proves(key, at, &bytes[..len]) {
             return Ok(Ok(()));
         }
-        self.patience.spent += header.len;
+        self.patience.1.spend(header.len);
         Ok(Err(Fault::Tag))
     }
 

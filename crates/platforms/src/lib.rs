@@ -25,6 +25,16 @@
 //! maps non-cacheable, and tightly coupled memory. A core without a data cache does not suffice: STM32H5 has a
 //! write-back cache outside its Cortex-M33 (DCACHE), before the external memories.
 //!
+//! - **Cortex-A5 and A9 with several cores.** Set `ACTLR.SMP` and `ACTLR.FW` on each CPU. Otherwise maintenance stays in
+//!   the caches of one CPU.
+//! - **RP2350.** The flash functions of its boot ROM drop dirty PSRAM lines from the XIP cache. Before you call them, write
+//!   the whole cache back with [`WholeCache::writeback_only`]. A clean by set and way writes lines to wrong addresses
+//!   unless it uses the last 16 KiB of the maintenance window (RP2350-E11). Its CPUs have no data cache, so do not use
+//!   [`CortexM`].
+//! - **T-Head cores without an MMU** (E906, E907) ignore `th.dcache.cva` and `th.dcache.civa`, without an exception.
+//! - **The SiFive CCACHE** ignores addresses that it does not serve. On a StarFive JH7100 it is the only way to write lines
+//!   back.
+//!
 //! Each type says if an interrupt handler may use it. A range needs a mapping that is valid and cacheable while an
 //! operation is on it.
 

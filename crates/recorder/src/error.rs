@@ -12,12 +12,6 @@ pub struct Error<E> {
     kind: ErrorKind<E>,
 }
 
-impl<E> Error<E> {
-    pub(super) const fn new(kind: ErrorKind<E>) -> Self {
-        Self { kind }
-    }
-}
-
 /// The kind of an [`Error`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -76,12 +70,6 @@ pub enum ErrorKind<E> {
     Nested,
 }
 
-impl<E> From<ErrorKind<E>> for Error<E> {
-    fn from(kind: ErrorKind<E>) -> Self {
-        Self { kind }
-    }
-}
-
 impl<E> From<FormatError<E>> for ErrorKind<E> {
     fn from(error: FormatError<E>) -> Self {
         Self::Format(error)
@@ -120,16 +108,6 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             }
             Self::Nested => f.write_str("the writer is in the middle of another event; use another writer"),
         }
-    }
-}
-
-#[cfg(feature = "std")]
-impl<E> From<Error<E>> for io::Error
-where
-    E: core::error::Error + Send + Sync + 'static,
-{
-    fn from(error: Error<E>) -> Self {
-        Self::new(error.kind.io_kind(), error)
     }
 }
 

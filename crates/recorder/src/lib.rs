@@ -50,12 +50,12 @@
 //! All of this holds only as far as the medium's guarantee. Starting the next sub-buffer of a full shard discards its
 //! oldest one as a whole.
 //!
-//! A reader trusts no counter. Each header and each record proves itself with a 64-bit tag; the key includes the file's
-//! identity, the opening, the shard and the sequence number of the sub-buffer. Remains of an earlier lap, records of
-//! another file and torn records do not verify. The tag detects accidents, not attackers. If its header is lost, a
-//! sub-buffer is lost and reported as [`Skipped`]. On media with byte or line granularity, a header is therefore
-//! persistent before the first event of its sub-buffer. After damage within a sub-buffer, reading continues at the next
-//! record that verifies.
+//! A reader trusts no counter. Each header and each record carries a keyed hash of 64 bits; the key includes the file's
+//! identity, the opening, the shard and the sequence number of the sub-buffer. Remains of an earlier *lap* (a pass
+//! through the shard's ring), records of another file and torn records do not verify. The tag detects accidents, not
+//! attackers. If its header is lost, a sub-buffer is lost and reported as [`Skipped`]. On media with byte or line
+//! granularity, a header is therefore persistent before the first event of its sub-buffer. After damage within a
+//! sub-buffer, reading continues at the next record that verifies.
 //!
 //! # Format, version 4
 //! All integers are little-endian, all offsets are bytes. H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash
@@ -196,6 +196,8 @@ mod error;
 mod events;
 mod format;
 mod found;
+#[cfg(feature = "lines")]
+mod lines;
 #[cfg(all(test, cachemaint_loom))]
 mod loom_tests;
 mod open;
@@ -214,6 +216,8 @@ pub use error::{Error, ErrorKind};
 pub use events::{EventTable, Fields, Value};
 pub use format::Description;
 pub use found::{Event, Found, Skipped, SkippedKind};
+#[cfg(feature = "lines")]
+pub use lines::Lines;
 pub use open::Opened;
 pub use options::{Durability, Options};
 pub use reader::Reader;

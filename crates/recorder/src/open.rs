@@ -8,20 +8,18 @@ use super::options::Options;
 use super::reader::Reader;
 use super::recorder::Recorder;
 use cachemaint::medium::{Granularity, Medium, OpenError, Readable};
+use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::error::FormatError;
-use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root;
 use cachemaint_format::sync::AtomicBool;
 use cachemaint_format::unreadable::{ThroughKernel, is_readable};
-use cachemaint_format::writer;
+use cachemaint_format::writer::{self, Call, with_default_options};
 use core::sync::atomic::Ordering;
 
-/// The result of creating or opening.
-type Result<'c, M> =
-    core::result::Result<(Recorder<'c, M>, Opened), OpenError<M, Error<<M as Readable>::Error>>>;
+/// An opened recording, and the findings.
+type Opening<R, M> = Result<(R, Opened), OpenError<M, Error<<M as Readable>::Error>>>;
 /// The same result before the recorder has its medium.
-type Parts<'c, M> =
-    core::result::Result<(Shards<'c>, Description, Opened), ErrorKind<<M as Readable>::Error>>;
+type Parts<'c, M> = Result<(Shards<'c>, Description, Opened), ErrorKind<<M as Readable>::Error>>;
 
 /// The findings of creating or opening a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +49,8 @@ impl<'o> Options<'o> {
     ///
     /// # Cost
     /// Writes one line of each sub-buffer, or one page with page granularity. Three fences.
-    pub fn create_new<M: Medium>(self, medium: M) -> Result<'o, M> {
-        self.by_one_writer(medium, Self::create_in)
+    pub fn create_new<M: Medium>(self, medium: M) -> Opening<Recorder<'o, M>, M> {
+        self.begin(medium, Call::CreateNew)
     }
 
     /// Opens the recording in a medium and continues it in new sub-buffers. Only the clock, durability, cursors and
@@ -74,8 +72,8 @@ impl<'o> Options<'o> {
     ///
     /// # Cost
     /// Reads all headers of sub-buffers. Three fences.
-    pub fn open<M: Medium>(self, medium: M) -> Result<'o, M> {
-        self.by_one_writer(medium, Self::open_in)
+    pub fn open<M: Medium>(self, medium: M) -> Opening<Recorder<'o, M>, M> {
+        self.begin(medium, Call::Open)
     }
 
     /// Opens the recording in a medium, as [`open`](Self::open) does. If all root slots of the medium are zero, creates
@@ -84,24 +82,18 @@ impl<'o> Options<'o> {
     /// # Errors
     /// Those of both, except [`FormatError::Exists`]. [`FormatError::Foreign`] for another program's content, which
     /// stays.
-    pub fn open_or_create<M: Medium>(self, medium: M) -> Result<'o, M> {
-        self.by_one_writer(medium, |options, medium| {
-            let is_missing =
-                root::is_missing(&ThroughKernel::new(medium)).map_err(FormatError::Medium)?;
-            if is_missing { options.create_in(medium) } else { options.open_in(medium) }
-        })
+    pub fn open_or_create<M: Medium>(self, medium: M) -> Opening<Recorder<'o, M>, M> {
+        self.begin(medium, Call::OpenOrCreate)
     }
 
-    /// Opens the recording in a medium as its only writer.
-    fn by_one_writer<M: Medium>(
-        self,
-        medium: M,
-        open: impl FnOnce(Self, &M) -> Parts<'o, M>,
-    ) -> Result<'o, M> {
+    fn begin<M: Medium>(self, medium: M, call: Call) -> Opening<Recorder<'o, M>, M> {
         let (clock, durability) = (self.clock, self.durability);
-        let writer = writer::lock(&medium, FormatError::SecondWriter.into());
-        match writer.and_then(|writer| Ok((writer, open(self, &medium)?))) {
-            Ok((writer, (shards, description, opened))) => {
+        let begun = writer::begin(&medium, FORMAT, call).map_err(ErrorKind::from);
+        let begun = begun.and_then(|(is_new, lock)| {
+            Ok((lock, if is_new { self.create_in(&medium)? } else { self.open_in(&medium)? }))
+        });
+        match begun {
+            Ok((lock, (shards, description, opened))) => {
                 let recorder = Recorder {
                     has_all_roots: is_readable(&medium, 0..root::BYTES),
                     medium,
@@ -110,7 +102,7 @@ impl<'o> Options<'o> {
                     durability,
                     clock,
                     is_stopped: AtomicBool::new(false),
-                    _writer: writer,
+                    _writer: lock,
                 };
                 Ok((recorder, opened))
             }
@@ -122,7 +114,6 @@ impl<'o> Options<'o> {
         let geometry = self.geometry(medium.len())?;
         events::check(self.events)?;
         let shards = Shards::take(self.cursors, geometry.shards)?;
-        root::refuse_existing(medium, FORMAT)?;
         let (identity, clock) = (self.identity, self.clock);
         let table = Table::of(self.events, identity);
         let description = Description::new(identity, geometry, &clock, table);
@@ -153,7 +144,7 @@ impl<'o> Options<'o> {
         Ok((shards, description, Opened { is_new: false, is_root_mended }))
     }
 
-    fn geometry<E>(&self, size: u64) -> core::result::Result<Geometry, ErrorKind<E>> {
+    fn geometry<E>(&self, size: u64) -> Result<Geometry, ErrorKind<E>> {
         let geometry = Geometry::chosen(self.shards, self.sub_buffers, self.size, size);
         if let Some(fault) = geometry.fault() {
             return Err(ErrorKind::Geometry(fault));
@@ -166,33 +157,7 @@ impl<'o> Options<'o> {
     }
 }
 
-/// Constructors with the default options. See [`Options`] for others.
-#[cfg(feature = "std")]
-impl<M: Medium> Recorder<'static, M> {
-    /// Creates a recording in a medium that has none: see [`Options::create_new`].
-    ///
-    /// # Errors
-    /// Same as [`Options::create_new`].
-    pub fn create_new(medium: M) -> Result<'static, M> {
-        Options::new().create_new(medium)
-    }
-
-    /// Opens the recording in a medium and continues it: see [`Options::open`].
-    ///
-    /// # Errors
-    /// Same as [`Options::open`].
-    pub fn open(medium: M) -> Result<'static, M> {
-        Options::new().open(medium)
-    }
-
-    /// Opens the recording in a medium, or creates a recording in an empty medium: see [`Options::open_or_create`].
-    ///
-    /// # Errors
-    /// Same as [`Options::open_or_create`].
-    pub fn open_or_create(medium: M) -> Result<'static, M> {
-        Options::new().open_or_create(medium)
-    }
-}
+with_default_options!(M, Recorder<'static, M>);
 
 /// Returns the number of the next opening. It is higher than that of the root and those of all sub-buffers, since a
 /// newer root may be damaged. Its root does not overwrite the current one.
@@ -208,7 +173,7 @@ fn create<M: Medium>(
     medium: &M,
     description: &Description,
     events: &[(u16, &str)],
-) -> core::result::Result<(), M::Error> {
+) -> Result<(), M::Error> {
     for at in (0..root::BYTES).step_by(root::BLOCK as usize) {
         medium.store(at, 0, Ordering::Relaxed);
         medium.issue_writeback(at..at + 8)?;
@@ -222,7 +187,7 @@ fn create<M: Medium>(
 
 /// Zeroes the first words of sub-buffers, so that junk is not reported as damage, and issues their write-back. A word
 /// that is already zero may be so only in the caches.
-fn forget<M: Medium>(medium: &M, geometry: Geometry) -> core::result::Result<(), M::Error> {
+fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
     let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
     for at in (BASE..geometry.end()).step_by(geometry.size as usize) {
         medium.store(at, 0, Ordering::Relaxed);
@@ -238,7 +203,7 @@ fn forget<M: Medium>(medium: &M, geometry: Geometry) -> core::result::Result<(),
 fn go_on<M: Readable>(
     reader: &Reader<&M>,
     shards: &Shards<'_>,
-) -> core::result::Result<u64, ErrorKind<M::Error>> {
+) -> Result<u64, ErrorKind<M::Error>> {
     let size = u64::from(reader.description().sub_buffer_size);
     let mut newest_generation = 0;
     for (shard, cursor) in shards.iter() {

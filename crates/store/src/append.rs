@@ -2,18 +2,19 @@
 
 use crate::blob_writer::is_by_pages;
 use crate::error::{Error, ErrorKind};
-use crate::format::record::{BASE, FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines};
+use crate::format::record::{FULL, HEAD, Head, NUMBERS, RecordKind, in_lines};
 use crate::format::{
     CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, new_salt,
 };
-use crate::log::{LEFT, Log};
+use crate::log::Log;
 use crate::store::Store;
 use crate::table::{Live, Table};
 use alloc::vec::Vec;
-use cachemaint::medium::{Medium, Readable as _};
+use cachemaint::medium::Medium;
 use cachemaint_format::error::FormatError;
+use cachemaint_format::identity::Identity;
 use cachemaint_format::root;
-use cachemaint_format::unreadable::{ThroughKernel, readable};
+use cachemaint_format::unreadable::{is_lost, readable};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A record to be appended: its bytes without a head, and the fields of the head.
@@ -27,26 +28,8 @@ pub(crate) struct Draft {
 impl Draft {
     /// Returns a commit without changes.
     pub(crate) fn commit(is_sealed: bool) -> Self {
-        Self { bytes: begin(), kind: RecordKind::Commit, is_sealed }
+        Self { bytes: alloc::vec![0; HEAD], kind: RecordKind::Commit, is_sealed }
     }
-
-    /// Returns the record of an opening of a store of `size` bytes.
-    fn opening(size: u64, is_sealed: bool) -> Self {
-        let mut bytes = begin();
-        append_opening(&mut bytes, size, 0);
-        Self { bytes, kind: RecordKind::Opening, is_sealed }
-    }
-}
-
-/// Appends the body of an opening or a base. Only a base is followed by entries.
-fn append_opening(record: &mut Vec<u8>, size: u64, entries: u64) {
-    record.extend([size, entries].map(u64::to_le_bytes).as_flattened());
-    debug_assert_eq!(record.len(), BASE);
-}
-
-/// Pads a record to whole lines.
-fn fill_lines(record: &mut Vec<u8>) {
-    record.resize(record.len().next_multiple_of(LINE as usize), 0);
 }
 
 /// Areas for a log that needs a larger capacity.
@@ -55,12 +38,6 @@ pub(crate) struct Growth {
     pub(crate) capacity: u64,
     /// Both mirrors of each area.
     pub(crate) areas: [[u64; 2]; 2],
-}
-
-/// Returns true if a record with `record` bytes of entries fits into a log of this capacity after the base and the
-/// compaction of `live` bytes of entries.
-const fn fits(capacity: u64, live: u64, record: u64) -> bool {
-    capacity >= LINE + compacted(live) + in_lines(record)
 }
 
 /// Returns the capacity of the log of a new store of `size` bytes, in whole units.
@@ -73,16 +50,9 @@ impl<M: Medium> Store<M> {
     /// Returns the capacity that the log needs for a record with `record` bytes of entries that leaves `live` bytes, or
     /// `None` if the log is large enough.
     pub(crate) fn missing_capacity(&self, capacity: u64, record: u64, live: u64) -> Option<u64> {
-        let is_enough =
-            |capacity| needed(live) <= capacity && fits(capacity, self.table.bytes, record);
-        if is_enough(capacity) {
-            return None;
-        }
-        let mut larger = needed(live).max(capacity);
-        while !is_enough(larger) {
-            larger = larger.saturating_add(larger / 8).next_multiple_of(PAGE);
-        }
-        Some(larger)
+        // It follows the base and the compaction of the present entries.
+        let needed = needed(live).max(LINE + compacted(self.table.bytes) + in_lines(record));
+        (needed > capacity).then(|| needed.next_multiple_of(PAGE))
     }
 
     /// Claims areas for a log with at least `least` bytes per mirror, or twice its previous capacity if there is room.
@@ -101,15 +71,9 @@ impl<M: Medium> Store<M> {
         let mut areas = [[0; 2]; 2];
         for place in 0..4 {
             match self.space.claim(bytes, alignment) {
-                Ok(range) => areas[place / 2][place % 2] = range.start,
+                Ok(range) => areas.as_flattened_mut()[place] = range.start,
                 Err(largest) => {
-                    for place in 0..place {
-                        self.space.give(&Places::occupied(
-                            areas[place / 2][place % 2],
-                            capacity,
-                            unit,
-                        ));
-                    }
+                    self.give_areas(&areas.as_flattened()[..place], capacity);
                     return Err(Error(ErrorKind::Full { pieces: 4, needed: bytes, largest }));
                 }
             }
@@ -118,12 +82,11 @@ impl<M: Medium> Store<M> {
     }
 
     /// Frees areas.
-    pub(crate) fn give_areas(&mut self, areas: [[u64; 2]; 2], capacity: u64) {
+    pub(crate) fn give_areas(&mut self, areas: &[u64], capacity: u64) {
         let unit = self.unit();
-        areas
-            .as_flattened()
-            .iter()
-            .for_each(|at| self.space.give(&Places::occupied(*at, capacity, unit)));
+        for at in areas {
+            self.space.give(&Places::occupied(*at, capacity, unit));
+        }
     }
 
     /// Appends a record, which is durable on return. Compacts the log first if there is no room, or if it grows.
@@ -140,7 +103,7 @@ impl<M: Medium> Store<M> {
             return Err(Error::format(FormatError::WornOut));
         }
         let Draft { mut bytes, kind, is_sealed } = draft;
-        fill_lines(&mut bytes);
+        bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
         self.has_failed = true;
         self.refuse_left()?;
         self.refuse_continued()?;
@@ -183,29 +146,23 @@ impl<M: Medium> Store<M> {
         // If it cannot be read, nothing there can be taken for a record.
         let there = self.medium.try_load(mirror, Relaxed).unwrap_or(0);
         let salt = new_salt(before.identity(), generation, there, self.entropy);
-        let places = match growth {
-            Some(Growth { capacity, areas: [current, other] }) => {
-                Places { capacity, current, other, salt, ..before.places }
-            }
-            None => Places {
-                current: before.places.other,
-                other: before.places.current,
-                salt,
-                ..before.places
-            },
+        let (capacity, [current, other]) = match growth {
+            Some(Growth { capacity, areas }) => (capacity, areas),
+            None => (before.places.capacity, [before.places.other, before.places.current]),
         };
+        let (bytes, tag) = compaction(before.identity(), salt, &self.table);
+        let end = bytes.len() as u64;
+        let places = Places { unit: self.unit(), capacity, current, other, salt, end };
+        self.write_mirrors(current, 0, &bytes).map_err(Error::medium)?;
         let root = Root { generation, own: places.bytes(), ..before.root };
-        let log = Log { root, places };
-        let (bytes, tag) = compaction(&log, &self.table);
-        self.write_mirrors(places.current, 0, &bytes).map_err(Error::medium)?;
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
-        (self.log, self.watched) = (log, 0);
-        (self.table.state.end, self.table.state.tag) = (bytes.len() as u64, tag);
+        (self.log, self.watched) = (Log { root, places }, current[0]);
+        self.table.begin(&bytes, tag);
         // The fence of the next record completes this.
-        leave(&*self.medium, before.places.current).map_err(Error::medium)?;
+        leave(&*self.medium, &before, [0, 1]).map_err(Error::medium)?;
         if growth.is_some() {
             let Places { current, other, capacity, .. } = before.places;
-            self.give_areas([current, other], capacity);
+            self.give_areas([current, other].as_flattened(), capacity);
         }
         Ok(())
     }
@@ -228,7 +185,9 @@ impl<M: Medium> Store<M> {
 
     /// Records an opening, or the new size of a store that has grown.
     pub(crate) fn append_opening(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
-        self.append(Draft::opening(self.table.state.size, is_sealed), None)
+        let mut draft = Draft { kind: RecordKind::Opening, ..Draft::commit(is_sealed) };
+        draft.bytes.extend(self.table.state.size.to_le_bytes());
+        self.append(draft, None)
     }
 
     /// Removes the seal with a record without changes, which is made as deeply durable as the seal. The record of the
@@ -261,32 +220,26 @@ impl<M: Medium> Store<M> {
 /// root then leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the write-backs.
 pub(crate) fn leave<M: Medium>(
     medium: &M,
-    mirrors: impl IntoIterator<Item = u64>,
+    log: &Log,
+    mirrors: impl IntoIterator<Item = usize>,
 ) -> Result<(), M::Error> {
-    for at in mirrors.into_iter().map(|mirror| mirror + LEFT as u64 / 8 * 8) {
-        let Ok(word) = ThroughKernel::new(medium).try_load(at, Relaxed) else {
-            medium.check()?;
-            continue;
-        };
-        let mut bytes = word.to_le_bytes();
-        bytes[LEFT % 8] = 0;
-        if bytes != word.to_le_bytes() {
-            medium.store(at, u64::from_le_bytes(bytes), Relaxed);
-            medium.issue_writeback(at..at + 8)?;
-        }
+    let places = mirrors.into_iter().map(|mirror| log.places.current[mirror]);
+    for at in places.filter(|at| !is_lost(medium, *at)) {
+        medium.store(at, log.left(), Relaxed);
+        medium.issue_writeback(at..at + 8)?;
     }
     Ok(())
 }
 
 /// Returns the records of a compaction, with which the new log begins, and the tag of the last one.
-pub(crate) fn compaction(log: &Log, table: &Table) -> (Vec<u8>, u64) {
+pub(crate) fn compaction(identity: Identity, salt: u64, table: &Table) -> (Vec<u8>, u64) {
     let state = &table.state;
     let mut bytes = Vec::with_capacity((LINE + compacted(table.bytes)) as usize);
     bytes.resize(HEAD, 0);
     let (mut start, mut before) = (0, 0);
-    append_opening(&mut bytes, state.size, table.live.len() as u64);
+    bytes.extend(state.size.to_le_bytes());
     let mut end = |bytes: &mut Vec<u8>, start, kind| {
-        fill_lines(bytes);
+        bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
         let head = Head {
             tag: 0,
             before,
@@ -296,7 +249,6 @@ pub(crate) fn compaction(log: &Log, table: &Table) -> (Vec<u8>, u64) {
             kind,
             is_sealed: state.is_sealed,
         };
-        let (identity, salt) = (log.identity(), log.places.salt);
         before = head.write(identity, salt, start as u64, &mut bytes[start..]);
         before
     };

@@ -5,12 +5,13 @@ use crate::error::{Error, ErrorKind};
 use crate::format::CHUNK;
 use crate::info::{Content, Info};
 use crate::name::Name;
-use crate::reader::{ATTEMPTS, Reader};
+use crate::reader::Reader;
 use crate::store::Store;
 use crate::transaction::Transaction;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable};
+use cachemaint_format::bounds::ATTEMPTS;
 use core::fmt;
 
 /// A summary of a copy, returned by [`Reader::copy_into`].
@@ -79,7 +80,7 @@ impl<R: Readable> Reader<R> {
     ///
     /// # Errors
     /// In the source: [`ErrorKind::Damaged`] if a blob or a record is damaged; [`ErrorKind::Replaced`] if a writer
-    /// overtook 100 attempts. In the target: those of [`put_with`](Transaction::put_with) and
+    /// overtook 64 attempts. In the target: those of [`put_with`](Transaction::put_with) and
     /// [`commit`](Transaction::commit). The target is unchanged.
     ///
     /// # Cost

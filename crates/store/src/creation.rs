@@ -13,7 +13,6 @@ use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
-use cachemaint_format::root;
 use cachemaint_format::unreadable::is_lost;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -57,7 +56,6 @@ pub(crate) fn create<M: Medium>(
     clock: fn() -> u64,
 ) -> Result<Store<M>, Error<M::Error>> {
     let Measures { unit, size, capacity } = measures;
-    root::refuse_existing(&**medium, FORMAT).map_err(Error::format)?;
     let identity = Identity::from_entropy(entropy);
     let begin = data(unit.max(PAGE));
     let [current, other] =
@@ -65,20 +63,19 @@ pub(crate) fn create<M: Medium>(
     // If the entropy is always the same, the first record of an earlier store here still makes a difference.
     let there = medium.try_load(current[0], Relaxed).unwrap_or(0);
     let salt = new_salt(identity, 1, there, entropy);
-    let places = Places { unit, capacity, current, other, salt };
-    let root = Root { identity, generation: 1, own: places.bytes() };
-    let log = Log { root, places };
     let mut table = Table::default();
     table.state = State { number: 1, seconds: clock(), size, ..State::default() };
-    let (bytes, tag) = compaction(&log, &table);
+    let (bytes, tag) = compaction(identity, salt, &table);
+    table.begin(&bytes, tag);
+    let places = Places { unit, capacity, current, other, salt, end: table.state.end };
+    let root = Root { identity, generation: 1, own: places.bytes() };
     for at in current {
         medium.write(at, &bytes);
         medium.issue_writeback(at..at + bytes.len() as u64).map_err(Error::medium)?;
     }
     // Its first fence completes these write-backs before the root can be found.
     root.create(&**medium, FORMAT).map_err(Error::medium)?;
-    (table.state.end, table.state.tag) = (bytes.len() as u64, tag);
-    Store::new(Arc::clone(medium), writer, log, table, entropy, clock)
+    Store::new(Arc::clone(medium), writer, Log { root, places }, table, entropy, clock)
 }
 
 impl<M: Medium> Store<M> {
@@ -96,7 +93,8 @@ impl<M: Medium> Store<M> {
             return Err(Error::damaged(Part::Table, offset, len));
         }
         let space = space::of_log(&log, &table)?;
-        let watched = usize::from(is_lost(&*medium, log.places.current[0]));
+        let [one, other] = log.places.current;
+        let watched = if is_lost(&*medium, one) { other } else { one };
         Ok(Self {
             medium,
             writer,

@@ -15,15 +15,6 @@ use std::io;
 pub struct Error<E>(pub(crate) ErrorKind<E>);
 
 impl<E> Error<E> {
-    /// Wraps an error of the medium.
-    pub(crate) const fn medium(error: E) -> Self {
-        Self::format(FormatError::Medium(error))
-    }
-
-    pub(crate) const fn format(error: FormatError<E>) -> Self {
-        Self(ErrorKind::Format(error))
-    }
-
     pub(crate) const fn damaged(part: Part, offset: u64, len: u64) -> Self {
         Self(ErrorKind::Damaged(Damage { part, offset, len }))
     }
@@ -231,15 +222,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     }
 }
 
-impl<E> From<ErrorKind<E>> for Error<E> {
-    fn from(kind: ErrorKind<E>) -> Self {
-        Self(kind)
-    }
-}
-
 #[cfg(feature = "std")]
 impl<E> ErrorKind<E> {
-    const fn in_io(&self) -> io::ErrorKind {
+    const fn io_kind(&self) -> io::ErrorKind {
         match self {
             Self::Format(error) => error.io_kind(),
             Self::NotFound { .. } => io::ErrorKind::NotFound,
@@ -250,13 +235,5 @@ impl<E> ErrorKind<E> {
             Self::InUse { .. } => io::ErrorKind::ResourceBusy,
             Self::Replaced => io::ErrorKind::Other,
         }
-    }
-}
-
-/// The result contains the error itself.
-#[cfg(feature = "std")]
-impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for io::Error {
-    fn from(error: Error<E>) -> Self {
-        Self::new(error.kind().in_io(), error)
     }
 }

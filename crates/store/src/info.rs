@@ -104,9 +104,7 @@ impl Info {
 pub struct Capacity {
     /// The total space for blobs, regions and the log of the table.
     pub total: u64,
-    /// The space in use, in whole units.
-    pub used: u64,
-    /// The free space.
+    /// The free space, in whole units.
     pub free: u64,
     /// The largest free piece. A blob fits if it has at most this many bytes, less 8 for each 64 KiB.
     pub largest: u64,

@@ -43,12 +43,13 @@
 //!   '--> the log in use, and the place of the next one
 //! ```
 //!
-//! A record proves itself by its tag. Each one is stored in two mirrors of the log, in different blocks of 4096 bytes. An
+//! Each record carries a keyed hash, and is stored in two mirrors of the log, in different blocks of 4096 bytes. An
 //! opening copies a record that is intact in only one mirror to the other one. A record that is intact in neither is the
 //! end of the log, as after a crash, unless an intact record follows: then it is damaged.
 //!
 //! Whatever was acknowledged is returned, or an error names it as damaged. The one exception takes two faults at once:
-//! damage to both mirrors of the very last record. See [Limits](#limits).
+//! damage to both mirrors of the very last record. See [Limits](#limits); the guide's chapter *Contracts* lists the
+//! exceptions of every format and medium.
 //!
 //! When the log is full, the entries of all names are written to the other one of its two areas, and a new root refers
 //! to that. The old log is then marked as left: an older root that reappears leads to an error, not to older blobs. The
@@ -111,12 +112,61 @@
 //! The crate `cachemaint-boots` tells what the event was, and whether the medium promises to survive it.
 //!
 //! # Upgrade and rollback
-//! This crate reads and writes only version 7 of the format, and nothing converts a store: load the blobs with a
+//! This crate reads and writes only version 8 of the format, and nothing converts a store: load the blobs with a
 //! program of the old version and put them into a new store. A program that may have to be rolled back to its
 //! predecessor should read with a [`Reader`] until it is certain to stay. Only the caller compares the
 //! [version](Attributes::version) of a blob, with the same [`Reader`] that loads the bytes.
 //!
-//! # The format, version 7
+//! # Size
+//! A value of at most 256 bytes is stored in the table. A larger blob takes whole [units](Options::unit), and keeps its old
+//! space until the commit. The table can take 32 times its entries while it grows. A full store can grow with its file.
+//!
+//! ```
+//! # #[cfg(feature = "dax")]
+//! # mod example {
+//! use cachemaint::dax;
+//! use cachemaint_store::Store;
+//!
+//! /// The size of a file for `count` blobs of `len` bytes, with names of 8 bytes, where whole pages are persisted.
+//! fn size(count: u64, len: u64) -> u64 {
+//!     let is_small = len <= 256;
+//!     let entry = 56 + 8 + if is_small { len.next_multiple_of(8) } else { 0 };
+//!     let blob = if is_small { 0 } else { (len + 8 * len.div_ceil(65_536)).next_multiple_of(4096) };
+//!     32_768 + (count + 1) * blob + 32 * count * entry // one more: a replaced blob is freed after the commit
+//! }
+//!
+//! # fn fits(bytes: u64, count: u64, len: usize) -> Result<bool, Box<dyn std::error::Error>> {
+//! #   let directory = tempfile::tempdir()?;
+//! #     let file = dax::Options::new().allow_page_granularity().create_new(directory.path().join("state"), bytes)?;
+//! #     let (mut store, _) = Store::create_new(file)?;
+//! #     for hundred in 0..count / 100 {
+//! #         let mut transaction = store.begin()?;
+//! #         for number in 100 * hundred..100 * (hundred + 1) {
+//! #             if transaction.put(format!("{number:08}").as_str(), &vec![7; len]).is_err() {
+//! #                 return Ok(false); // `Full`
+//! #             }
+//! #         }
+//! #         if transaction.commit().is_err() {
+//! #             return Ok(false);
+//! #         }
+//! #     }
+//! #     Ok(true)
+//! # }
+//! # pub
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     assert!(!fits(4 << 20, 1000, 330)?);
+//!     assert!(fits(size(1000, 330), 1000, 330)?); // 6.2 MB
+//!     assert!(fits(size(1000, 200), 1000, 200)?);
+//!     Ok(())
+//! }
+//! # }
+//! # #[cfg(feature = "dax")]
+//! # fn main() { example::main().unwrap() }
+//! # #[cfg(not(feature = "dax"))]
+//! # fn main() {}
+//! ```
+//!
+//! # The format, version 8
 //! All numbers are little-endian. All tags are XXH3 of 64 bits
 //! ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)). `XXH3(s, b)` is the hash of the bytes
 //! `b` with the seed `s`. `K(e, p, n)` is the key of epoch *e*, place *p* and kind *n*: `XXH3(n, b)` of the 16 bytes of the
@@ -129,8 +179,8 @@
 //! | root, offset | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cm-store` |
-//! | 8 | 4 | version: 7 |
-//! | 12 | 4 | size of the root in bytes: 104 |
+//! | 8 | 4 | version: 8 |
+//! | 12 | 4 | size of the root in bytes: 112 |
 //! | 16 | 8 | tag: `XXH3(XXH3(K(g, o, 1), bytes 0 to 15), bytes 24 to the end)`, *g* the generation, *o* the offset of this copy |
 //! | 24 | 16 | identity, random |
 //! | 40 | 8 | generation, counted from 1 |
@@ -140,6 +190,7 @@
 //! | 64 | 16 | offsets of both mirrors of the log in use |
 //! | 80 | 16 | offsets of both mirrors of the other area |
 //! | 96 | 8 | epoch of the log: `XXH3(K(g, t, 6), w)`, *t* the word that was at the start of its first mirror before, *w* 16 random bytes |
+//! | 104 | 8 | end of the base and the snapshots with which the log begins |
 //!
 //! The log, blobs and regions follow the roots, each starting at a multiple of the unit; mirrors and regions also start
 //! at a multiple of 4096. Both mirrors contain the same records, contiguously from the start. A record fills whole
@@ -152,17 +203,17 @@
 //! | 16 | 8 | number of the commit, counted from 1, below 2^63 |
 //! | 24 | 8 | time, in seconds since 1970-01-01 UTC, or 0 |
 //! | 32 | 4 | size of the record in bytes |
-//! | 36 | 1 | kind: 1 commit, 2 opening, 3 base, 4 snapshot; 0 in a base whose log was left for a newer one |
+//! | 36 | 1 | kind: 1 commit, 2 opening, 3 base, 4 snapshot |
 //! | 37 | 1 | 1 if the store is sealed, else 0 |
 //! | 38 | 2 | the low 16 bits of the epoch |
 //! | 40 | | for a commit and a snapshot: entries, then zeros to the end |
 //! | 40 | 8 | for an opening and a base: size of the store in bytes, a multiple of the unit |
-//! | 48 | 8 | for a base: number of entries in the snapshots after it; for an opening: 0 |
-//! | 56 | 8 | for an opening and a base: zeros |
+//! | 48 | | for an opening and a base: zeros to the end |
 //!
-//! A log begins with a base and snapshots of all entries, which a fence made durable before the root. Numbers grow with
-//! each commit and opening. A record that does not match its tag in either mirror is the end of the log. It is damage
-//! instead if an intact record follows, or if its first line can be read in neither mirror.
+//! A log begins with a base and snapshots of all entries, which a fence made durable before the root. If a newer root
+//! leads to another log, the first word of both mirrors becomes `K(e, 0, 8)`. Numbers grow with each commit and opening.
+//! A record that does not match its tag in either mirror is the end of the log. It is damage instead if an intact record
+//! follows, if it is the base or a snapshot, or if its first line can be read in neither mirror.
 //!
 //! | entry, offset | bytes | content |
 //! |---|---|---|

@@ -3,6 +3,8 @@
 //! The work and the memory for creation do not depend on the size of the medium. An opening reads both mirrors of the
 //! log and keeps the table in memory.
 
+#[cfg(doc)]
+use crate::FormatError;
 use crate::creation::{Measures, create};
 use crate::error::{Damage, Error};
 use crate::format::FORMAT;
@@ -14,9 +16,8 @@ use alloc::vec::Vec;
 use cachemaint::medium::{Medium, OpenError, Readable};
 #[cfg(feature = "std")]
 use cachemaint_format::clock;
-use cachemaint_format::error::FormatError;
 use cachemaint_format::unreadable::ThroughKernel;
-use cachemaint_format::{root, writer};
+use cachemaint_format::writer::{self, Call, with_default_options};
 
 /// Options for creating and opening a store.
 #[derive(Debug)]
@@ -68,7 +69,6 @@ impl Default for Options {
     }
 }
 
-#[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
 impl Options {
     /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30. Blobs begin at multiples of it. The
     /// default is the granularity of the medium, rounded up to a power of two, and at least 64.
@@ -103,11 +103,8 @@ impl Options {
     ///
     /// # Cost
     /// Two fences.
-    pub fn create_new<M: Medium>(
-        self,
-        medium: M,
-    ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
-        as_writer(medium, |medium, writer| self.create_in(medium, writer))
+    pub fn create_new<M: Medium>(self, medium: M) -> Opening<Store<M>, M> {
+        self.begin(medium, Call::CreateNew)
     }
 
     fn create_in<M: Medium>(
@@ -140,11 +137,8 @@ impl Options {
     ///
     /// # Cost
     /// Reads the log, and fences four times. With [`verify`](Self::verify), reads everything.
-    pub fn open<M: Medium>(
-        self,
-        medium: M,
-    ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
-        as_writer(medium, |medium, writer| self.open_in(medium, writer))
+    pub fn open<M: Medium>(self, medium: M) -> Opening<Store<M>, M> {
+        self.begin(medium, Call::Open)
     }
 
     /// Opens the store in a medium, or creates one in an empty medium; [`Opened::is_new`] is then true.
@@ -158,14 +152,20 @@ impl Options {
     ///
     /// # Cost
     /// Same as [`open`](Self::open) or [`create_new`](Self::create_new).
-    pub fn open_or_create<M: Medium>(
-        self,
-        medium: M,
-    ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
-        as_writer(medium, |medium, writer| {
-            let is_missing =
-                root::is_missing(&ThroughKernel::new(&**medium)).map_err(Error::medium)?;
-            if is_missing { self.create_in(medium, writer) } else { self.open_in(medium, writer) }
+    pub fn open_or_create<M: Medium>(self, medium: M) -> Opening<Store<M>, M> {
+        self.begin(medium, Call::OpenOrCreate)
+    }
+
+    fn begin<M: Medium>(self, medium: M, call: Call) -> Opening<Store<M>, M> {
+        let begun = writer::begin(&medium, FORMAT, call).map_err(Error::format);
+        let medium = Arc::new(medium);
+        let opened = begun.and_then(|(is_new, lock)| {
+            let writer = lock.map(Arc::new);
+            if is_new { self.create_in(&medium, writer) } else { self.open_in(&medium, writer) }
+        });
+        opened.map_err(|error| match Arc::into_inner(medium) {
+            Some(medium) => OpenError::new(medium, error),
+            None => unreachable!("a store that failed to open is dropped"),
         })
     }
 
@@ -174,11 +174,7 @@ impl Options {
         medium: &Arc<M>,
         writer: Writer,
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        let reads = ThroughKernel::buffered(&**medium);
-        if let Some(found) = root::another(&reads, FORMAT.magic) {
-            return Err(Error::format(FormatError::Foreign { found }));
-        }
-        let recovered = Recovered::read(&reads)?;
+        let recovered = Recovered::read(&ThroughKernel::buffered(&**medium))?;
         let mended = recovered.damaged_copies(&**medium);
         recovered.mend(&**medium)?;
         let Recovered { log, mut table, .. } = recovered;
@@ -203,48 +199,7 @@ impl Options {
     }
 }
 
-/// [`Options`] has more settings.
-#[cfg(feature = "std")]
-#[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
-impl<M: Medium> Store<M> {
-    /// Opens a store for writing, as [`Options::open`] does.
-    ///
-    /// # Errors
-    /// Same as [`Options::open`].
-    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
-        Options::new().open(medium)
-    }
+with_default_options!(M, Store<M>);
 
-    /// Creates a store in a medium without one, as [`Options::create_new`] does.
-    ///
-    /// # Errors
-    /// Same as [`Options::create_new`].
-    pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
-        Options::new().create_new(medium)
-    }
-
-    /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`] does.
-    ///
-    /// # Errors
-    /// Same as [`Options::open_or_create`].
-    pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
-        Options::new().open_or_create(medium)
-    }
-}
-
-/// Opens or creates a store as the only writer of its medium. On failure, returns the medium with the error.
-fn as_writer<M: Medium, T>(
-    medium: M,
-    open: impl FnOnce(&Arc<M>, Writer) -> Result<T, Error<M::Error>>,
-) -> Result<T, OpenError<M, Error<M::Error>>> {
-    let writer = writer::lock(&medium, Error::format(FormatError::SecondWriter));
-    let medium = Arc::new(medium);
-    let error = match writer.and_then(|writer| open(&medium, writer.map(Arc::new))) {
-        Ok(opened) => return Ok(opened),
-        Err(error) => error,
-    };
-    match Arc::into_inner(medium) {
-        Some(medium) => Err(OpenError::new(medium, error)),
-        None => unreachable!("a store that failed to open is dropped"),
-    }
-}
+/// An opened store, and the findings.
+type Opening<S, M> = Result<(S, Opened), OpenError<M, Error<<M as Readable>::Error>>>;

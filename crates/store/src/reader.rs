@@ -10,12 +10,9 @@ use crate::table::{Live, Table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{OpenError, Readable};
+use cachemaint_format::bounds::{ATTEMPTS, Rereadings};
 use cachemaint_format::identity::Identity;
-use cachemaint_format::reread::Rereadings;
 use core::error::Error as Failure;
-
-/// The number of times that a writer may compact the log while it is being read.
-pub(crate) const ATTEMPTS: u32 = 100;
 
 /// A store opened for reading at its last commit, even while a process writes.
 ///
@@ -59,7 +56,7 @@ impl<R: Readable> Reader<R> {
     ///
     /// # Errors
     /// If the medium has no store, or one of another version; if all roots or the whole log are damaged; if the medium
-    /// ends before the log does; [`ErrorKind::Replaced`] if a writer overtook 100 attempts; or if the medium fails.
+    /// ends before the log does; [`ErrorKind::Replaced`] if a writer overtook 64 attempts; or if the medium fails.
     ///
     /// # Cost
     /// Reads the log. Keeps all names and metadata in memory.
@@ -196,7 +193,7 @@ impl<R: Readable> Reader<R> {
 pub(crate) fn last<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<(Log, Table), Error<E>> {
     for _ in 0..ATTEMPTS {
         let (log, _) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
-        let found = Table::read(medium, Scan::new(log, false, true));
+        let found = Table::read(medium, Scan::new(log, false));
         medium.check().map_err(Error::medium)?;
         if log.is_current(medium)? && !matches!(found, Err(Error(ErrorKind::Replaced))) {
             return Ok((log, found?));

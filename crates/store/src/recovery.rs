@@ -1,17 +1,17 @@
 //! The log of a store that is opened for writing: reading both mirrors, and repairing them.
 
 use crate::append::leave;
-use crate::error::{Damage, Error, ErrorKind, Part};
+use crate::error::{Damage, Error, ErrorKind};
 use crate::format::record::{Head, RecordKind};
 use crate::format::{FORMAT, ROOT};
 use crate::log::scan::Scan;
-use crate::log::{Log, read};
+use crate::log::{Log, Record};
 use crate::table::Table;
 use crate::verify::damaged_copies;
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable};
+use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::error::FormatError;
-use cachemaint_format::reread::Rereadings;
 use cachemaint_format::rewritten;
 use cachemaint_format::root::Loaded;
 use cachemaint_format::unreadable::{ThroughKernel, is_readable};
@@ -28,7 +28,7 @@ impl Recovered {
     /// Reads the log in both mirrors.
     pub(crate) fn read<M: Readable>(medium: &M) -> Result<Self, Error<M::Error>> {
         let (log, loaded) = Log::load(medium, Rereadings::ALONE)?;
-        let table = Table::read(medium, Scan::new(log, true, false));
+        let table = Table::read(medium, Scan::new(log, true));
         medium.check().map_err(Error::medium)?;
         let table = table?;
         match table.lost {
@@ -55,10 +55,8 @@ impl Recovered {
     pub(crate) fn mend<M: Medium>(&self, medium: &M) -> Result<(), Error<M::Error>> {
         let Self { log, table, loaded } = self;
         log.root.restore(medium, FORMAT, loaded.is_damaged).map_err(Error::medium)?;
-        let reads = &ThroughKernel::new(medium);
         for (record, damaged) in &table.halves {
-            let mut bytes = alloc::vec![0; record.head.len as usize];
-            read(reads, Part::Record, record.place, &mut bytes)?;
+            let bytes = self.again(medium, record)?;
             let at = log.places.current[*damaged] + record.at;
             if is_readable(medium, at..at + record.head.len) {
                 medium.persist_copy(&[(at, &bytes)]).map_err(Error::medium)?;
@@ -71,13 +69,20 @@ impl Recovered {
             medium.fence().and(written).map_err(Error::medium)?;
         }
         for record in table.halves.iter().map(|(record, _)| record).chain(&table.last) {
-            let is_this = &mut |head: &Head| *head == record.head;
-            let found = log.record(reads, record.at, true, is_this).map_err(Error::medium)?;
-            if found.is_none() {
-                return Err(Error::format(FormatError::failed(medium)));
-            }
+            self.again(medium, record)?;
         }
         self.leave_before(medium).map_err(Error::medium)
+    }
+
+    /// Reads a record again.
+    fn again<M: Medium>(&self, medium: &M, record: &Record) -> Result<Vec<u8>, Error<M::Error>> {
+        let (is_this, mut bytes) = (&mut |head: &Head| *head == record.head, Vec::new());
+        let reads = &ThroughKernel::new(medium);
+        let found = self.log.record(reads, record.at, false, is_this, &mut bytes);
+        match found.map_err(Error::medium)? {
+            Some(_) => Ok(bytes),
+            None => Err(Error::format(FormatError::failed(medium))),
+        }
     }
 
     /// Marks the log of the previous root as left, since a crash may have come between the new root and its mark. After
@@ -90,8 +95,9 @@ impl Recovered {
         };
         let is_base = &mut |head: &Head| head.kind == RecordKind::Base;
         let reads = &ThroughKernel::new(medium);
-        let Some(base) = before.record(reads, 0, true, is_base)? else { return Ok(()) };
-        let mirrors = before.places.current.into_iter().enumerate();
-        leave(medium, mirrors.filter(|(mirror, _)| Some(*mirror) != base.damaged).map(|(_, at)| at))
+        let Some(base) = before.record(reads, 0, true, is_base, &mut Vec::new())? else {
+            return Ok(());
+        };
+        leave(medium, &before, [0, 1].into_iter().filter(|mirror| Some(*mirror) != base.damaged))
     }
 }

@@ -143,8 +143,8 @@ impl Space {
     }
 
     pub(crate) fn capacity(&self) -> Capacity {
-        let (total, free) = (self.bounds.end - self.bounds.start, self.free);
-        Capacity { total, used: total - free, free, largest: self.largest() }
+        let total = self.bounds.end - self.bounds.start;
+        Capacity { total, free: self.free, largest: self.largest() }
     }
 
     /// Returns the ranges in use.

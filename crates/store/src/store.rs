@@ -3,7 +3,7 @@
 use crate::Identity;
 use crate::blob::Blob;
 use crate::error::Error;
-use crate::format::record::{BEFORE, Head, KIND, is_base};
+use crate::format::record::{BEFORE, Head};
 use crate::format::{FORMAT, Root};
 use crate::info::{Capacity, Info};
 use crate::log::Log;
@@ -34,8 +34,8 @@ pub struct Store<M: Medium> {
     pub(crate) clock: fn() -> u64,
     /// Unpredictable words, for the epochs of logs.
     pub(crate) entropy: [u64; 2],
-    /// The mirror in whose first record a writer sees that another one has left the log.
-    pub(crate) watched: usize,
+    /// The mirror in whose first word a writer sees that another one has left the log.
+    pub(crate) watched: u64,
     /// True if an append failed with an unknown outcome.
     pub(crate) has_failed: bool,
     /// Allocations reused for the next record and the next transaction.
@@ -164,10 +164,9 @@ impl<M: Medium> Store<M> {
 
     /// Fails if another writer has left this log for a newer one.
     pub(crate) fn refuse_left(&self) -> Result<(), Error<M::Error>> {
-        let at = self.log.places.current[self.watched] + KIND;
-        let is_own = |word| is_base(word, self.log.places.salt);
+        let is_first = |word| word == self.table.state.first;
         // Damage looks like that too, and the root tells.
-        if self.medium.try_load(at, Relaxed).is_ok_and(is_own) {
+        if self.medium.try_load(self.watched, Relaxed).is_ok_and(is_first) {
             Ok(())
         } else {
             self.refuse_another()
@@ -184,7 +183,8 @@ impl<M: Medium> Store<M> {
             return Ok(());
         }
         let follows = &mut |head: &Head| head.before == tag;
-        match log.record(&*self.medium, end, false, follows).map_err(Error::medium)? {
+        let found = log.record(&*self.medium, end, false, follows, &mut Vec::new());
+        match found.map_err(Error::medium)? {
             Some(_) => Err(Error::format(FormatError::AnotherWriter)),
             None => Ok(()),
         }

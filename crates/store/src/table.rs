@@ -1,11 +1,11 @@
 //! The table of a store in memory.
 
-use crate::error::{Error, ErrorKind, Part};
+use crate::error::{Damage, Error, ErrorKind, Part};
 use crate::format::entry::{ENTRY, Entry, EntryKind, Use};
-use crate::format::record::{Head, RecordKind};
+use crate::format::record::{HEAD, Head, RecordKind};
 use crate::info::Info;
 use crate::log::scan::{Scan, Step};
-use crate::log::{Gap, Item, Log, Record, next_item, read};
+use crate::log::{Gap, Log, Record};
 use crate::name::Name;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -25,18 +25,7 @@ enum Bytes {
 }
 
 impl Bytes {
-    fn zeros(len: usize) -> Self {
-        if len <= SHORT { Self::Short([0; SHORT]) } else { Self::Long(alloc::vec![0; len].into()) }
-    }
-
     fn all(&self) -> &[u8] {
-        match self {
-            Self::Short(bytes) => bytes,
-            Self::Long(bytes) => bytes,
-        }
-    }
-
-    fn all_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Short(bytes) => bytes,
             Self::Long(bytes) => bytes,
@@ -57,14 +46,18 @@ const _: () = assert!(size_of::<Live>() == 192 || size_of::<usize>() != 8);
 impl Live {
     /// Returns an entry that will be stored in a record.
     pub(crate) fn new(entry: Entry, name: &str, metadata: &[u8], value: &[u8]) -> Self {
-        let mut bytes = Bytes::zeros(entry.bytes());
-        let mut rest = bytes.all_mut();
-        for part in [name.as_bytes(), metadata, value] {
+        let parts = [name.as_bytes(), metadata, value];
+        if entry.bytes() > SHORT {
+            return Self { entry, bytes: Bytes::Long(parts.concat().into()) };
+        }
+        let mut bytes = [0; SHORT];
+        let mut rest = &mut bytes[..];
+        for part in parts {
             let (to, after) = rest.split_at_mut(part.len());
             to.copy_from_slice(part);
             rest = after;
         }
-        Self { entry, bytes }
+        Self { entry, bytes: Bytes::Short(bytes) }
     }
 
     /// Returns the entry that deletes a name.
@@ -72,16 +65,12 @@ impl Live {
         Self::new(Entry { name: name.len(), ..Entry::DELETED }, name, &[], &[])
     }
 
-    /// Reads an entry, or returns `None` if its name is not UTF-8.
-    fn read<E: Failure>(
-        medium: &dyn Readable<Error = E>,
-        item: &Item,
-    ) -> Result<Option<Self>, Error<E>> {
-        let mut bytes = Bytes::zeros(item.entry.bytes());
-        let into = &mut bytes.all_mut()[..item.entry.bytes()];
-        read(medium, Part::Record, item.at + ENTRY as u64, into)?;
-        let live = Self { entry: item.entry, bytes };
-        Ok(core::str::from_utf8(live.name()).is_ok().then_some(live))
+    /// Reads the first entry of some bytes. Returns `None` if it is invalid.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let entry = Entry::read(bytes.first_chunk()?)?;
+        let bytes = bytes.get(ENTRY..)?.get(..entry.bytes())?;
+        let (name, rest) = bytes.split_at(entry.name);
+        Some(Self::new(entry, core::str::from_utf8(name).ok()?, rest, &[]))
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -171,21 +160,18 @@ impl Names {
         self
     }
 
-    fn hash(&self, name: &[u8]) -> u32 {
-        tag::of(self.seed, name) as u32
-    }
-
     const fn next(&self, slot: usize) -> usize {
         (slot + 1) & (self.slots.len() - 1)
     }
 
-    /// Returns the slot of a name, or the free slot where it belongs.
-    fn slot(&self, name: &[u8], hash: u32) -> usize {
+    /// Returns the slot of a name, or the free slot where it belongs, and the hash of the name.
+    fn slot(&self, name: &[u8]) -> (usize, u32) {
+        let hash = tag::of(self.seed, name) as u32;
         let mut slot = hash as usize & (self.slots.len() - 1);
         loop {
             let (there, number) = self.slots[slot];
             if number == 0 || there == hash && self.all[number as usize - 1].name() == name {
-                return slot;
+                return (slot, hash);
             }
             slot = self.next(slot);
         }
@@ -195,7 +181,7 @@ impl Names {
         if self.all.is_empty() {
             return None;
         }
-        let (_, number) = self.slots[self.slot(name, self.hash(name))];
+        let (_, number) = self.slots[self.slot(name).0];
         self.all.get((number as usize).wrapping_sub(1))
     }
 
@@ -204,8 +190,7 @@ impl Names {
         if 8 * (self.all.len() + 1) > 7 * self.slots.len() {
             self.grow();
         }
-        let hash = self.hash(live.name());
-        let slot = self.slot(live.name(), hash);
+        let (slot, hash) = self.slot(live.name());
         if let (_, number @ 1..) = self.slots[slot] {
             let there = &mut self.all[number as usize - 1];
             let before = there.entry;
@@ -231,11 +216,10 @@ impl Names {
 
     fn remove(&mut self, name: &[u8]) -> Option<Entry> {
         self.get(name)?;
-        let slot = self.slot(name, self.hash(name));
+        let (slot, _) = self.slot(name);
         let (_, number) = self.slots[slot];
         // The last entry takes its place.
-        let last = &self.all[self.all.len() - 1];
-        let last = self.slot(last.name(), self.hash(last.name()));
+        let (last, _) = self.slot(self.all[self.all.len() - 1].name());
         self.slots[last].1 = number;
         self.free(slot);
         Some(self.all.swap_remove(number as usize - 1).entry)
@@ -271,6 +255,8 @@ pub(crate) struct State {
     pub(crate) end: u64,
     /// The tag of the record.
     pub(crate) tag: u64,
+    /// The tag of the first record of the log, which another writer overwrites when it leaves the log.
+    pub(crate) first: u64,
 }
 
 /// A commit: all blobs and regions by name, and what an opening must know about the log that they were read from.
@@ -284,8 +270,6 @@ pub(crate) struct Table {
     pub(crate) lost: Option<Gap>,
     /// Damaged bytes before the next record.
     gap: Option<Gap>,
-    /// The number of entries that the base counts and no snapshot had so far.
-    missing: u64,
     /// The records with a damaged copy, and its mirror, if both mirrors were compared.
     pub(crate) halves: Vec<(Record, usize)>,
     /// The last record.
@@ -304,19 +288,17 @@ impl Table {
         log.refuse_left(medium)?;
         let mut table = Self::default();
         while let Some(step) = scan.next(medium)? {
-            table.pass(medium, &step)?;
+            table.pass(&step, &scan)?;
         }
         table.finish();
         let State { number, end, .. } = table.state;
-        let rest = |start| Gap { start, end: log.places.capacity };
-        if number == 0 {
-            let lost = log.lost(table.lost.unwrap_or(rest(0)));
-            return Err(Error::damaged(Part::Table, lost.offset, lost.len));
+        let is_cut = end < log.places.end && table.lost.is_none();
+        if number > 0 && !is_cut {
+            return Ok(table);
         }
-        if table.missing > 0 && table.lost.is_none() {
-            return Err(Error(ErrorKind::Damaged(log.lost(rest(end)))));
-        }
-        Ok(table)
+        let lost = log.lost(table.lost.unwrap_or(Gap { start: end, end: log.places.capacity }));
+        let part = if number == 0 { Part::Table } else { Part::Record };
+        Err(Error(ErrorKind::Damaged(Damage { part, ..lost })))
     }
 
     /// Reads a log in both mirrors, up to the end of an earlier reading.
@@ -325,23 +307,19 @@ impl Table {
         log: Log,
         end: u64,
     ) -> Result<Self, Error<E>> {
-        let (mut scan, mut table) = (Scan::new(log, true, true), Self::default());
+        let (mut scan, mut table) = (Scan::new(log, true), Self::default());
         while scan.at < end
             && let Some(step) = scan.next(medium)?
         {
-            table.pass(medium, &step)?;
+            table.pass(&step, &scan)?;
         }
         table.finish();
         Ok(table)
     }
 
-    /// Continues with the next step of a scan. After a damaged commit only later changes are certain. A compaction
-    /// names each name only once.
-    fn pass<E: Failure>(
-        &mut self,
-        medium: &dyn Readable<Error = E>,
-        step: &Step,
-    ) -> Result<(), Error<E>> {
+    /// Continues with a step of a scan. After a damaged commit only later changes are certain. A compaction names each
+    /// name only once.
+    fn pass<E>(&mut self, step: &Step, scan: &Scan) -> Result<(), Error<E>> {
         let record = match step {
             Step::Record(record) => record,
             Step::Lost(gap) => {
@@ -349,9 +327,10 @@ impl Table {
                 return Ok(());
             }
         };
-        let Head { number, is_sealed, seconds, tag, kind, .. } = record.head;
-        let (end, size) = (record.end(), self.state.size);
-        self.state = State { number, is_sealed, seconds, size, end, tag };
+        let Head { number, is_sealed, seconds, tag, kind, len, .. } = record.head;
+        let (end, State { size, first, .. }) = (record.at + len, self.state);
+        let first = if record.at == 0 { tag } else { first };
+        self.state = State { number, is_sealed, seconds, size, end, tag, first };
         self.halves.extend(record.damaged.map(|mirror| (*record, mirror)));
         self.last = Some(*record);
         self.has_seal |= is_sealed;
@@ -361,19 +340,31 @@ impl Table {
                 self.forget_all();
             }
         }
-        if let Some(opening) = record.opening(medium)? {
-            self.state.size = opening.size;
-            if kind == RecordKind::Base {
-                self.missing = opening.entries;
-            }
+        let mut rest = &scan.bytes[HEAD..];
+        if matches!(kind, RecordKind::Base | RecordKind::Opening) {
+            self.state.size = rest.first_chunk().map_or(0, |size| u64::from_le_bytes(*size));
+            return Ok(());
         }
-        let mut items = record.items();
-        while let Some(item) = next_item(medium, &mut items)? {
-            self.missing = self.missing.saturating_sub(u64::from(kind == RecordKind::Snapshot));
-            let live = Live::read(medium, &item)?;
-            self.change(live.ok_or_else(|| item.forged())?);
+        // An entry always has a name. Zeros follow the last one.
+        while rest.get(1).is_some_and(|name| *name > 0) {
+            let Some(live) = Live::read(rest) else {
+                let len = rest.len() as u64;
+                return Err(Error::damaged(
+                    Part::Entry,
+                    scan.log.places.current[0] + end - len,
+                    len,
+                ));
+            };
+            rest = &rest[live.entry.size() as usize..];
+            self.change(live);
         }
         Ok(())
+    }
+
+    /// Moves to the end of a new log, which has these records, the last one with this tag.
+    pub(crate) fn begin(&mut self, records: &[u8], tag: u64) {
+        let first = records.first_chunk().map_or(0, |tag| u64::from_le_bytes(*tag));
+        self.state = State { end: records.len() as u64, tag, first, ..self.state };
     }
 
     /// Ends a scan. The changes of a record that was lost at the end are unknown.

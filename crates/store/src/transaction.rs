@@ -390,7 +390,7 @@ impl<M: Medium> Transaction<'_, M> {
         };
         let growth = self.store.claim_areas(missing, capacity)?;
         if let Some(before) = self.growth.replace(growth) {
-            self.store.give_areas(before.areas, before.capacity);
+            self.store.give_areas(before.areas.as_flattened(), before.capacity);
         }
         Ok(sums)
     }
@@ -440,7 +440,7 @@ impl<M: Medium> Drop for Transaction<'_, M> {
         }
         self.store.spare = core::mem::replace(&mut self.changes, Names::NONE).emptied();
         if let Some(growth) = self.growth.take() {
-            self.store.give_areas(growth.areas, growth.capacity);
+            self.store.give_areas(growth.areas.as_flattened(), growth.capacity);
         }
     }
 }

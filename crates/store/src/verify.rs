@@ -16,7 +16,7 @@ use crate::table::{Live, Table};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
-use cachemaint_format::reread::Rereadings;
+use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::root::{self, Loaded, slots};
 use cachemaint_format::unreadable::ThroughKernel;
 use core::error::Error as Failure;

@@ -1,4 +1,4 @@
-//! The work of reading, according to the documentation of `recorder::Reader`: at most 16 times the bytes of the
+//! The work of reading, according to the documentation of `recorder::Reader`: at most 20 times the bytes of the
 //! sub-buffers. The names and fields of the events take at most 22 times these bytes.
 
 use super::claims::BASE;
@@ -6,7 +6,7 @@ use crate::image::Image;
 use cachemaint::medium::Readable as _;
 use cachemaint_recorder::{Event, EventTable, Found, Reader};
 
-const LOOKS: u64 = 16;
+const LOOKS: u64 = 20;
 /// The bytes of the page with the texts of events.
 const TEXTS: u64 = 4096;
 const SHOWN: u64 = 22;

@@ -1,5 +1,5 @@
-//! Marks with which a program talks to the emulator's plugin (`lose-lines/plugin`): it names the memory to watch and the
-//! moments of verdicts, or the memory and the moment of a crash.
+//! Marks with which a program talks to the emulator's plugin (`lose-lines/plugin`): it names the memory to watch and asks
+//! what a crash could lose, or it names the memory and the moment of a crash.
 //!
 //! A mark is one instruction that changes nothing on any CPU, with its arguments in registers, so a program with marks
 //! runs unchanged without the plugin. On x86-64 it is the long NOP with a displacement that no compiler uses for
@@ -10,7 +10,7 @@
 //! | mark | number | arguments |
 //! |---|---|---|
 //! | [`watch`] | 1 | address, length |
-//! | [`verdict`] | 2 | number |
+//! | [`left`] | 2 | number |
 //! | [`trial`] | 3 | address, length |
 //! | [`witness`] | 4 | address, length |
 //! | [`crash_at`] | 5 | event, seed |
@@ -79,7 +79,7 @@ fn place<T>(range: Range<*const T>) -> (u64, u64) {
     (start, end.saturating_sub(start))
 }
 
-/// Forgets earlier observations and starts watching the lines of this range, from [`as_ptr_range`](slice::as_ptr_range)
+/// Starts watching the lines of this range, which count as clean, from [`as_ptr_range`](slice::as_ptr_range)
 /// or of a mapping.
 #[inline]
 pub fn watch<T>(range: Range<*const T>) {
@@ -87,9 +87,10 @@ pub fn watch<T>(range: Range<*const T>) {
     mark::<1>(start, len);
 }
 
-/// Makes the plugin write one line about the observations since [`watch`], under this number. Watching continues.
+/// Makes the plugin write one line about the dirty and the unfenced lines of the range, under this number. Watching
+/// continues.
 #[inline]
-pub fn verdict(id: u64) {
+pub fn left(id: u64) {
     mark::<2>(id, 0);
 }
 
@@ -129,14 +130,14 @@ pub fn omit(at: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{crash_at, lose, omit, trial, verdict, watch, witness};
+    use super::{crash_at, left, lose, omit, trial, watch, witness};
 
     /// A mark is a NOP without the plugin.
     #[test]
     fn marks_change_nothing() {
         let bytes = [7_u8; 100];
         watch(bytes.as_ptr_range());
-        verdict(u64::MAX);
+        left(u64::MAX);
         trial(bytes.as_ptr_range());
         witness(bytes[..8].as_ptr_range());
         crash_at(1, u64::MAX);

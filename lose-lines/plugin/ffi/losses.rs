@@ -9,13 +9,13 @@ use super::emulator::{
 };
 use super::own_process::end_at_once;
 use super::{
-    END, FENCES_MATTER, Operands, Plugin, START, Use, give_up, is_fence, is_followed, with_plugin,
+    END, FENCES_MATTER, Operands, Plugin, START, give_up, is_fence, is_followed, with_plugin,
 };
 use crate::decode::{Action, Decoder, Mark, Return};
+use crate::losses::model::Half;
 use crate::losses::options::Options;
 use crate::losses::words::{LINE, Memories};
 use crate::losses::{Losses, Site};
-use crate::tracker::Half;
 
 /// The memory that loses lines, and the emulator's translation of addresses into it.
 pub(super) struct Lossy {
@@ -57,9 +57,7 @@ impl Lossy {
         code: Code,
     ) -> Option<super::Site> {
         let has_effect = match action {
-            Action::Streaming | Action::Zero(_) | Action::Mark(Mark::Watch | Mark::Verdict) => {
-                false
-            }
+            Action::Streaming => false,
             Action::Locked => self.losses.model().promises(half).is_locked_fence,
             // The kernel of riscv64 calls its firmware.
             Action::Call => half == Half::Lower,
@@ -75,20 +73,15 @@ impl Lossy {
 impl Plugin {
     /// Returns true if the first instruction after a reset is at this address.
     pub(super) fn is_reset(&self, at: u64) -> bool {
-        matches!(&self.used, Use::Losses(lossy) if lossy.reset == at)
+        self.lossy.reset == at
     }
 
-    pub(super) fn perform_for_losses(
-        &mut self,
-        cpu: c_uint,
-        (action, half, at, code): super::Site,
-    ) {
+    pub(super) fn perform(&mut self, cpu: c_uint, (action, half, at, code): super::Site) {
         let site = self.place(cpu, half, at, code);
         let Operands { address, arguments } = self.operands(action);
         let Decoder { call, changing, .. } = self.decoder;
         let is_change = action == Action::Call && changing.contains(&self.read(call));
-        let Use::Losses(lossy) = &mut self.used else { return };
-        let Lossy { losses, translation, .. } = &mut **lossy;
+        let Lossy { losses, translation, .. } = &mut self.lossy;
         let place = address.and_then(|address| translation.physical(cpu, address));
         match action {
             // A CPU first maps the page through a fault. An emulator executes nothing.
@@ -123,10 +116,18 @@ impl Plugin {
                     Mark::CrashAt => losses.crash_at(arguments[0], arguments[1]),
                     Mark::Lose => losses.lose(),
                     Mark::Omit => losses.omit(arguments[0]),
-                    Mark::Watch | Mark::Verdict => {}
+                    Mark::Watch => {
+                        self.watched = arguments;
+                        let lines = mapped(losses, *translation, cpu, arguments);
+                        losses.watch(&lines);
+                    }
+                    Mark::Left => {
+                        let lines = mapped(losses, *translation, cpu, self.watched);
+                        losses.tell_left(arguments[0], &lines);
+                    }
                 }
             }
-            Action::Discard(_) | Action::WholeCache | Action::Streaming | Action::Zero(_) => {}
+            Action::Discard(_) | Action::WholeCache | Action::Streaming => {}
         }
         self.pass_on();
     }
@@ -140,8 +141,7 @@ impl Plugin {
 
     /// Returns the return address in user mode, if lines are reported; 0 if it cannot be read.
     fn caller(&self, half: Half) -> u64 {
-        let is_told = matches!(&self.used, Use::Losses(lossy) if lossy.losses.model().tells_lines);
-        if !is_told || half == Half::Upper {
+        if !self.lossy.losses.model().tells_lines || half == Half::Upper {
             return 0;
         }
         match self.decoder.return_address {
@@ -155,8 +155,7 @@ impl Plugin {
 
     /// Passes on the lines for the host, and cuts the power when it is time.
     pub(super) fn pass_on(&mut self) {
-        let Use::Losses(lossy) = &mut self.used else { return };
-        let losses = &mut lossy.losses;
+        let losses = &mut self.lossy.losses;
         FENCES_MATTER.store(losses.is_pending(), Ordering::Relaxed);
         let (told, is_cut) = (losses.told(), losses.is_cut());
         if !told.is_empty() {
@@ -169,10 +168,8 @@ impl Plugin {
 
     /// Writes the last counts.
     pub(super) fn exit(&mut self) {
-        if let Use::Losses(lossy) = &mut self.used {
-            lossy.losses.tell_dirty();
-            lossy.losses.tell_counts();
-        }
+        self.lossy.losses.tell_dirty();
+        self.lossy.losses.tell_counts();
         self.pass_on();
     }
 }
@@ -190,10 +187,21 @@ fn lines(losses: &Losses, translation: Translation, cpu: c_uint, start: u64, len
     (start / LINE..(start + len).div_ceil(LINE)).map(|number| line(number * LINE)).collect()
 }
 
+/// Returns the lines of a range of a program's memory that are mapped, and in the memory that loses lines.
+fn mapped(
+    losses: &Losses,
+    translation: Translation,
+    cpu: c_uint,
+    [start, len]: [u64; 2],
+) -> Vec<u32> {
+    let line = |number| losses.line(translation.physical(cpu, number * LINE)?);
+    (start / LINE..(start + len).div_ceil(LINE)).filter_map(line).collect()
+}
+
 /// The instruction at the reset vector is executed.
 pub(super) extern "C" fn on_reset(cpu: c_uint, _data: *mut c_void) {
     with_plugin(|plugin| {
-        let Use::Losses(lossy) = &mut plugin.used else { return };
+        let lossy = &mut plugin.lossy;
         // After a reset there is no translation; a program may have mapped its own code there.
         if lossy.translation.physical(cpu, lossy.reset) == Some(lossy.reset) {
             lossy.losses.reset();
@@ -240,8 +248,7 @@ fn followed(cpu: c_uint, info: u32, address: u64, data: *mut c_void, is_streamin
         let half = if data & KERNEL == 0 { Half::Lower } else { Half::Upper };
         let site = plugin.place(cpu, half, 0, Code(data & !KERNEL));
         let caller = plugin.caller(half);
-        let Use::Losses(lossy) = &mut plugin.used else { return };
-        let losses = &mut lossy.losses;
+        let losses = &mut plugin.lossy.losses;
         if losses.model().follows(false, half) {
             learn_code(losses, site);
             learn_caller(losses, caller);

@@ -21,17 +21,16 @@ use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::emulator::{
-    Access, Block, Code, Handle, Info, Instruction, NO_REGISTERS, READS_REGISTERS, WRITES,
-    g_array_free, qemu_plugin_get_registers, qemu_plugin_insn_data, qemu_plugin_insn_vaddr,
-    qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
+    Block, Code, Handle, Info, Instruction, NO_REGISTERS, READS_REGISTERS, WRITES, g_array_free,
+    qemu_plugin_get_registers, qemu_plugin_insn_data, qemu_plugin_insn_vaddr,
+    qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
     qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
     qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
     read_register, text,
 };
 use self::losses::Lossy;
-use crate::decode::{Action, Decoder, Mark, Register};
-use crate::options::Options;
-use crate::tracker::{Half, Tracker};
+use crate::decode::{Action, Decoder, Register};
+use crate::losses::model::Half;
 
 /// The version of the interface, which the emulator compares with its own.
 #[unsafe(no_mangle)]
@@ -50,17 +49,11 @@ struct Operands {
     arguments: [u64; 2],
 }
 
-/// The use of the plugin in this emulator.
-enum Use {
-    /// Finds lines that a program left dirty or unfenced.
-    Verdicts(Tracker),
-    /// Loses lines.
-    Losses(Box<Lossy>),
-}
-
 struct Plugin {
     decoder: Decoder,
-    used: Use,
+    lossy: Lossy,
+    /// The address and the length of the watched range.
+    watched: [u64; 2],
     out: File,
     handles: Vec<Handle>,
     /// The sites that the numbers of callbacks refer to. Translations recur, but the sites are few.
@@ -70,8 +63,7 @@ struct Plugin {
 
 static PLUGIN: Mutex<Option<Plugin>> = Mutex::new(None);
 
-/// The followed bytes, for the callback of every single store: virtual addresses for verdicts, physical ones for
-/// losses.
+/// The physical addresses of the followed bytes, for the callback of every single store.
 static START: AtomicU64 = AtomicU64::new(0);
 static END: AtomicU64 = AtomicU64::new(0);
 
@@ -151,21 +143,17 @@ impl Plugin {
         if !info.system_emulation {
             return Err(String::from("only whole machines are understood"));
         }
-        let loses = arguments.iter().any(|argument| argument.starts_with("live="));
-        let (used, out) = if loses {
-            let (lossy, out) = Lossy::new(arguments)?;
-            (Use::Losses(Box::new(lossy)), appending(&out))
-        } else {
-            if info.max_vcpus != 1 {
-                return Err(String::from("verdicts need a machine with one CPU: give -smp 1"));
-            }
-            let options = Options::parse(arguments)?;
-            let out = File::create(&options.out)
-                .map_err(|error| format!("cannot write {}: {error}", options.out.display()));
-            (Use::Verdicts(Tracker::new(options)), out)
-        };
+        let (lossy, out) = Lossy::new(arguments)?;
         let (sites, numbers) = (Vec::new(), HashMap::new());
-        let mut plugin = Self { decoder, used, out: out?, handles: Vec::new(), sites, numbers };
+        let mut plugin = Self {
+            decoder,
+            lossy,
+            watched: [0; 2],
+            out: appending(&out)?,
+            handles: Vec::new(),
+            sites,
+            numbers,
+        };
         plugin.pass_on();
         Ok(plugin)
     }
@@ -178,42 +166,10 @@ impl Plugin {
         })
     }
 
-    fn perform(&mut self, cpu: c_uint, site: Site) {
-        match &self.used {
-            Use::Verdicts(_) => self.perform_for_verdicts(site.0, site.1),
-            Use::Losses(_) => self.perform_for_losses(cpu, site),
-        }
-    }
-
-    fn perform_for_verdicts(&mut self, action: Action, half: Half) {
-        let Operands { address, arguments } = self.operands(action);
-        let Use::Verdicts(tracker) = &mut self.used else { return };
-        match (action, address) {
-            (Action::Writeback(by, _), Some(address)) => tracker.writeback(half, by, address),
-            (Action::Zero(_), Some(address)) => tracker.zero(address),
-            (Action::Fence(fence), _) => tracker.fence(half, fence),
-            (Action::Locked, _) => tracker.locked(half),
-            (Action::Mark(Mark::Watch), _) => {
-                let [start, len] = arguments;
-                if let Err(why) = tracker.watch(half, start, len) {
-                    give_up(&why);
-                }
-                let range = tracker.range();
-                START.store(range.start, Ordering::Relaxed);
-                END.store(range.end, Ordering::Relaxed);
-            }
-            (Action::Mark(Mark::Verdict), _) => {
-                let verdict = tracker.verdict(arguments[0]);
-                self.write(&verdict);
-            }
-            _ => {}
-        }
-    }
-
     /// Returns the operands of an instruction, from the registers.
     fn operands(&self, action: Action) -> Operands {
         let address = match action {
-            Action::Writeback(_, address) | Action::Zero(address) | Action::Discard(address) => {
+            Action::Writeback(_, address) | Action::Discard(address) => {
                 address.resolve(|register| Some(self.read(register)))
             }
             _ => None,
@@ -245,33 +201,6 @@ impl Plugin {
     /// Returns true if the emulator shows a register.
     fn shows(&self, register: Register) -> bool {
         self.handles.get(usize::from(register)).is_some_and(|handle| !handle.0.is_null())
-    }
-
-    /// Returns the site of an instruction that needs a callback of its own.
-    fn site(&self, action: Action, half: Half, at: u64, code: Code) -> Option<Site> {
-        match (&self.used, action) {
-            (Use::Losses(lossy), _) => lossy.site(action, half, at, code),
-            (
-                Use::Verdicts(_),
-                Action::Streaming
-                | Action::WholeCache
-                | Action::Discard(_)
-                | Action::Unmodelled
-                | Action::Call,
-            ) => None,
-            // A verdict does not depend on the place of its instructions.
-            (Use::Verdicts(_), _) => Some((action, half, 0, Code::default())),
-        }
-    }
-
-    /// Returns the callback for the stores of an instruction, if they are followed.
-    fn on_stores(&self, action: Option<Action>, half: Half) -> Option<Access> {
-        let is_streaming = action == Some(Action::Streaming);
-        match &self.used {
-            Use::Verdicts(_) if is_streaming => Some(on_streaming_store),
-            Use::Verdicts(_) => Some(on_store),
-            Use::Losses(lossy) => lossy.on_stores(is_streaming, half),
-        }
     }
 }
 
@@ -344,7 +273,7 @@ unsafe fn instrument(plugin: &mut Plugin, instruction: *mut Instruction) {
     let half = Half::of(at);
     // SAFETY: (1) is the caller's duty.
     let code = unsafe { Code::of(instruction) };
-    if let Some(on_store) = plugin.on_stores(action, half) {
+    if let Some(on_store) = plugin.lossy.on_stores(action == Some(Action::Streaming), half) {
         // SAFETY: (1), and the callback lives as long as the plugin.
         unsafe {
             qemu_plugin_register_vcpu_mem_cb(
@@ -369,7 +298,9 @@ unsafe fn instrument(plugin: &mut Plugin, instruction: *mut Instruction) {
             );
         };
     }
-    let Some(site) = action.and_then(|action| plugin.site(action, half, at, code)) else { return };
+    let Some(site) = action.and_then(|action| plugin.lossy.site(action, half, at, code)) else {
+        return;
+    };
     let number = plugin.number(site);
     // SAFETY: (1), and the callback lives as long as the plugin.
     unsafe {
@@ -396,28 +327,6 @@ extern "C" fn on_execution(cpu: c_uint, data: *mut c_void) {
         let site = plugin.sites.get(data.addr() >> 1).copied();
         plugin.perform(cpu, site.unwrap_or_else(|| give_up("an instruction of no known site")));
     });
-}
-
-extern "C" fn on_store(_cpu: c_uint, info: u32, address: u64, _data: *mut c_void) {
-    let len = 1 << qemu_plugin_mem_size_shift(info);
-    if is_followed(address, len) {
-        with_plugin(|plugin| {
-            if let Use::Verdicts(tracker) = &mut plugin.used {
-                tracker.store(address, len);
-            }
-        });
-    }
-}
-
-extern "C" fn on_streaming_store(_cpu: c_uint, info: u32, address: u64, _data: *mut c_void) {
-    let len = 1 << qemu_plugin_mem_size_shift(info);
-    if is_followed(address, len) {
-        with_plugin(|plugin| {
-            if let Use::Verdicts(tracker) = &mut plugin.used {
-                tracker.streaming_store(address, len);
-            }
-        });
-    }
 }
 
 fn is_followed(address: u64, len: u64) -> bool {

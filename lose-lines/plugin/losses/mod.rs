@@ -7,6 +7,8 @@
 //! crash, the seed decides the fate of each dirty line: it stays, or reverts to its persisted content or to a snapshot
 //! that no fence has completed.
 //!
+//! A program can also ask which lines of a range are dirty or unfenced ([watch]).
+//!
 //! A crash comes in one of two ways:
 //! - The machine ends. Both memories are files, so a killed emulator leaves them as they were. The losses are applied
 //!   when the reset vector is executed, by the next emulator or, after a warm reset, by the same one. A kexec does not
@@ -20,18 +22,19 @@ pub mod model;
 pub mod options;
 pub mod pending;
 pub mod trial;
+pub mod watch;
 pub mod words;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use self::fates::{Fates, mixed};
-use self::model::{Effect, Event, Model};
+use self::fates::Fates;
+use self::model::{Effect, Event, Half, Model, Streaming};
 use self::pending::{Owner, Pending};
 use self::trial::Trial;
+use self::watch::Watch;
 use self::words::{LINE, Line, Memories, WORDS};
 use crate::decode::{Fence, Writeback};
-use crate::lines::Streaming;
-use crate::tracker::Half;
+use crate::policy::mixed;
 
 /// The place of an instruction: its address, its half, and its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,8 @@ pub struct Losses {
     crashes: u64,
     omitted: Option<u64>,
     trial: Option<Trial>,
+    /// The watched lines.
+    watch: Option<Watch>,
     sites: HashSet<u64>,
     faults: HashSet<(&'static str, u64)>,
     /// Lines for the host that have not been fetched yet.
@@ -127,6 +132,7 @@ impl Losses {
             crashes: 0,
             omitted: None,
             trial: None,
+            watch: None,
             sites: HashSet::new(),
             faults: HashSet::new(),
             told,
@@ -153,7 +159,8 @@ impl Losses {
     /// Returns true if a fence in this half may complete something.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        !(self.pending.is_empty() && self.streamed.is_empty())
+        // A fence with nothing to complete counts while lines are watched.
+        self.watch.is_some() || !(self.pending.is_empty() && self.streamed.is_empty())
     }
 
     /// Returns the line of a guest-physical address, if it is in the memory.
@@ -215,6 +222,9 @@ impl Losses {
 
     /// Records a fence.
     pub fn fence(&mut self, site: Site, fence: Fence) {
+        if let Some(watch) = self.watch.as_mut().filter(|_watch| site.half == Half::Lower) {
+            watch.fences += 1;
+        }
         let owner = Owner { half: site.half, thread: site.thread, needs_mfence: false };
         let late = Owner { needs_mfence: true, ..owner };
         let completes_all = fence.completes_all();
@@ -290,7 +300,7 @@ impl Losses {
         self.counts(site.half).stores += 1;
         for line in self.lines(address, len) {
             self.stored.insert(line, Stored { number: self.stores, by: site.code, caller });
-            let chance = mixed(self.model.seed, self.stores, u64::from(line));
+            let chance = mixed(&[self.model.seed, self.stores, u64::from(line)]);
             if self.model.evict > 0 && chance.is_multiple_of(self.model.evict) {
                 self.counts(site.half).evicted += 1;
                 self.persist_now(line);
@@ -353,7 +363,8 @@ impl Losses {
 
     /// Records an instruction that may discard a line, or that is not modelled.
     pub fn unmodelled(&mut self, site: Site, address: Option<u64>) {
-        if address.is_none_or(|address| self.line(address).is_some()) {
+        let counts = !self.model.is_watched || self.watch.is_some();
+        if counts && address.is_none_or(|address| self.line(address).is_some()) {
             self.fault("unmodelled", site);
         }
     }
@@ -385,6 +396,8 @@ impl Losses {
         if self.model.cut == Some((event, *count)) {
             self.is_cut = true;
             self.tell_dirty();
+            // Tells a cut from an emulator that the host has killed.
+            self.told.push(String::from("cut"));
         }
     }
 
@@ -432,7 +445,7 @@ impl Losses {
         let known = dirty.iter().filter(|line| self.stored.contains_key(line));
         let number = |line: &u32| self.stored.get(line).map(|stored| stored.number);
         let newest = known.copied().max_by_key(number);
-        Fates::new(self.model.policy, self.model.seed, self.crashes, newest)
+        Fates::new(self.model.policy, self.model.seed, self.crashes, dirty, newest)
     }
 
     /// Returns the content, after a crash, of a dirty line with the fate of this number.

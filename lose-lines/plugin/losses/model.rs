@@ -2,10 +2,45 @@
 
 use std::collections::BTreeSet;
 
-use super::fates::Policy;
 use crate::decode::Writeback;
-use crate::lines::{Clflush, Streaming};
-use crate::tracker::Half;
+use crate::policy::Policy;
+
+/// The half of the address space of an instruction: user mode or kernel under the systems that run on x86-64 and arm64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Half {
+    /// Addresses whose highest bit is clear.
+    Lower,
+    /// Addresses whose highest bit is set.
+    Upper,
+}
+
+impl Half {
+    /// Returns the half of the instruction at this address.
+    #[must_use]
+    pub const fn of(address: u64) -> Self {
+        if address >> 63 == 0 { Self::Lower } else { Self::Upper }
+    }
+}
+
+/// The effect of a streaming (non-temporal) store on its line. Vendors permit both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streaming {
+    /// The line is updated where it is cached, and stays dirty, as measured on AMD Zen 5 and as
+    /// Intel's optimization manual allows an implementation.
+    #[default]
+    Ordinary,
+    /// The line leaves the caches with its dirty bytes, so a fence completes it (Intel SDM vol. 1, 10.4.6.2).
+    Evicting,
+}
+
+/// How CLFLUSH is completed, which differs between vendors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clflush {
+    /// By itself, in order with stores (Intel SDM vol. 2A, CLFLUSH).
+    Itself,
+    /// By MFENCE, and not by SFENCE (AMD APM vol. 3, CLFLUSH).
+    Mfence,
+}
 
 /// The point that a write-back must reach to persist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +113,8 @@ pub struct Model {
     pub point: Point,
     /// True if ordinary stores of user mode are followed too, which takes time. The newest line is then known.
     pub follows_stores: bool,
+    /// True if a program watches parts of the memory: what firmware and kernels discard before that is no fault.
+    pub is_watched: bool,
     /// True if each line that a crash loses or could lose is reported, with the code that stored to it.
     pub tells_lines: bool,
     /// The lines that a crash loses regardless of the policy.
@@ -115,6 +152,7 @@ impl Default for Model {
             clflush: Clflush::Mfence,
             point: Point::Persistence,
             follows_stores: false,
+            is_watched: false,
             tells_lines: false,
             lost: BTreeSet::new(),
             evict: 0,

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::fates::Policy;
-use super::model::{Event, Model, Point};
+use super::model::{Clflush, Event, Model, Point, Streaming};
 use super::words::LINE;
-use crate::lines::{Clflush, Streaming};
+use crate::policy::Policy;
 
 /// The values of the arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct Options {
     pub out: PathBuf,
     /// The other options: `seed=NUMBER`, `policy=NAME`, `clflush=itself|mfence`, `point=coherency|persistence`,
     /// `user-streaming=ordinary|evicting`, `user-locked=fence|ordinary`, the same for `kernel-…`,
-    /// `stores=followed`, `lines=told`, `lost=LINE:LINE:…`, `evict=N`, `cut=EVENT:N`.
+    /// `stores=followed`, `lines=told|watched`, `lost=LINE:LINE:…`, `evict=N`, `cut=EVENT:N`.
     pub model: Model,
 }
 
@@ -91,6 +90,7 @@ impl Options {
             ("kernel-locked", effect) => model.promises[1].is_locked_fence = is_fence(effect)?,
             ("stores", "followed") => model.follows_stores = true,
             ("lines", "told") => model.tells_lines = true,
+            ("lines", "watched") => model.is_watched = true,
             ("lost", lines) => {
                 model.lost =
                     lines.split(':').map(|line| line.parse().ok()).collect::<Option<_>>()?;
@@ -120,11 +120,10 @@ impl Options {
                 self.size, self.base
             ));
         }
-        let needs_stores = self.model.evict > 0
-            || matches!(self.model.cut, Some((Event::Store, _)))
-            || matches!(self.model.policy, Policy::Newest | Policy::AllButNewest);
+        let needs_stores =
+            self.model.evict > 0 || matches!(self.model.cut, Some((Event::Store, _)));
         if needs_stores && !self.model.follows_stores {
-            return Err(String::from("this policy, cut or eviction needs stores=followed"));
+            return Err(String::from("this cut or eviction needs stores=followed"));
         }
         Ok(self)
     }
@@ -166,7 +165,7 @@ mod tests {
         let more = [
             "offset=0x40000000",
             "seed=7",
-            "policy=newest",
+            "policy=keep-one",
             "clflush=itself",
             "point=coherency",
             "user-streaming=evicting",
@@ -182,7 +181,7 @@ mod tests {
         assert_eq!((options.base, options.size), (0x1_0000_0000, 256 << 20));
         assert_eq!((options.offset, options.reset), (0x4000_0000, 0x4000_0000));
         let model = options.model;
-        assert_eq!((model.seed, model.policy, model.evict), (7, Policy::Newest, 300));
+        assert_eq!((model.seed, model.policy, model.evict), (7, Policy::KeepOne, 300));
         assert_eq!((model.tells_lines, model.lost), (true, BTreeSet::from([7, 9])));
         assert_eq!((model.clflush, model.point), (Clflush::Itself, Point::Coherency));
         assert_eq!(model.promises[0].streaming, Streaming::Evicting);
@@ -201,7 +200,7 @@ mod tests {
         }
         assert!(Options::parse(&NEEDED[1..]).unwrap_err().starts_with("live=FILE"));
         assert!(Options::parse(&NEEDED[..4]).unwrap_err().starts_with("size=0"));
-        for needs in ["policy=newest", "evict=3", "cut=store:1"] {
+        for needs in ["evict=3", "cut=store:1"] {
             let error = Options::parse(&[&NEEDED[..], &[needs]].concat()).unwrap_err();
             assert!(error.contains("stores=followed"), "{error}");
         }

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
+use super::model::Half;
 use super::words::Line;
-use crate::tracker::Half;
 
 /// The thread whose fence completes a write-back: a thread of user mode, by the register that identifies it, or a CPU
 /// in its kernel.

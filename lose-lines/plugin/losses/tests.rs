@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::fates::Policy;
-use super::model::{Event, Model, Point};
+use super::model::{Clflush, Event, Half, Model, Point};
 use super::words::Memories;
 use super::{Losses, Site};
 use crate::decode::{Fence, Writeback};
-use crate::lines::Clflush;
-use crate::tracker::Half;
+use crate::policy::Policy;
 
 const BASE: u64 = 0x1_0000_0000;
 const USER: Site = Site { half: Half::Lower, thread: 7, at: 0x40_1000, code: 0 };
@@ -140,7 +138,7 @@ fn a_clean_to_the_point_of_coherency_persists_where_that_suffices() {
 
 #[test]
 fn the_newest_line_is_the_one_that_was_stored_to_last() {
-    for (policy, expected) in [(Policy::Newest, [0, 1]), (Policy::AllButNewest, [1, 0])] {
+    for (policy, expected) in [(Policy::KeepOne, [0, 1]), (Policy::LoseOne, [1, 0])] {
         let mut losses = losses(Model { policy, ..model() });
         store(&mut losses, 9, 1);
         store(&mut losses, 3, 1);
@@ -195,6 +193,17 @@ fn an_instruction_that_is_not_modelled_is_a_fault_within_the_memory() {
     assert_eq!(losses.told(), "");
     losses.unmodelled(KERNEL, Some(BASE));
     assert!(losses.told().starts_with("fault unmodelled half=Upper"));
+}
+
+#[test]
+fn a_kernel_that_starts_may_discard_what_nobody_watches_yet() {
+    let mut losses = losses(Model { is_watched: true, ..model() });
+    losses.told();
+    losses.unmodelled(KERNEL, Some(BASE));
+    assert_eq!(losses.told(), "");
+    losses.watch(&[0]);
+    losses.unmodelled(KERNEL, Some(BASE));
+    assert!(losses.told().starts_with("fault unmodelled"));
 }
 
 #[test]
@@ -282,7 +291,7 @@ fn a_trial_may_leave_content_that_was_written_back() {
 
 #[test]
 fn a_witness_is_not_the_newest_line() {
-    for (policy, expected) in [(Policy::Newest, [0, 1]), (Policy::AllButNewest, [1, 0])] {
+    for (policy, expected) in [(Policy::KeepOne, [0, 1]), (Policy::LoseOne, [1, 0])] {
         let mut losses = losses(Model { policy, ..model() });
         losses.begin_trial(vec![8, 4]);
         losses.witness(&[5]);
@@ -423,4 +432,45 @@ fn a_fence_drains_them_and_an_ordinary_store_replaces_them() {
         losses.fence(USER, Fence::Sfence);
         assert_eq!(after_reset(&mut losses, 3), 1);
     }
+}
+
+#[test]
+fn what_is_left_of_a_range_is_told() {
+    let mut losses = losses(model());
+    // Dirty before the mark, and outside.
+    store(&mut losses, 1, 7);
+    store(&mut losses, 9, 7);
+    losses.told();
+    let range = [1, 2, 3, 4];
+    losses.watch(&range);
+    let left = |losses: &mut Losses, number| {
+        losses.tell_left(number, &range);
+        losses.told()
+    };
+    assert_eq!(
+        left(&mut losses, 0),
+        "left id=0 dirty=0 unfenced=0 writebacks=0 streaming=0 fences=0\n"
+    );
+    store(&mut losses, 1, 8);
+    store_and_write_back(&mut losses, 2, 8);
+    store_and_write_back(&mut losses, 3, 8);
+    // Stored to between write-back and fence.
+    store(&mut losses, 3, 9);
+    assert_eq!(
+        left(&mut losses, 1),
+        "left id=1 dirty=2 unfenced=1 writebacks=2 streaming=0 fences=0\n"
+    );
+    // A kernel that interrupts the program completes nothing.
+    losses.fence(KERNEL, Fence::Mfence);
+    losses.fence(USER, Fence::Sfence);
+    losses.fence(USER, Fence::Sfence);
+    assert_eq!(
+        left(&mut losses, 2),
+        "left id=2 dirty=2 unfenced=0 writebacks=2 streaming=0 fences=2\n"
+    );
+    // Back to what has persisted, but the older content may follow.
+    store_and_write_back(&mut losses, 4, 5);
+    store(&mut losses, 4, 0);
+    losses.writeback(OTHER, Writeback::Clwb, address(4));
+    assert!(left(&mut losses, 3).contains("dirty=2 unfenced=1"));
 }

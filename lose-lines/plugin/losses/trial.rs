@@ -93,12 +93,14 @@ impl Losses {
                 && (self.memories.is_dirty(*line) || is_pending.contains(line))
         };
         let places = || (0_u32..).zip(trial.lines.iter().copied());
-        let newest = places()
-            .filter(|(_, line)| is_dirty(line))
-            .filter_map(|(place, line)| Some((self.stored.get(&line)?.number, place)))
+        let dirty: Vec<(u32, u32)> = places().filter(|(_, line)| is_dirty(line)).collect();
+        let newest = dirty
+            .iter()
+            .filter_map(|(place, line)| Some((self.stored.get(line)?.number, *place)))
             .max()
             .map(|(_, place)| place);
-        let fates = Fates::new(self.model.policy, trial.seed, trial.crash_at, newest);
+        let dirty: Vec<u32> = dirty.iter().map(|(place, _)| *place).collect();
+        let fates = Fates::new(self.model.policy, trial.seed, trial.crash_at, &dirty, newest);
         let content = |(place, line): (u32, u32)| {
             if is_dirty(&line) { self.left(&fates, place, line) } else { self.memories.live(line) }
         };

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
 
 /// The programs that run, by their process ids.
 #[derive(Debug, Default)]
@@ -54,8 +55,14 @@ impl Beside {
         let signal = Signal::from_named_raw(signal).context("no such signal")?;
         kill_process(Pid::from_child(&child), signal).context("cannot send the signal")?;
         let mut out = String::new();
-        output.read_to_string(&mut out).context("cannot read the program's output")?;
-        let ended = child.wait_with_output().context("cannot wait for the program")?;
+        let (read, ended) = thread::scope(|scope| {
+            let read = scope.spawn(|| output.read_to_string(&mut out));
+            // Reads its errors meanwhile: a program that cannot print them does not end.
+            let ended = child.wait_with_output();
+            (read.join().unwrap_or(Ok(0)), ended)
+        });
+        read.context("cannot read the program's output")?;
+        let ended = ended.context("cannot wait for the program")?;
         let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
         let (code, signal) = (ended.status.code(), ended.status.signal());
         Ok(Reply::Printed { code, signal, out, errors })

@@ -5,10 +5,10 @@ use super::protocol::{Reply, Request, decode, encode};
 use anyhow::{Context as _, Result, bail};
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 use std::io::{self, BufRead as _, Write as _};
+use std::os::fd::AsFd;
 
-/// Makes the line raw: no echo, no editing, no limit of 4096 bytes.
-pub(crate) fn make_raw() -> Result<()> {
-    let console = io::stdin();
+/// Makes a line raw: no echo, no editing, no limit of 4096 bytes.
+pub(crate) fn make_raw(console: impl AsFd) -> Result<()> {
     let mut attributes = tcgetattr(&console).context("the console's attributes")?;
     attributes.make_raw();
     tcsetattr(&console, OptionalActions::Now, &attributes).context("a raw console")

@@ -6,7 +6,7 @@
 
 mod protocol;
 
-pub use protocol::{Extent, KEXEC, MARK, Reply, Request, decode, encode};
+pub use protocol::{Extent, File, KEXEC, MARK, Reply, Request, decode, encode};
 
 #[cfg(target_os = "linux")]
 mod beside;
@@ -16,6 +16,8 @@ mod boot;
 pub mod console;
 #[cfg(target_os = "linux")]
 mod extents;
+#[cfg(target_os = "linux")]
+mod files;
 #[cfg(target_os = "linux")]
 mod kexec;
 #[cfg(target_os = "linux")]

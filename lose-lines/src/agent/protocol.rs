@@ -116,6 +116,11 @@ pub enum Request {
         /// The directory.
         directory: String,
     },
+    /// Describes the files below a directory: answered by [`Reply::Files`].
+    Files {
+        /// The directory.
+        directory: String,
+    },
     /// Starts the kernel that this machine has on its disk, without firmware. The answer is the next
     /// kernel's [`Reply::Hello`].
     Kexec {
@@ -179,6 +184,8 @@ pub enum Reply {
     Names(Vec<String>),
     /// The blocks of files.
     Extents(Vec<Extent>),
+    /// The files.
+    Files(Vec<File>),
     /// The request is done.
     Done,
     /// The request cannot be done, for this reason.
@@ -196,6 +203,30 @@ pub struct Extent {
     pub start: u64,
     /// The number of bytes.
     pub len: u64,
+}
+
+/// A file or a directory, as a program sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// The path below the directory that was asked for.
+    pub path: String,
+    /// The number that stays when the file is renamed.
+    pub inode: u64,
+    /// The number of bytes.
+    pub size: u64,
+    /// Equal for equal bytes; 0 for a directory.
+    pub hash: u64,
+}
+
+impl Request {
+    /// Returns the request to run a program with its standard output in this file.
+    #[must_use]
+    pub fn printing_to(mut self, file: &str) -> Self {
+        if let Self::Run { output, .. } = &mut self {
+            *output = Some(file.to_owned());
+        }
+        self
+    }
 }
 
 impl From<&Self> for Request {

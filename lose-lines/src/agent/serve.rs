@@ -2,8 +2,9 @@
 
 use super::beside::Beside;
 use super::protocol::{KEXEC, Reply, Request};
-use super::{boot, console, extents, kexec, resume};
+use super::{boot, console, extents, files, kexec, resume};
 use anyhow::{Context as _, Result, bail};
+use rustix::fs::OFlags;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::system::{RebootCommand, reboot};
 use serde_json::Value;
@@ -12,8 +13,11 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 /// Serves the host's requests until the host ends the machine; `other` serves those of a project.
 ///
@@ -24,7 +28,7 @@ pub fn serve(mut other: impl FnMut(Value) -> Result<Reply>) -> Result<Infallible
         bail!("this is the first program of a machine: it runs as process 1");
     }
     boot::boot()?;
-    console::make_raw()?;
+    console::make_raw(std::io::stdin())?;
     console::say(&hello()?)?;
     let mut beside = Beside::default();
     loop {
@@ -88,6 +92,7 @@ fn answer(
         }
         Request::List { path } => list(&path),
         Request::Extents { directory } => extents::below(&directory),
+        Request::Files { directory } => files::below(Path::new(&directory)),
         Request::Kexec { command_line, kernel, initrd } => {
             kexec::load(&command_line, kernel, initrd)?;
             kexec::start()?;
@@ -133,8 +138,13 @@ fn run(
 ) -> Result<Reply> {
     let mut command = Command::new(program);
     if let Some(path) = output {
-        let file = File::options().write(true).open(path);
-        command.stdout(file.with_context(|| format!("cannot open {path}"))?);
+        let mut options = File::options();
+        options.write(true).custom_flags(i32::try_from(OFlags::NOCTTY.bits())?);
+        let file = options.open(path).with_context(|| format!("cannot open {path}"))?;
+        if rustix::termios::isatty(&file) {
+            console::make_raw(&file)?;
+        }
+        command.stdout(file);
     }
     // The console's input carries the host's requests.
     command.args(arguments).envs(environment).stdin(Stdio::null());
@@ -144,14 +154,20 @@ fn run(
 }
 
 fn output(program: &str, arguments: &[String], input: &str) -> Result<Reply> {
-    let (reader, mut writer) = std::io::pipe().context("no pipe")?;
-    writer.write_all(input.as_bytes()).context("no pipe")?;
-    drop(writer);
-    let output = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
-        .stdin(reader)
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .with_context(|| format!("cannot start {program}"))?;
+    let mut to = child.stdin.take().context("a program without input")?;
+    let output = thread::scope(|scope| {
+        // A program may print before it has read all of its input, or read nothing of it.
+        scope.spawn(move || drop(to.write_all(input.as_bytes())));
+        child.wait_with_output()
+    });
+    let output = output.with_context(|| format!("cannot wait for {program}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, errors) = (text(&output.stdout), text(&output.stderr));
     let (code, signal) = (output.status.code(), output.status.signal());
@@ -165,4 +181,40 @@ fn mount(device: &str, directory: &str, kind: &str, options: &str) -> Result<Rep
     rustix::mount::mount(device, directory, kind, MountFlags::empty(), options.as_c_str())
         .with_context(|| format!("cannot mount {device} at {directory}"))?;
     Ok(Reply::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::output;
+    use crate::agent::Reply;
+    use crate::agent::beside::Beside;
+    use std::collections::BTreeMap;
+
+    /// More than a pipe holds.
+    const MUCH: usize = 300_000;
+
+    #[test]
+    fn a_program_with_much_input_and_many_errors_ends() {
+        let script = String::from("cat; head -c 300000 /dev/zero >&2");
+        let input = "x".repeat(MUCH);
+        let reply = output("/bin/sh", &[String::from("-c"), script], &input).unwrap();
+        let Reply::Printed { code, out, errors, .. } = reply else { panic!("{reply:?}") };
+        assert_eq!((code, out.len(), errors.len()), (Some(0), MUCH, MUCH));
+        // It need not read its input.
+        let reply = output("/bin/true", &[], &input).unwrap();
+        assert!(matches!(reply, Reply::Printed { code: Some(0), .. }), "{reply:?}");
+    }
+
+    #[test]
+    fn a_program_in_the_background_with_many_errors_ends() {
+        let mut beside = Beside::default();
+        let script = "trap 'head -c 300000 /dev/zero >&2; echo last; exit 0' TERM; echo up; while :; do sleep 0.01; done";
+        let arguments = [String::from("-c"), script.to_owned()];
+        let reply = beside.start("/bin/sh", &arguments, &BTreeMap::new()).unwrap();
+        let Reply::Started(id) = reply else { panic!("{reply:?}") };
+        assert_eq!(beside.tell(id, "").unwrap(), Reply::Text(String::from("up")));
+        let reply = beside.end(id, 15).unwrap();
+        let Reply::Printed { out, errors, .. } = reply else { panic!("{reply:?}") };
+        assert_eq!((&*out, errors.len()), ("last\n", MUCH));
+    }
 }

@@ -96,13 +96,19 @@ impl File {
         let mut segments =
             headers.filter(|segment| segment.p_type == PT_LOAD && segment.p_flags & PF_X != 0);
         segments.find_map(|segment| {
-            let content = self.bytes.get(segment.file_range())?;
-            // The first byte with the same offset in its page.
-            let first = usize::try_from(code.start.wrapping_sub(segment.p_vaddr) % PAGE).ok()?;
+            // Whole pages of the file are mapped, and zeros behind its end.
+            let before = segment.p_offset % PAGE;
+            let pages = segment.p_offset - before
+                ..(segment.p_offset + segment.p_filesz).next_multiple_of(PAGE);
+            let [start, end] = [pages.start, pages.end].map(usize::try_from);
+            let (start, end) = (start.ok()?, end.ok()?);
+            let mut content = self.bytes.get(start..end.min(self.bytes.len()))?.to_vec();
+            content.resize(end - start, 0);
+            let first = usize::try_from(code.start % PAGE).ok()?;
             let mut offsets = (first..content.len()).step_by(usize::try_from(PAGE).ok()?);
             let is_there = |offset: &usize| content[*offset..].starts_with(&code.bytes);
             let offset = offsets.find(is_there).filter(|_offset| !code.bytes.is_empty())?;
-            Some(segment.p_vaddr + offset as u64 + (code.at - code.start))
+            Some(segment.p_vaddr - before + offset as u64 + (code.at - code.start))
         })
     }
 
@@ -122,13 +128,68 @@ impl File {
     }
 }
 
-/// Returns the source line of an address, and its function, which may have been inlined.
+/// Returns the source line of an address, and its function, which may have been inlined: the innermost one that is not
+/// of Rust's own libraries, such as `write_volatile`.
 fn source(names: &Loader, address: u64) -> Option<String> {
-    let frame = names.find_frames(address).ok()?.next().ok()??;
+    let mut frames = names.find_frames(address).ok()?;
+    let (mut first, mut own) = (None, None);
+    while let (None, Ok(Some(frame))) = (&own, frames.next()) {
+        let file = frame.location.as_ref().and_then(|location| location.file);
+        let is_own = !file.is_some_and(is_of_rust);
+        let place = if is_own { &mut own } else { &mut first };
+        place.get_or_insert(frame);
+    }
+    let frame = own.or(first)?;
     let location = frame.location?;
     let (file, folder) = (Path::new(location.file?), env::current_dir().unwrap_or_default());
     let file = file.strip_prefix(folder).unwrap_or(file).display();
     let place = format!("{file}:{}", location.line?);
     let function = frame.function.and_then(|function| Some(function.demangle().ok()?.into_owned()));
     Some(function.map_or_else(|| place.clone(), |function| format!("{place} ({function})")))
+}
+
+/// Returns true for a source of Rust's own libraries: `/rustc/HASH/library/core/…`, or that of an installed toolchain.
+fn is_of_rust(file: &str) -> bool {
+    file.starts_with("/rustc/")
+        || ["core", "std", "alloc"]
+            .iter()
+            .any(|library| file.contains(&format!("/rust/library/{library}/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+
+    use goblin::elf::Elf;
+    use goblin::elf::program_header::{PF_X, PT_LOAD};
+
+    use super::{Code, Files, Place, is_of_rust};
+
+    #[test]
+    fn code_at_the_end_of_a_segment_is_found() {
+        let program = env::current_exe().unwrap();
+        let bytes = std::fs::read(&program).unwrap();
+        let elf = Elf::parse(&bytes).unwrap();
+        let is_code = |flags: u32, kind: u32| kind == PT_LOAD && flags & PF_X != 0;
+        let mut segments = elf.program_headers.iter();
+        let segment = segments.find(|segment| is_code(segment.p_flags, segment.p_type)).unwrap();
+        let end = segment.file_range().end;
+        // The plugin reports 48 bytes before an instruction and 32 from it on, here 24 of them behind the segment.
+        let (at, start) = (end - 8, end - 56);
+        let code = Code {
+            at: 0x7000_0000_0000 + at as u64,
+            start: 0x7000_0000_0000 + start as u64,
+            bytes: bytes[start..start + 80].to_vec(),
+        };
+        let place = Files::read([program]).place(&code);
+        let is_known = !matches!(&place, Place::Binary(name, _) if name == "unknown code");
+        assert!(is_known, "{place}");
+    }
+
+    #[test]
+    fn libraries_of_rust_are_told_from_a_program() {
+        assert!(is_of_rust("/rustc/0123/library/core/src/ptr/mod.rs"));
+        assert!(is_of_rust("/root/x/lib/rustlib/src/rust/library/core/src/ptr/mod.rs"));
+        assert!(!is_of_rust("/home/a/library/core/main.rs"));
+    }
 }

@@ -9,34 +9,32 @@ mod lost;
 pub mod moments;
 
 use core::fmt;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::collections::BTreeMap;
-use std::sync::mpsc::{Sender, channel};
-use std::thread;
-use std::time::Instant;
 
 use crate::agent::Request;
-use crate::fewest::fewest;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use self::code::Files;
 use self::lost::{Lost, Placed, Report, lost_lines};
 use self::moments::{Counted, Counts, Moment};
+use crate::acknowledged::Acknowledged;
+use crate::check::{Check, Failure, PRINTED, Run, Verdict, in_words, run};
+use crate::fewest::{Needed, needed};
 use crate::kit::Kit;
 use crate::log::Log;
 use crate::losses::{Cut, Policy, number};
 use crate::machine::Machine;
+use crate::machine::agent::Mounted;
 use crate::machine::ends::Ran;
-use crate::machine::programs::{End, printed};
+use crate::machine::port::{self, Port};
 use crate::machine::setup::Setup;
 use crate::machine::suspended::Suspended;
-use crate::pmem::{Contents, DIRECTORY, make_namespace, mount_again, nvdimm_of};
+use crate::pmem::{Contents, DIRECTORY, make_namespace, nvdimm_of, try_mount_again};
+use crate::pool;
 use crate::program::CommandLine;
-
-/// The file on the checking machine with the lines that the program had printed before the cut.
-pub(crate) const PRINTED: &str = "/lab/printed";
+use crate::report::note;
 
 /// The additional time of a machine beyond that of its program.
 const BESIDES: Duration = Duration::from_secs(300);
@@ -102,6 +100,10 @@ pub struct Outcome {
     pub losses: Vec<Lost>,
     /// The numbers of the fewest lines, as `--lose` takes them; empty unless they were searched for.
     pub fewest: Vec<u32>,
+    /// True if the check fails even if no line is lost.
+    pub needs_no_loss: bool,
+    /// The reason why the fewest lines were not found.
+    pub incomplete: Option<String>,
 }
 
 /// The result of a check.
@@ -112,10 +114,18 @@ pub struct Checked {
     /// The number of lines that had not persisted, and of those that were lost.
     pub dirty: u64,
     pub lost: u64,
-    /// The complaint about the check, if it failed.
-    pub failure: Option<String>,
-    /// The output of the check.
-    pub output: String,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+impl Checked {
+    /// Returns the complaint about the check, if it failed.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match &self.verdict {
+            Verdict::Failed(failure) => Some(failure),
+            Verdict::Right | Verdict::Unmountable { .. } => None,
+        }
+    }
 }
 
 /// A check, with the lines that were lost before it and the files at that time.
@@ -131,11 +141,10 @@ pub struct Made {
     machine: Suspended,
 }
 
-/// The run of a program until the power was cut.
-pub(crate) struct Run {
-    pub(crate) ran: Ran,
-    time: Duration,
-    pub(crate) printed: String,
+/// A machine that runs, and the lines that its program prints.
+struct Running {
+    machine: Machine,
+    port: Port,
 }
 
 impl CrashTest<'_> {
@@ -146,14 +155,12 @@ impl CrashTest<'_> {
             "this emulator cannot lose lines; QEMU 10.0, 10.1 or 10.2 is needed"
         );
         let contents = Contents::new(self.kit, &format!("{}-made", self.name))?;
-        let mut setup = self.setup(&contents, Choices::KEEPING);
-        for command in [&self.program, &self.check].into_iter().chain(&self.prepare) {
-            command.add_to(&mut setup.files);
-        }
-        setup.files.text(PRINTED, "");
+        let port = Port::new(&self.kit.work, &format!("{}-made", self.name))?;
+        let setup = self.setup(&contents, Choices::KEEPING).devices(port.devices());
         let machine = Suspended::new(self.kit, &setup, log, |machine| {
             make_namespace(machine, "region0", "fsdax")?;
             machine.wait_for("/dev/pmem0")?;
+            machine.wait_for(port::DEVICE)?;
             // Nothing of it is random, and no work is deferred: a repeated cut finds the same blocks.
             machine.run(
                 "/bin/mke2fs -q -F -t ext4 -b 4096 -U 6c6f7365-0000-4000-8000-000000000000 -E \
@@ -166,8 +173,8 @@ impl CrashTest<'_> {
 
     fn prepare(&self, machine: &mut Machine) -> Result<()> {
         let Some(prepare) = &self.prepare else { return Ok(()) };
-        mount_again(machine)?;
-        let ended = machine.run_request(&self.request(prepare, None))?;
+        crate::pmem::mount_again(machine)?;
+        let ended = machine.run_request(&self.request(prepare))?;
         ensure!(ended == (Some(0), None), "the preparing program {}", in_words(ended));
         machine.unmount(DIRECTORY)
     }
@@ -175,20 +182,19 @@ impl CrashTest<'_> {
     /// Runs the program without a cut and counts its events. The program and the check after it must succeed.
     pub fn count(&self, made: &Made, log: &Log) -> Result<Counted> {
         let medium = made.contents.copy(self.kit, self.name)?;
-        let mut machine = self.start(made, &medium, Choices::RUNNING, log)?;
+        let Running { mut machine, port } = self.start(made, &medium, Choices::RUNNING, log)?;
         let before = log.position()?;
-        let Run { ran, time, printed } = self.run(&mut machine, self.limit, log)?;
+        let Run { ran, time, output } = self.run(&mut machine, log)?;
         let has_ended = match ran {
             Ran::Ended((Some(0), _)) => true,
             Ran::Unended => false,
-            Ran::Ended(end) => {
-                bail!(
-                    "the program {} without any cut; its output:\n{}",
-                    in_words(end),
-                    printed.trim_end()
-                )
-            }
-            Ran::Cut => bail!("the emulator was killed"),
+            Ran::Ended(end) => bail!(
+                "the program {} without any cut; its complaints:\n{}",
+                in_words(end),
+                output.trim_end()
+            ),
+            Ran::Reset => bail!("the program took the machine down without any cut"),
+            Ran::Cut => bail!("the power was cut without a request"),
         };
         if has_ended {
             // After that nothing is lost. A process that the program left behind keeps the file system busy; it is cut,
@@ -197,15 +203,18 @@ impl CrashTest<'_> {
         }
         machine.end()?;
         let counts = Counts::of(&log.since(before)?).context("the plugin reported no counts")?;
-        let Examined { checked, .. } =
-            self.check(made, &medium, Choices::KEEPING, &printed, log)?;
-        if let Some(why) = checked.failure {
-            bail!(
+        let lines = port.acknowledged()?;
+        let examined = self.check(made, &medium, Choices::KEEPING, &lines, log)?;
+        match examined.checked.verdict {
+            Verdict::Right => Ok(Counted { counts, time, has_ended }),
+            Verdict::Failed(Failure { why, output }) => bail!(
                 "the check {why}, although no line was lost; its output:\n{}",
-                checked.output.trim_end()
-            );
+                output.trim_end()
+            ),
+            Verdict::Unmountable { why } => {
+                bail!("the file system cannot be mounted, although no line was lost: {why}")
+            }
         }
-        Ok(Counted { counts, time, has_ended })
     }
 
     /// Cuts the power at a moment, and checks the state that this leaves.
@@ -222,18 +231,19 @@ impl CrashTest<'_> {
             Moment::End => None,
         };
         let before = log.position()?;
-        let mut machine = self.start(made, &medium, Choices { cut, ..Choices::RUNNING }, log)?;
-        let Run { ran, printed, .. } = self.run(&mut machine, self.limit, log)?;
+        let choices = Choices { cut, ..Choices::RUNNING };
+        let Running { mut machine, port } = self.start(made, &medium, choices, log)?;
+        let Run { ran, .. } = self.run(&mut machine, log)?;
         if ran != Ran::Cut {
             // Nothing else runs before the emulator ends and the plugin reports.
             machine.end()?;
         }
+        let lines = port.acknowledged()?;
         let report = Report::read(&log.since(before)?);
         let policy = if self.lost.is_empty() { self.policy } else { Policy::All };
         let choices = Choices { seed, policy, lost: &self.lost, ..Choices::KEEPING };
         let left = medium.twin(self.kit, &format!("{}-left", self.name))?;
-        let Examined { checked, lost, placed } =
-            self.check(made, &medium, choices, &printed, log)?;
+        let Examined { checked, lost, placed } = self.check(made, &medium, choices, &lines, log)?;
         let mut outcome = Outcome {
             moment,
             seed,
@@ -241,35 +251,46 @@ impl CrashTest<'_> {
             checked,
             losses: Vec::new(),
             fewest: Vec::new(),
+            needs_no_loss: false,
+            incomplete: None,
         };
-        if outcome.checked.failure.is_some() {
-            if finds_fewest {
-                outcome.fewest = self.fewest(made, &left, &lost, &printed, log)?;
+        if let Some(Failure { why, .. }) = outcome.checked.failure() {
+            if finds_fewest || lost.is_empty() {
+                note(&format!(
+                    "{}, seed {seed}: the check FAILED: it {why}; searching for the fewest lost lines",
+                    moment.in_words()
+                ));
+                match self.needed(made, &left, &lost, &lines, log) {
+                    Ok(Needed::Nothing) => outcome.needs_no_loss = true,
+                    Ok(Needed::Units(lines)) => outcome.fewest = lines,
+                    Ok(Needed::Parts) => {}
+                    Err(why) => outcome.incomplete = Some(format!("{why:#}")),
+                }
             }
             let lost = if outcome.fewest.is_empty() { &lost } else { &outcome.fewest };
-            let files = Files::read(self.program.files());
-            outcome.losses = report.tell(lost, &placed, &files);
+            if !outcome.needs_no_loss {
+                let files = Files::read(self.program.files());
+                outcome.losses = report.tell(lost, &placed, &files);
+            }
         }
         Ok(outcome)
     }
 
-    /// Returns the fewest of the lost lines with which the check fails, or `None` if it does not fail with all of them,
-    /// for example because only parts of lines were lost.
-    fn fewest(
+    /// Returns the lines that must be lost for the check to fail.
+    fn needed(
         &self,
         made: &Made,
         left: &Contents,
         lost: &[u32],
-        printed: &str,
+        printed: &Acknowledged,
         log: &Log,
-    ) -> Result<Vec<u32>> {
-        let fails = |lost: &[u32]| {
+    ) -> Result<Needed<u32>> {
+        needed(lost, MOST_CHECKS, |lost: &[u32]| {
             let medium = left.twin(self.kit, self.name)?;
             let choices = Choices { lost, ..Choices::KEEPING };
             let examined = self.check(made, &medium, choices, printed, log)?;
-            anyhow::Ok(examined.checked.failure.is_some())
-        };
-        if fails(lost)? { fewest(lost, MOST_CHECKS, fails) } else { Ok(Vec::new()) }
+            Ok(examined.checked.failure().is_some())
+        })
     }
 
     /// Returns the reason why a cut did not come at its moment.
@@ -287,34 +308,34 @@ impl CrashTest<'_> {
         made: &Made,
         medium: &Contents,
         choices: Choices<'_>,
-        printed: &str,
+        printed: &Acknowledged,
         log: &Log,
     ) -> Result<Examined> {
         let before = log.position()?;
-        let lines = acknowledged(printed);
-        let mut machine = self.start(made, medium, choices, log)?;
-        machine.write(PRINTED, lines)?;
-        let memory = self.setup(medium, choices).losses.map_or(0, |losses| losses.base);
-        let placed = placed(&mut machine, memory)?;
-        let request = self.request(&self.check, Some(("PRINTED", PRINTED)));
-        let Run { ran, printed: output, .. } = run(&mut machine, &request, self.limit, log)?;
-        machine.end()?;
-        let failure = match ran {
-            Ran::Ended((Some(0), _)) => None,
-            Ran::Ended(end) => Some(in_words(end)),
-            Ran::Unended => Some(format!("did not end in {} s", self.limit.as_secs())),
-            Ran::Cut => bail!("the emulator was killed"),
+        let Running { mut machine, port: _port } = self.resume(made, medium, choices, log)?;
+        machine.write(PRINTED, printed.text())?;
+        let (verdict, placed) = match try_mount_again(&mut machine)? {
+            Mounted::Done => {
+                let placed = placed(&mut machine, nvdimm_of(self.kit, self.name, medium).base())?;
+                let check = Check {
+                    command: &self.check,
+                    environment: &self.environment,
+                    limit: self.limit,
+                };
+                (check.in_machine(&mut machine, log)?.0, placed)
+            }
+            refused => (refused.verdict(), Placed::default()),
         };
+        machine.end()?;
         let report = log.since(before)?;
         let loss = report.lines().find(|line| line.starts_with("losses: loss "));
         let loss = loss.context("the plugin reported no losses")?;
         let number = |name| number(loss, name).with_context(|| format!("no {name} in {loss}"));
         let checked = Checked {
-            acknowledged: count(lines),
+            acknowledged: printed.count(),
             dirty: number("dirty")?,
             lost: number("lost")?,
-            failure,
-            output,
+            verdict,
         };
         Ok(Examined { checked, lost: lost_lines(&report), placed })
     }
@@ -326,14 +347,30 @@ impl CrashTest<'_> {
         medium: &Contents,
         choices: Choices<'_>,
         log: &Log,
-    ) -> Result<Machine> {
-        let mut machine = made.machine.resume(self.kit, &self.setup(medium, choices), log)?;
-        mount_again(&mut machine)?;
-        Ok(machine)
+    ) -> Result<Running> {
+        let mut running = self.resume(made, medium, choices, log)?;
+        crate::pmem::mount_again(&mut running.machine)?;
+        Ok(running)
+    }
+
+    fn resume(
+        &self,
+        made: &Made,
+        medium: &Contents,
+        choices: Choices<'_>,
+        log: &Log,
+    ) -> Result<Running> {
+        let port = Port::new(&self.kit.work, self.name)?;
+        let setup = self.setup(medium, choices).devices(port.devices());
+        Ok(Running { machine: made.machine.resume(self.kit, &setup, log)?, port })
     }
 
     fn setup(&self, medium: &Contents, choices: Choices<'_>) -> Setup {
         let mut setup = nvdimm_of(self.kit, self.name, medium);
+        for command in [&self.program, &self.check].into_iter().chain(&self.prepare) {
+            command.add_to(&mut setup.files);
+        }
+        setup.files.text(PRINTED, "");
         setup.limit = self.limit + BESIDES;
         if let Some(losses) = &mut setup.losses {
             losses.seed = Some(choices.seed);
@@ -346,16 +383,18 @@ impl CrashTest<'_> {
                 losses.more.push(String::from("user-streaming=evicting"));
             }
         }
-        setup
+        setup.with_room_for_files()
     }
 
-    fn run(&self, machine: &mut Machine, limit: Duration, log: &Log) -> Result<Run> {
-        run(machine, &self.request(&self.program, None), limit, log)
+    /// Runs the program, whose standard output goes to the port.
+    fn run(&self, machine: &mut Machine, log: &Log) -> Result<Run> {
+        let request = self.request(&self.program).printing_to(port::DEVICE);
+        run(machine, &request, self.limit, log)
     }
 
-    fn request(&self, command: &CommandLine, more: Option<(&str, &str)>) -> Request {
+    fn request(&self, command: &CommandLine) -> Request {
         let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
-        command.request(&given.chain(more).collect::<Vec<_>>())
+        command.request(&given.collect::<Vec<_>>())
     }
 }
 
@@ -368,40 +407,6 @@ fn placed(machine: &mut Machine, memory: u64) -> Result<Placed> {
     Ok(Placed { device, extents: machine.extents(DIRECTORY)? })
 }
 
-/// Returns the complete lines of an output. A truncated line may say less than intended.
-pub(crate) fn acknowledged(printed: &str) -> &str {
-    printed.rfind('\n').map_or("", |end| &printed[..=end])
-}
-
-/// Returns the number of lines.
-pub(crate) fn count(lines: &str) -> u64 {
-    lines.lines().map(|_line| 1).sum()
-}
-
-/// Runs a program for at most this time.
-pub(crate) fn run(
-    machine: &mut Machine,
-    request: &Request,
-    limit: Duration,
-    log: &Log,
-) -> Result<Run> {
-    let (before, start) = (log.position()?, Instant::now());
-    let ran = machine.run_for(request, limit)?;
-    let time = start.elapsed();
-    let log = log.since(before)?;
-    // The plugin's lines follow those of the machine.
-    let end = log.find("losses: start ").unwrap_or(log.len());
-    Ok(Run { ran, time, printed: printed(&log[..end]) })
-}
-
-pub(crate) fn in_words(end: End) -> String {
-    match end {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => String::from("ended without an exit code"),
-    }
-}
-
 /// The results of all cuts.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Summary {
@@ -411,16 +416,19 @@ pub struct Summary {
     pub dirty: u64,
     pub lost: u64,
     pub failures: u64,
+    /// The states whose file system could not be mounted.
+    pub not_mounted: u64,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cuts, between, dirty, lost, failures } = self;
+        let Self { cuts, between, dirty, lost, failures, not_mounted } = self;
         write!(
             f,
             "cuts: {cuts}, after an acknowledgement and before the end: {between}, dirty lines lost: {lost} of {dirty}, \
              failed checks: {failures}"
-        )
+        )?;
+        if *not_mounted > 0 { write!(f, ", not mounted: {not_mounted}") } else { Ok(()) }
     }
 }
 
@@ -433,8 +441,9 @@ impl Outcome {
     /// Returns the result for a reader. `which` is the number of the cut and that of all; `repeating` is the command
     /// that repeats it.
     pub fn in_words(&self, which: (usize, usize), repeating: &str) -> String {
-        let Self { moment, seed, instead, checked, losses, fewest } = self;
-        let Checked { acknowledged, dirty, lost, failure, output } = checked;
+        let Self { moment, seed, instead, checked, losses, fewest, needs_no_loss, incomplete } =
+            self;
+        let Checked { acknowledged, dirty, lost, verdict } = checked;
         let instead = instead.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         let cut = format!(
             "cut {} of {}, {}{instead}, seed {seed}: acknowledged {acknowledged}, {lost} of {dirty} dirty lines lost",
@@ -442,16 +451,31 @@ impl Outcome {
             which.1,
             moment.in_words(),
         );
-        let Some(why) = failure else { return format!("{cut}, the check succeeded") };
-        let output: String = output.lines().flat_map(|line| ["   | ", line, "\n"]).collect();
-        let fewer = match fewest.len() as u64 {
+        let Failure { why, .. } = match verdict {
+            Verdict::Right => return format!("{cut}, the check succeeded"),
+            Verdict::Unmountable { why } => {
+                return format!(
+                    "{cut}, the file system was NOT MOUNTED: {why}\n   to repeat: {repeating}"
+                );
+            }
+            Verdict::Failed(failure) => failure,
+        };
+        let output = checked.failure().map(Failure::shown).unwrap_or_default();
+        let needed = match fewest.len() as u64 {
+            _ if *needs_no_loss => String::from(
+                "   the check fails even if no line is lost: the file system's metadata or data of write(2) were not synced \
+                 (fsync; for a mapping MAP_SYNC, or msync)\n",
+            ),
             0 => String::new(),
             fewer if fewer == *lost => String::new(),
             fewer => format!("   the check fails with fewer lines lost, {fewer} of {lost}:\n"),
         };
         let losses = lost::in_words(losses);
+        let incomplete = incomplete.as_ref().map_or_else(String::new, |why| {
+            format!("   the fewest lost lines were not found: {why}\n")
+        });
         format!(
-            "{cut}, the check FAILED: it {why}\n{output}{fewer}{losses}   to repeat: {repeating}"
+            "{cut}, the check FAILED: it {why}\n{output}{needed}{losses}{incomplete}   to repeat: {repeating}"
         )
     }
 }
@@ -466,68 +490,39 @@ pub fn cut_all(
     log: &Log,
     mut take: impl FnMut(usize, &Outcome) -> Result<()>,
 ) -> Result<Summary> {
-    let mut summary = Summary::default();
-    let work = Work { test, made, cuts, next: AtomicUsize::new(0), failures: AtomicUsize::new(0) };
-    let (sender, outcomes) = channel();
-    thread::scope(|scope| {
-        for job in 0..jobs.clamp(1, cuts.len().max(1)) {
-            let (work, sender) = (&work, sender.clone());
-            scope.spawn(move || work.carry_out(job, &sender, log));
-        }
-        drop(sender);
-        let (mut early, mut number) = (BTreeMap::new(), 0);
-        for (place, outcome) in outcomes {
-            early.insert(place, outcome);
-            while let Some(outcome) = early.remove(&number) {
-                number += 1;
-                let outcome = outcome?;
-                summary.add(&outcome);
-                take(number, &outcome)?;
+    let (mut summary, has_failed) = (Summary::default(), AtomicBool::new(false));
+    pool::in_order(
+        cuts,
+        jobs,
+        |job| Ok(format!("{}-{job}", test.name)),
+        |name, cut| {
+            let beside = log.beside(name)?;
+            let finds_fewest = test.lost.is_empty() && !has_failed.load(Ordering::Relaxed);
+            let test = CrashTest { name, ..test.clone() };
+            let outcome = test.cut(made, *cut, finds_fewest, &beside);
+            log.join(beside)?;
+            let outcome = outcome?;
+            if outcome.checked.failure().is_some() {
+                has_failed.store(true, Ordering::Relaxed);
             }
-        }
-        Ok(summary)
-    })
-}
-
-/// The cuts that several threads run.
-struct Work<'a> {
-    test: &'a CrashTest<'a>,
-    made: &'a Made,
-    cuts: &'a [(Moment, u64)],
-    next: AtomicUsize,
-    failures: AtomicUsize,
-}
-
-impl Work<'_> {
-    /// Runs cuts until none is left, with this thread's own files and log.
-    fn carry_out(&self, job: usize, outcomes: &Sender<(usize, Result<Outcome>)>, log: &Log) {
-        let name = format!("{}-{job}", self.test.name);
-        let test = CrashTest { name: &name, ..self.test.clone() };
-        loop {
-            let place = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(cut) = self.cuts.get(place) else { return };
-            let outcome = log.beside(&name).and_then(|beside| {
-                let finds_fewest =
-                    self.test.lost.is_empty() && self.failures.load(Ordering::Relaxed) == 0;
-                let outcome = test.cut(self.made, *cut, finds_fewest, &beside);
-                log.join(beside).and(outcome)
-            });
-            if outcome.as_ref().is_ok_and(|outcome| outcome.checked.failure.is_some()) {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-            }
-            if outcomes.send((place, outcome)).is_err() {
-                return;
-            }
-        }
-    }
+            Ok(outcome)
+        },
+        |place, outcome| {
+            summary.add(&outcome);
+            take(place + 1, &outcome)
+        },
+    )?;
+    Ok(summary)
 }
 
 impl Summary {
     fn add(&mut self, outcome: &Outcome) {
+        let Checked { dirty, lost, verdict, .. } = &outcome.checked;
         self.cuts += 1;
         self.between += u64::from(outcome.is_between());
-        self.dirty += outcome.checked.dirty;
-        self.lost += outcome.checked.lost;
-        self.failures += u64::from(outcome.checked.failure.is_some());
+        self.dirty += dirty;
+        self.lost += lost;
+        self.failures += u64::from(matches!(verdict, Verdict::Failed(_)));
+        self.not_mounted += u64::from(matches!(verdict, Verdict::Unmountable { .. }));
     }
 }

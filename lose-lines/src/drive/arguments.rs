@@ -2,32 +2,53 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use clap::Args;
-use lose_lines::cache::Cache;
-use lose_lines::command::quoted;
+use clap::{Args, ValueEnum};
+use lose_lines::check::{Failure, Verdict};
 use lose_lines::drive::explanation::Explanation;
 use lose_lines::drive::file_system::FileSystem;
 use lose_lines::drive::flushes::{LeftOut, leave_out};
 use lose_lines::drive::log::DriveLog;
-use lose_lines::drive::states::{State, WritePolicy, chosen};
-use lose_lines::drive::trials::{Failure, Trial, Trials, distinct};
-use lose_lines::drive::{CheckOn, DriveTest, Prepared, Recorded};
+use lose_lines::drive::states::{State, Tearing, chosen};
+use lose_lines::drive::trials::{Trial, Trials};
+use lose_lines::drive::{DriveTest, Prepared, Recorded};
 use lose_lines::log::Log;
 use lose_lines::losses::checked_seed_of_run;
+use lose_lines::policy::Policy;
 use lose_lines::program::CommandLine;
-use serde_json::{Value, json};
+use lose_lines::report::Form;
+use serde_json::json;
+use tempfile::TempPath;
 
-use crate::{LOSS, Machines, NOTHING_TESTED, Subject, Usage, progress};
+use crate::{Machines, Outcome, Subject, Usage, path, progress, repeated};
 
 /// The number of kinds of failures that are explained.
 const EXPLAINED: usize = 3;
+
+/// The time after which the progress of checks is told.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// The bytes that a drive writes whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Unit {
+    #[value(name = "512")]
+    Sector,
+    #[value(name = "4096")]
+    Page,
+}
+
+impl Unit {
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Sector => 512,
+            Self::Page => 4096,
+        }
+    }
+}
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Driving {
@@ -37,9 +58,15 @@ pub(crate) struct Driving {
     /// The seed for the states [default: a random number].
     #[arg(long)]
     seed: Option<u64>,
-    /// Which writes survive a cut, of those that no flush has made durable [default: a random policy for each state].
-    #[arg(long, value_enum)]
-    policy: Option<WritePolicy>,
+    /// Which writes survive a cut, of those that no flush has made durable.
+    #[arg(long, value_enum, default_value_t = Policy::Any)]
+    policy: Policy,
+    /// The bytes that the drive writes whole, as lsblk(8) says (PHY-SEC). Longer writes can be torn.
+    #[arg(long, value_enum, value_name = "BYTES", default_value_t = Unit::Sector)]
+    unit: Unit,
+    /// Tear blocks of ext4's journal too. Some kernels then refuse to mount the file system.
+    #[arg(long)]
+    tear_journal: bool,
     /// The file system.
     #[arg(long = "fs", value_enum, default_value_t = FileSystem::Ext4)]
     file_system: FileSystem,
@@ -53,14 +80,11 @@ pub(crate) struct Driving {
     /// variable PRINTED names a file with the lines that the program had printed before the cut.
     #[arg(long, value_name = "COMMAND LINE")]
     check: String,
-    /// Where to check. On the host, e2fsck(8) replays the journal.
-    #[arg(long, value_enum, default_value_t = CheckOn::Machine)]
-    check_on: CheckOn,
     /// The number of machines that check in parallel.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
     /// Check states of this recording, without recording a new one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path())]
     log: Option<PathBuf>,
     /// Check this one state of a recording: EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE.
     #[arg(long, requires = "log", conflicts_with_all = ["states", "seed", "policy"])]
@@ -69,16 +93,33 @@ pub(crate) struct Driving {
     #[arg(long, conflicts_with = "state")]
     leave_out_flushes: bool,
     /// Keep the recording, and the drive of the first failure, in this directory.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = path())]
     keep: Option<PathBuf>,
     /// The time after which the program or a check counts as hanging and is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     limit: u32,
-    /// Print one JSON document.
+    /// Print each result as one line of JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     program: Subject,
+}
+
+/// The file of a recording.
+enum Place {
+    /// The user's: it stays.
+    Chosen(PathBuf),
+    /// Removed unless a failure can be repeated with it.
+    Temporary(TempPath),
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Chosen(path) => path,
+            Self::Temporary(path) => path,
+        }
+    }
 }
 
 impl Driving {
@@ -88,35 +129,51 @@ impl Driving {
         found.map_err(|why| Usage(why.context(format!("{option} '{line}'"))))
     }
 
-    /// Returns the file for the recording, and true if it is kept even when every check succeeds.
-    fn place(&self) -> Result<(PathBuf, bool)> {
-        if let Some(folder) = &self.keep {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
+    /// Returns the file for the recording.
+    fn place(&self) -> Result<Place> {
+        if let Some(log) = &self.log {
+            return Ok(Place::Chosen(log.clone()));
         }
-        let kept = self.keep.as_ref().map(|folder| folder.join("log"));
-        if self.log.is_none()
-            && let Some(log) = kept.as_ref().filter(|log| log.exists())
-        {
+        let Some(folder) = &self.keep else {
+            let file = tempfile::Builder::new().prefix("lose-lines-").suffix(".log").tempfile();
+            return Ok(Place::Temporary(file.context("cannot make a recording")?.into_temp_path()));
+        };
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let log = folder.join("log");
+        if log.exists() {
             let log = log.display();
             bail!(Usage(anyhow!(
                 "{log} is an earlier recording; check it with --log, or remove it"
             )));
         }
-        if let Some(log) = self.log.clone().or(kept) {
-            return Ok((log, true));
+        Ok(Place::Chosen(log))
+    }
+
+    /// Returns the size of the drive in bytes.
+    fn size(&self) -> Result<usize, Usage> {
+        let (mib, least) = (self.size, self.file_system.least_size());
+        match mib.unwrap_or(self.file_system.default_size()) {
+            mib if mib < least => Err(Usage(anyhow!(
+                "--size {mib}: {} needs at least {least} MiB here",
+                self.file_system
+            ))),
+            mib => Ok(mib << 20),
         }
-        Ok((env::temp_dir().join(format!("lose-lines-{}.log", process::id())), false))
     }
 
     /// Returns the command that repeats one state.
     fn repeating(&self, log: &Path, state: &State) -> String {
-        let Self { check, limit, program, .. } = self;
+        let Self { check, limit, unit, tear_journal, program, .. } = self;
         let (log, state, limit) = (log.display().to_string(), state.to_string(), limit.to_string());
-        let options = ["--log", &log, "--state", &state, "--limit", &limit, "--check", check];
-        let words = options.into_iter().map(str::to_owned).chain(program.words());
-        let words: Vec<String> = words.map(|word| quoted(&word)).collect();
-        format!("lose-lines drive {}", words.join(" "))
+        let mut words = vec!["drive", "--log", &log, "--state", &state, "--limit", &limit];
+        if *unit == Unit::Page {
+            words.extend(["--unit", "4096"]);
+        }
+        if *tear_journal {
+            words.push("--tear-journal");
+        }
+        words.extend(["--check", check]);
+        repeated(words.into_iter().map(str::to_owned).chain(program.words()))
     }
 }
 
@@ -128,13 +185,12 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     let seed = request.seed.map_or_else(checked_seed_of_run, Ok)?;
     let recorded = request.log.as_deref().map(DriveLog::read).transpose()?;
     let file_system = recorded.as_ref().map_or(request.file_system, |log| log.file_system);
-    if request.check_on == CheckOn::Host && file_system != FileSystem::Ext4 {
-        bail!(Usage(anyhow!("{file_system} cannot be checked on the host; leave out --check-on")));
-    }
-    let mib = request.size.unwrap_or(file_system.default_size());
-    let size = recorded.as_ref().map_or(mib << 20, |log| log.size);
+    let size = recorded.as_ref().map_or_else(|| request.size(), |log| Ok(log.size))?;
     let place = request.place()?;
-    let code = Machines::new()?.finish(|machines| {
+    let mut is_complete = false;
+    let mut report =
+        Report { request, log: place.path(), seed, failed: Vec::new(), unmountable: 0 };
+    let result = Machines::new()?.finish(|machines| {
         let test = DriveTest {
             kit: &machines.kit,
             name: &machines.name,
@@ -144,61 +200,67 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
             environment: request.program.environment.clone(),
             limit: Duration::from_secs(request.limit.into()),
         };
-        let mut report = Report { request, log: &place.0, document: json!({ "seed": seed }) };
-        let needs_machine = recorded.is_none() || request.check_on == CheckOn::Machine;
-        let prepared = needs_machine.then(|| {
-            progress("starting a machine");
-            Prepared::new(&test, file_system, size, &machines.log)
-        });
-        let prepared = prepared.transpose()?;
-        let log = match (recorded, &prepared) {
-            (Some(log), _) => log,
-            (None, Some(prepared)) => {
-                let recorded = prepared.record(&place.0, &machines.log)?;
-                let log = DriveLog::read(&place.0)?;
-                report.recorded(&recorded, &log)?;
-                log
-            }
-            (None, None) => bail!("there is neither a recording nor a machine"),
+        progress("starting a machine");
+        let prepared = Prepared::new(&test, file_system, size, &machines.log)?;
+        let log = if let Some(log) = recorded {
+            log
+        } else {
+            let recorded = prepared.record(report.log, &machines.log)?;
+            let log = DriveLog::read(report.log)?;
+            is_complete = true;
+            report.recorded(&recorded, &log)?;
+            log
         };
-        let prepared = prepared.filter(|_| request.check_on == CheckOn::Machine);
-        let trials = Trials { test: &test, prepared: prepared.as_ref(), log: &log };
-        checked(request, &trials, seed, &mut report)
+        let tearing = Tearing::of(&log, request.unit.bytes(), request.tear_journal);
+        let trials = Trials { test: &test, prepared: &prepared, log: &log, tearing };
+        checked(request, &trials, machines, &mut report)
     });
-    if !place.1 && !matches!(code, Ok(LOSS)) {
-        // Ignored: the file does not exist if nothing was recorded.
-        drop(fs::remove_file(&place.0));
+    // A failure that was found stays one, whatever failed later.
+    let outcome = match result {
+        Err(why) if report.failed.is_empty() => {
+            // Its states can be checked when the reason is gone.
+            if is_complete && let Place::Temporary(log) = place {
+                let log = log.keep().context("cannot keep the recording")?;
+                let log = log.display();
+                progress(&format!("the recording is kept; check it with --log {log}"));
+            }
+            return Err(why);
+        }
+        Err(why) => {
+            progress(&format!("{why:#}"));
+            Outcome::Loss
+        }
+        Ok(outcome) => outcome,
+    };
+    if let (Outcome::Loss | Outcome::Unmountable, Place::Temporary(log)) = (outcome, place) {
+        log.keep().context("cannot keep the recording")?;
     }
-    code
+    Ok(outcome.code())
 }
 
-/// Checks the states of a recording, and reports them. Returns the exit code.
+/// Checks the states of a recording, and reports them.
 fn checked(
     request: &Driving,
     trials: &Trials<'_>,
-    seed: u64,
+    machines: &Machines,
     report: &mut Report<'_>,
-) -> Result<u8> {
+) -> Result<Outcome> {
     let log = trials.log;
     if let Some(state) = request.state.as_ref().filter(|state| !state.is_of(log)) {
         bail!(Usage(anyhow!("the recording has no state {state}; pass a state of this recording")));
     }
     let states = match &request.state {
         Some(state) => vec![state.clone()],
-        None => chosen(log, request.states, seed, request.policy),
+        None => chosen(log, request.states, report.seed, request.policy),
     };
-    let different = distinct(log, &states);
-    if request.state.is_none() && !different.iter().any(|trial| trial.is_between) {
-        return report.nothing_tested(states.len()).map(|()| NOTHING_TESTED);
-    }
-    let caches = Cache::of_user()?;
+    let different = trials.distinct(&states);
     let logs: Vec<Log> = (0..request.jobs)
-        .map(|number| Log::create(caches.folder(), &format!("{}-{number}", process::id())))
+        .map(|number| machines.log.beside(&format!("{}-{number}", machines.name)))
         .collect::<Result<_>>()?;
     let first = logs.first().context("there is no log")?;
     if request.state.is_none()
         && log.end().is_some()
-        && let Some(Failure { why, output }) = trials.check_end(first)?
+        && let Verdict::Failed(Failure { why, output }) = trials.check_end(first)?
     {
         bail!("the check {why} although nothing was lost; its output:\n{}", output.trim_end());
     }
@@ -207,42 +269,44 @@ fn checked(
         different.len(),
         states.len()
     ));
-    let mut failed = Vec::new();
-    trials.check(&different, &logs, |trial, failure| {
-        report.result(trial, failure.as_ref());
-        if let Some(failure) = failure {
-            failed.push((trial.clone(), failure));
+    let (mut done, mut told) = (0, Instant::now());
+    let result = trials.check(&different, &logs, |trial, verdict| {
+        done += 1;
+        if told.elapsed() > SILENT {
+            told = Instant::now();
+            let (all, failed) = (different.len(), report.failed.len());
+            progress(&format!("checked {done} of {all} states; failed: {failed}"));
         }
-        Ok(())
-    })?;
-    failed.sort_by_key(|(trial, _)| trial.state.event);
-    report.failures(trials, &failed, first)?;
-    if request.leave_out_flushes && failed.is_empty() {
+        report.result(trial, verdict)
+    });
+    report.failures(trials, first)?;
+    result?;
+    if request.leave_out_flushes && report.failed.is_empty() {
         report.flushes(trials, first)?;
     }
-    report.end(&different, states.len(), failed.len())?;
+    report.end(&different, states.len())?;
     logs.into_iter().try_for_each(Log::remove)?;
-    Ok(if failed.is_empty() { 0 } else { LOSS })
+    let has_tested = request.state.is_some() || different.iter().any(|trial| trial.is_between);
+    Ok(Outcome::of(report.failed.len(), report.unmountable, has_tested))
 }
 
-/// The results, on standard output: line by line, or as one document.
+/// The results, on standard output.
 struct Report<'a> {
     request: &'a Driving,
     log: &'a Path,
-    document: Value,
+    seed: u64,
+    failed: Vec<(Trial, Failure)>,
+    unmountable: usize,
 }
 
 impl Report<'_> {
-    fn say(&self, text: &str) -> Result<()> {
-        if !self.request.json {
-            writeln!(io::stdout(), "{text}")?;
-        }
-        Ok(())
+    fn form(&self) -> Form {
+        Form::of(self.request.json)
     }
 
-    fn recorded(&mut self, recorded: &Recorded, log: &DriveLog) -> Result<()> {
+    fn recorded(&self, recorded: &Recorded, log: &DriveLog) -> Result<()> {
         let (writes, flushes, lines) = log.counts();
-        self.document["recorded"] = json!({
+        let document = json!({
             "seconds": recorded.seconds,
             "has_ended": recorded.has_ended,
             "writes": writes,
@@ -251,131 +315,134 @@ impl Report<'_> {
             "log": self.log,
         });
         let end = if recorded.has_ended { "succeeded" } else { "did not end and was killed" };
-        self.say(&format!(
+        let text = format!(
             "recorded on {}: the program {end} after {:.1} s; {writes} writes, {flushes} flushes, {lines} acknowledgements",
             log.file_system, recorded.seconds
-        ))
+        );
+        self.form().say("recorded", &text, &document)
     }
 
-    fn nothing_tested(&mut self, states: usize) -> Result<()> {
-        let advice = "no cut came between a printed line and the program's end, so the checks prove nothing; print a line \
-                      to standard output when data must be there from then on, flush it, and write more after it";
-        progress(advice);
-        self.document["nothing_tested"] = json!({ "states": states });
-        self.document_to_stdout()
-    }
-
-    fn result(&mut self, trial: &Trial, failure: Option<&Failure>) {
-        let mut result = json!(trial);
-        result["failure"] = json!(failure);
-        match &mut self.document["states"] {
-            Value::Array(results) => results.push(result),
-            first => *first = json!([result]),
+    /// Takes the verdict on a state. The first failure of each kind is printed at once.
+    fn result(&mut self, trial: &Trial, verdict: Verdict) -> Result<()> {
+        let Trial { state, acknowledged, pending_sectors, lost_sectors, .. } = trial;
+        let repeat = self.request.repeating(self.log, state);
+        let told = format!(
+            "state {state}: acknowledged {acknowledged}, {lost_sectors} of {pending_sectors} unflushed sectors lost"
+        );
+        let text = match &verdict {
+            Verdict::Unmountable { why } if self.unmountable == 0 => format!(
+                "{told}, the file system was NOT MOUNTED: {why}\n   no check was run on this state\n   to repeat it: {repeat}"
+            ),
+            Verdict::Failed(failure) if self.is_new(failure) => format!(
+                "{told}, the check FAILED: it {}\n{}   to repeat it: {repeat}",
+                failure.why,
+                failure.shown()
+            ),
+            Verdict::Right | Verdict::Unmountable { .. } | Verdict::Failed(_) => String::new(),
+        };
+        let mut document = json!(trial);
+        document["result"] = json!(verdict);
+        self.form().say("state", &text, &document)?;
+        match verdict {
+            Verdict::Right => {}
+            Verdict::Unmountable { .. } => self.unmountable += 1,
+            Verdict::Failed(failure) => self.failed.push((trial.clone(), failure)),
         }
+        Ok(())
+    }
+
+    /// Returns true if no failure of this kind was found before.
+    fn is_new(&self, failure: &Failure) -> bool {
+        let kind = failure.kind();
+        self.failed.iter().all(|(_, other)| other.kind() != kind)
     }
 
     /// Explains the first failure of each kind.
-    fn failures(
-        &mut self,
-        trials: &Trials<'_>,
-        failed: &[(Trial, Failure)],
-        log: &Log,
-    ) -> Result<()> {
+    fn failures(&self, trials: &Trials<'_>, log: &Log) -> Result<()> {
         let mut kinds: BTreeMap<String, Vec<&(Trial, Failure)>> = BTreeMap::new();
-        for result in failed {
-            kinds.entry(kind(&result.1)).or_default().push(result);
+        for result in &self.failed {
+            kinds.entry(result.1.kind()).or_default().push(result);
         }
         let mut kinds: Vec<_> = kinds.into_iter().collect();
         kinds.sort_by_key(|(_, results)| core::cmp::Reverse(results.len()));
-        let mut explained = Vec::new();
         for (number, (kind, results)) in kinds.iter().enumerate() {
             let times = results.len();
             let plural = if times == 1 { "" } else { "s" };
-            self.say(&format!("{times} state{plural} FAILED: the check {kind}"))?;
+            let text = format!("{times} state{plural} FAILED: the check {kind}");
+            self.form().say("kind", &text, &json!({ "kind": kind, "states": times }))?;
             let Some((trial, failure)) = results.first().filter(|_| number < EXPLAINED) else {
                 continue;
             };
-            let (explanation, built) = Explanation::new(trials, trial, failure, log)?;
+            let (explanation, built) = match Explanation::new(trials, trial, failure, log) {
+                Ok(explained) => explained,
+                Err(why) => {
+                    progress(&format!("this failure cannot be explained: {why:#}"));
+                    continue;
+                }
+            };
             let repeat = self.request.repeating(self.log, explanation.state());
-            self.say(&format!("{explanation}\n   to repeat it: {repeat}"))?;
+            let mut text = format!("{explanation}   to repeat it: {repeat}");
             if let (0, Some(folder)) = (number, &self.request.keep) {
                 let image = folder.join("image");
-                built.image.save(&image)?;
-                self.say(&format!("   the drive after the cut: {}", image.display()))?;
+                text.push_str("\n   ");
+                text.push_str(&match built.image.save(&image) {
+                    Ok(()) => ["the drive after the cut: ", &*image.to_string_lossy()].concat(),
+                    Err(why) => why.to_string(),
+                });
             }
-            let mut explanation = json!(explanation);
-            explanation["states"] = json!(times);
-            explanation["kind"] = json!(kind);
-            explanation["repeat"] = json!(repeat);
-            explained.push(explanation);
+            let mut document = json!(explanation);
+            document["kind"] = json!(kind);
+            document["repeat"] = json!(repeat);
+            self.form().say("explanation", &text, &document)?;
         }
-        self.document["explained"] = json!(explained);
         Ok(())
     }
 
     /// Leaves out each flush in turn, and reports those without which every check succeeds.
-    fn flushes(&mut self, trials: &Trials<'_>, machines: &Log) -> Result<()> {
-        let (mut left_out, mut unmissed) = (0, Vec::new());
+    fn flushes(&self, trials: &Trials<'_>, machines: &Log) -> Result<()> {
+        let (mut left_out, mut missed) = (0, 0);
         leave_out(trials, machines, |LeftOut { event, acknowledged, is_missed }| {
             left_out += 1;
-            if !is_missed {
-                let line = trials.log.lines_before(*event).last().unwrap_or_default();
-                self.say(&format!(
-                    "every check succeeds without the flush of event {event}, after the line {line:?}"
-                ))?;
-                unmissed.push(json!({ "event": event, "acknowledged": acknowledged }));
+            if *is_missed {
+                missed += 1;
+                return Ok(());
             }
-            Ok(())
+            let line = trials.log.lines_before(*event).last().unwrap_or_default();
+            let text = format!(
+                "every check succeeds without the flush of event {event}, after the line {line:?}"
+            );
+            let document = json!({ "flush": event, "acknowledged": acknowledged });
+            self.form().say("flush_not_needed", &text, &document)
         })?;
-        let missed = left_out - unmissed.len();
-        self.say(&format!(
-            "flushes left out one at a time: {left_out}, needed by a check: {missed}"
-        ))?;
-        self.document["flushes"] = json!({ "left_out": left_out, "unmissed": unmissed });
-        Ok(())
+        let text =
+            format!("flushes left out one at a time: {left_out}, needed by a check: {missed}");
+        self.form().say("flushes", &text, &json!({ "left_out": left_out, "needed": missed }))
     }
 
-    fn end(&mut self, different: &[Trial], states: usize, failures: usize) -> Result<()> {
+    fn end(&self, different: &[Trial], states: usize) -> Result<()> {
         let between = different.iter().filter(|trial| trial.is_between).count();
-        let distinct = different.len();
-        self.document["summary"] = json!({
+        let (distinct, failures, unmountable) =
+            (different.len(), self.failed.len(), self.unmountable);
+        let seed = self.seed;
+        let is_given = self.request.state.is_some();
+        let by_seed = if is_given { String::new() } else { format!(" by seed {seed}") };
+        let not_mounted = match unmountable {
+            0 => String::new(),
+            count => format!(", not mounted: {count}"),
+        };
+        let text = format!(
+            "states: {states}{by_seed}, distinct: {distinct}, after an acknowledgement and before the end: {between}, failed checks: {failures}{not_mounted}"
+        );
+        let document = json!({
+            "seed": seed,
             "states": states,
             "distinct": distinct,
             "between": between,
             "failures": failures,
+            "not_mounted": unmountable,
         });
-        let is_given = self.request.state.is_some();
-        let by_seed =
-            if is_given { String::new() } else { format!(" by seed {}", self.document["seed"]) };
-        self.say(&format!(
-            "states: {states}{by_seed}, distinct: {distinct}, after an acknowledgement and before the end: {between}, failed checks: {failures}"
-        ))?;
-        self.document_to_stdout()
+        self.form().say("summary", &text, &document)
     }
-
-    fn document_to_stdout(&self) -> Result<()> {
-        if self.request.json {
-            writeln!(io::stdout(), "{}", self.document)?;
-        }
-        Ok(())
-    }
-}
-
-/// Returns the kind of a failure: how it ended and the last line of its output, without numbers.
-fn kind(failure: &Failure) -> String {
-    let text = match failure.output.lines().last() {
-        Some(line) => format!("{}: {line}", failure.why),
-        None => failure.why.clone(),
-    };
-    let mut kind = String::new();
-    for character in text.chars() {
-        if !character.is_ascii_digit() {
-            kind.push(character);
-        } else if !kind.ends_with('N') {
-            kind.push('N');
-        }
-    }
-    kind
 }
 
 #[cfg(test)]
@@ -385,14 +452,12 @@ mod tests {
 
     use clap::Parser as _;
     use lose_lines::drive::states::State;
-    use lose_lines::drive::trials::Failure;
-    use lose_lines::words::words;
 
-    use super::{Driving, kind};
+    use super::Driving;
     use crate::{Cli, Task};
 
     fn parsed(line: &str) -> Driving {
-        match Cli::try_parse_from(words(line).unwrap()).unwrap().task {
+        match Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task {
             Task::Drive(drive) => drive,
             other => panic!("{other:?}"),
         }
@@ -401,8 +466,8 @@ mod tests {
     #[test]
     fn the_command_that_repeats_a_state_is_the_same_test() {
         let request = parsed(
-            "lose-lines drive --states 3 --fs xfs --limit 7 --bring /lib/a.so --check '/bin/sh -c \"a b\"' \
-             --env 'A=b c' /bin/sh -c 'c --state d' --json",
+            "lose-lines drive --states 3 --fs xfs --limit 7 --unit 4096 --tear-journal --bring /lib/a.so \
+             --check '/bin/sh -c \"a b\"' --env 'A=b c' /bin/sh -c 'c --state d' --json",
         );
         let state = State::from_str("7:lose:3+5").unwrap();
         let again = parsed(&request.repeating(Path::new("/tmp/a log"), &state));
@@ -411,19 +476,23 @@ mod tests {
             (Some(Path::new("/tmp/a log")), Some(state))
         );
         assert_eq!((again.limit, &again.check), (7, &request.check));
+        assert_eq!((again.unit, again.tear_journal), (request.unit, true));
         assert_eq!(again.program.words(), request.program.words());
         assert_eq!(again.program.arguments, ["-c", "c --state d", "--json"]);
     }
 
     #[test]
-    fn failures_that_differ_in_numbers_are_of_one_kind() {
-        let kind = |output: &str| {
-            kind(&Failure {
-                why: String::from("ended with exit code 1"),
-                output: output.to_owned(),
-            })
-        };
-        assert_eq!(kind("opened\nrow 17 of 20 is torn\n"), kind("row 3 of 999 is torn"));
-        assert_ne!(kind("row 17 is torn"), kind("row 17 is lost"));
+    fn a_drive_that_is_too_small_for_its_file_system_is_refused() {
+        let size = |line: &str| parsed(line).size().map_err(|why| why.to_string());
+        assert!(size("lose-lines drive --size 8 --check a b").unwrap_err().contains("at least 16"));
+        assert_eq!(size("lose-lines drive --size 16 --check a b"), Ok(16 << 20));
+        assert!(size("lose-lines drive --fs xfs --size 256 --check a b").is_err());
+    }
+
+    #[test]
+    fn two_recordings_have_two_names() {
+        let request = parsed("lose-lines drive --check a b");
+        let [one, other] = [request.place().unwrap(), request.place().unwrap()];
+        assert_ne!(one.path(), other.path());
     }
 }

@@ -35,6 +35,15 @@ impl FileSystem {
         }
     }
 
+    /// Returns the smallest size in MiB (mkfs.xfs(8), mkfs.btrfs(8); room for ext4's journal of 4 MiB).
+    pub const fn least_size(self) -> usize {
+        match self {
+            Self::Ext4 => 16,
+            Self::Xfs => 300,
+            Self::Btrfs => 128,
+        }
+    }
+
     /// Returns the command line that makes the file system. For ext4, nothing is random and no work is deferred.
     pub(super) const fn make(self) -> &'static str {
         match self {

@@ -1,22 +1,28 @@
-//! The files behind the sectors of a drive, if the file system can tell: on ext4, with debugfs(8).
+//! The files behind the sectors of a drive: on ext4 by debugfs(8), which knows the journal too; on xfs by the kernel. On
+//! btrfs, files have addresses that are not those of the drive.
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::DriveTest;
 use super::file_system::FileSystem;
-use super::host::replayed;
 use super::image::PAGE;
-use super::log::{DriveLog, SECTOR};
-use super::states::{Lost, State, States};
-use crate::temporary::Temporary;
+use super::log::SECTOR;
+use super::machine::InMachine;
+use super::states::{Lost, State};
+use super::trials::Trials;
+use crate::command::Cmd;
+use crate::pmem::DIRECTORY;
 
 /// The inode of the journal (Linux, `fs/ext4/ext4.h`, `EXT4_JOURNAL_INO`).
 const JOURNAL: u64 = 8;
+
+/// The highest exit code of e2fsck(8) that is not a complaint: errors were corrected, and the system should be
+/// rebooted.
+const CORRECTED: i32 = 2;
 
 /// A part of a write that was lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,7 +32,7 @@ pub struct LostPart {
     /// The first sector on the drive, and the number of sectors.
     pub sector: usize,
     pub sectors: usize,
-    /// The path of the file, or "the journal of ext4"; `None` for other blocks of a file system, and on xfs and btrfs.
+    /// The path of the file, or "the journal of ext4"; `None` for other blocks of a file system, and on btrfs.
     pub file: Option<String>,
     /// The offset in the file.
     pub offset: Option<u64>,
@@ -46,22 +52,29 @@ impl fmt::Display for LostPart {
     }
 }
 
-/// Returns the parts of lost writes, with their files.
-pub fn parts(
-    test: &DriveTest<'_>,
-    log: &DriveLog,
+/// Returns the parts of lost writes, with their files if those can be found, and the reason if not.
+pub(super) fn parts(
+    trials: &Trials<'_>,
     event: usize,
     lost: &[Lost],
-) -> Result<Vec<LostPart>> {
+    machine: &mut InMachine<'_>,
+) -> (Vec<LostPart>, Option<anyhow::Error>) {
     let ranges =
         || lost.iter().flat_map(|lost| lost.ranges.iter().map(|range| (lost.event, range)));
     let blocks: BTreeSet<usize> =
         ranges().flat_map(|(_, range)| range.start / PAGE..range.end.div_ceil(PAGE)).collect();
-    let mut owners = BTreeMap::new();
-    if log.file_system == FileSystem::Ext4 {
-        // A block that does not belong to a file yet at the cut belongs to it at the end.
-        for event in [log.events.len(), event] {
-            owners.extend(owners_of(test, log, event, &blocks)?);
+    let (mut owners, mut failure) = (BTreeMap::new(), None);
+    // A block that does not belong to a file yet at the cut belongs to it at the end.
+    for event in [trials.log.events.len(), event] {
+        let found = match trials.log.file_system {
+            _ if blocks.is_empty() => Ok(BTreeMap::new()),
+            FileSystem::Ext4 => owners_of(trials, event, &blocks),
+            FileSystem::Xfs => owners_by_kernel(trials, event, &blocks, machine),
+            FileSystem::Btrfs => Ok(BTreeMap::new()),
+        };
+        match found {
+            Ok(found) => owners.extend(found),
+            Err(why) => failure = Some(why),
         }
     }
     let mut parts: Vec<LostPart> = Vec::new();
@@ -78,7 +91,7 @@ pub fn parts(
             }
         }
     }
-    Ok(parts)
+    (parts, failure)
 }
 
 impl LostPart {
@@ -99,19 +112,49 @@ struct Owner {
     offset: Option<u64>,
 }
 
-/// Returns the files that own blocks if every write before an event has survived.
+/// Returns the files that own blocks if every write before an event has survived, as the kernel says.
+fn owners_by_kernel(
+    trials: &Trials<'_>,
+    event: usize,
+    blocks: &BTreeSet<usize>,
+    machine: &mut InMachine<'_>,
+) -> Result<BTreeMap<usize, Owner>> {
+    let image = trials.states().build(&State::losing(event, [])).image;
+    let extents =
+        machine.mounted(&image, trials.log.file_system, |machine| machine.extents(DIRECTORY))?;
+    let owner = |block: &usize| {
+        let at = (block * PAGE) as u64;
+        let extents = extents.iter().flatten();
+        let extent = extents
+            .into_iter()
+            .find(|extent| (extent.start..extent.start + extent.len).contains(&at))?;
+        let path = Path::new(&extent.path);
+        let file = path.strip_prefix(DIRECTORY).unwrap_or(path).display().to_string();
+        Some((*block, Owner { file, offset: Some(at - extent.start + extent.offset) }))
+    };
+    Ok(blocks.iter().filter_map(owner).collect())
+}
+
+/// Returns the files that own blocks if every write before an event has survived, as debugfs(8) says.
 fn owners_of(
-    test: &DriveTest<'_>,
-    log: &DriveLog,
+    trials: &Trials<'_>,
     event: usize,
     blocks: &BTreeSet<usize>,
 ) -> Result<BTreeMap<usize, Owner>> {
-    let image = Temporary::new(test.kit.work.join(format!("{}-files.image", test.name)));
-    States::new(log).build(&State::losing(event, [])).image.save(&image)?;
-    if replayed(test, &image)?.is_some() {
-        return Ok(BTreeMap::new());
-    }
-    let ask = |request: String| debugfs(test, &image, &request);
+    let folder = tempfile::tempdir_in(&trials.test.kit.work)?;
+    let image = folder.path().join("image");
+    trials.states().build(&State::losing(event, [])).image.save(&image)?;
+    let e2fsck = trials.test.kit.program("e2fsck")?;
+    let (ending, output) =
+        e2fsck.words("-fy -E journal_only").arg(image.display().to_string()).ending()?;
+    ensure!(
+        ending.code.is_some_and(|code| code <= CORRECTED),
+        "e2fsck(8) does not replay the journal: it {} {}",
+        ending.told,
+        output.trim_end()
+    );
+    let tool = trials.test.kit.program("debugfs")?;
+    let ask = |request: String| debugfs(&tool, &image, &request);
     let list = |numbers: &mut dyn Iterator<Item = String>| numbers.collect::<Vec<_>>().join(" ");
     let inodes =
         pairs(&ask(format!("icheck {}", list(&mut blocks.iter().map(ToString::to_string))))?);
@@ -139,16 +182,21 @@ fn owners_of(
                 let offset = extent.map(|extent| {
                     (*block as u64 - extent.physical.start + extent.logical) * PAGE as u64
                 });
-                owners.insert(*block, Owner { file: file.replacen("//", "/", 1), offset });
+                owners.insert(
+                    *block,
+                    Owner { file: file.trim_start_matches('/').to_owned(), offset },
+                );
             }
         }
     }
     Ok(owners)
 }
 
-fn debugfs(test: &DriveTest<'_>, image: &Path, request: &str) -> Result<String> {
-    let debugfs = test.kit.program("debugfs")?;
-    Ok(debugfs.arg("-R").arg(request).arg(image.display().to_string()).ending()?.1)
+fn debugfs(debugfs: &Cmd, image: &Path, request: &str) -> Result<String> {
+    let (ending, output) =
+        debugfs.clone().arg("-R").arg(request).arg(image.display().to_string()).ending()?;
+    ensure!(ending.code == Some(0), "debugfs(8) {}", ending.told);
+    Ok(output)
 }
 
 /// Returns the lines of a table with a number and a text.

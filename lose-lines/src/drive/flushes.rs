@@ -4,17 +4,15 @@
 use anyhow::Result;
 
 use super::log::{DriveLog, Event};
-use super::states::{Fates, State, WritePolicy};
-use super::trials::{Trials, distinct};
+use super::states::{Fates, State};
+use super::trials::Trials;
+use crate::check::Verdict;
 use crate::log::Log;
+use crate::policy::Policy;
 
 /// The states that are checked without a flush, at each cut: the policy, and the number of seeds.
-const TRIED: [(WritePolicy, u32); 4] = [
-    (WritePolicy::None, 1),
-    (WritePolicy::KeepOne, 3),
-    (WritePolicy::LoseOne, 3),
-    (WritePolicy::Half, 3),
-];
+const TRIED: [(Policy, u32); 4] =
+    [(Policy::None, 1), (Policy::KeepOne, 3), (Policy::LoseOne, 3), (Policy::Half, 3)];
 
 /// A flush that was left out.
 #[derive(Clone, Debug)]
@@ -40,10 +38,10 @@ pub fn leave_out(
         without.events.remove(event);
         let states: Vec<_> = cuts(&without, event).flat_map(states_at).collect();
         let mut is_missed = false;
-        let trials = Trials { log: &without, ..*trials };
+        let trials = Trials { log: &without, tearing: trials.tearing.clone(), ..*trials };
         let logs = core::slice::from_ref(machines);
-        trials.check(&distinct(&without, &states), logs, |_trial, failure| {
-            is_missed |= failure.is_some();
+        trials.check(&trials.distinct(&states), logs, |_trial, verdict| {
+            is_missed |= matches!(verdict, Verdict::Failed(_));
             Ok(())
         })?;
         let acknowledged = log.lines_before(event).count();

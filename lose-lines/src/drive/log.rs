@@ -4,6 +4,7 @@
 //! The file begins with a line of text: the format's name, the file system and the size of the drive. Each event is one
 //! byte for its kind, offset and length as little-endian 64-bit numbers, and the bytes.
 
+use core::ops::Range;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write as _};
 use std::path::Path;
@@ -110,7 +111,7 @@ impl DriveLog {
     }
 
     /// Returns the number of the event at which the program started.
-    pub(super) fn start(&self) -> usize {
+    pub fn start(&self) -> usize {
         self.events.iter().position(|event| *event == Event::Start).unwrap_or_default()
     }
 
@@ -149,6 +150,27 @@ impl DriveLog {
             count(|event| *event == Event::Flush),
             count(|event| matches!(event, Event::Line(_))),
         )
+    }
+
+    /// Returns the blocks of ext4's journal, which [`FileSystem::make`] places in one piece, if the log has one.
+    pub(super) fn journal(&self) -> Option<Range<usize>> {
+        // The magic number and the kind of a superblock (Linux, `include/linux/jbd2.h`).
+        const SUPERBLOCK: [u8; 8] = [0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 4];
+        let number = |bytes: &[u8], at: usize| {
+            Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?) as usize)
+        };
+        let made = self.events.iter().take(self.start());
+        made.filter_map(|event| match event {
+            Event::Write(write) if self.file_system == FileSystem::Ext4 => Some(write),
+            _ => None,
+        })
+        .find_map(|write| {
+            let mut blocks = (0..write.bytes.len()).step_by(SECTOR);
+            let at = blocks.find(|at| write.bytes[*at..].starts_with(&SUPERBLOCK))?;
+            let superblock = &write.bytes[at..];
+            let len = number(superblock, 12)?.checked_mul(number(superblock, 16)?)?;
+            Some(write.at + at..(write.at + at + len).min(self.size))
+        })
     }
 
     /// Returns the number of the event at which the program ended by itself.

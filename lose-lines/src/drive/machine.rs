@@ -3,9 +3,8 @@
 use core::mem;
 use core::time::Duration;
 use std::path::Path;
-use std::time::Instant;
 
-use crate::agent::{Reply, Request};
+use crate::agent::Request;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
@@ -14,12 +13,14 @@ use super::file_system::FileSystem;
 use super::image::Image;
 use super::log::{DriveLog, Event};
 use super::server::Server;
-use super::trials::Failure;
-use crate::crash::{PRINTED, in_words, run};
+use crate::acknowledged::Acknowledged;
+use crate::architecture::Architecture;
+use crate::check::{Left, PRINTED, Verdict, in_words, run};
 use crate::log::Log;
 use crate::machine::Machine;
+use crate::machine::agent::Mounted;
 use crate::machine::ends::Ran;
-use crate::machine::programs::printed;
+use crate::machine::port;
 use crate::machine::setup::Setup;
 use crate::machine::suspended::Suspended;
 use crate::pmem::DIRECTORY;
@@ -27,8 +28,6 @@ use crate::program::CommandLine;
 
 /// The drive in a machine.
 const DEVICE: &str = "/dev/vda";
-/// The port to which the recorded program prints. Virtio devices are numbered from 0, and the drive comes first.
-const PORT: &str = "/dev/vport1p1";
 
 /// The additional time of a machine beyond that of its programs.
 const BESIDES: Duration = Duration::from_secs(3600);
@@ -68,7 +67,7 @@ impl<'a> Prepared<'a> {
         let setup = setup(test, &name, &server);
         let suspended = Suspended::new(test.kit, &setup, log, |machine| {
             machine.wait_for(DEVICE)?;
-            machine.wait_for(PORT)?;
+            machine.wait_for(port::DEVICE)?;
             // A server and its client in the machine talk over the loopback device: `IFF_UP`.
             machine.write("/sys/class/net/lo/flags", "0x1")?;
             // The drive is empty, but this makes the kernel load the file system.
@@ -108,7 +107,10 @@ impl<'a> Prepared<'a> {
         }
         machine.doing(Request::Sync)?;
         server.add(&Event::Start)?;
-        let time = test.run(&mut machine, &test.program, Some(PORT), log)?;
+        let run = test.run(&mut machine, &test.program, Some(port::DEVICE), log);
+        // A recording that could not be made is not the program's failure.
+        server.check_log()?;
+        let time = run?;
         if time.is_some() {
             server.add(&Event::End)?;
             machine.doing(Request::Sync)?;
@@ -128,29 +130,28 @@ impl<'a> Prepared<'a> {
 }
 
 fn setup(test: &DriveTest<'_>, name: &str, server: &Server) -> Setup {
-    let mut setup = Setup::new(name, "q35", "512M").devices(server.devices().iter().cloned());
+    let board = match test.kit.architecture {
+        Architecture::X86 => "q35",
+        Architecture::Arm64 | Architecture::Riscv64 => "virt",
+    };
+    let mut setup = Setup::new(name, board, "512M").devices(server.devices().iter().cloned());
     for command in [&test.program, &test.check].into_iter().chain(&test.prepare) {
         command.add_to(&mut setup.files);
     }
     setup.files.text(PRINTED, "");
     setup.limit = BESIDES + test.limit;
-    setup
+    setup.with_room_for_files()
 }
 
 impl DriveTest<'_> {
     /// Returns the request for a command that writes its output to a file.
-    fn request(
-        &self,
-        command: &CommandLine,
-        more: Option<(&str, &str)>,
-        to: Option<&str>,
-    ) -> Request {
+    fn request(&self, command: &CommandLine, to: Option<&str>) -> Request {
         let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
-        let mut request = command.request(&given.chain(more).collect::<Vec<_>>());
-        if let Request::Run { output, .. } = &mut request {
-            *output = to.map(str::to_owned);
+        let request = command.request(&given.collect::<Vec<_>>());
+        match to {
+            Some(file) => request.printing_to(file),
+            None => request,
         }
-        request
     }
 
     /// Runs a program, which must succeed. Returns its time, or `None` if it did not end.
@@ -161,17 +162,17 @@ impl DriveTest<'_> {
         to: Option<&str>,
         log: &Log,
     ) -> Result<Option<Duration>> {
-        let begun = Instant::now();
-        let ended = run(machine, &self.request(command, None, to), self.limit, log)?;
+        let ended = run(machine, &self.request(command, to), self.limit, log)?;
         match ended.ran {
-            Ran::Ended((Some(0), _)) => Ok(Some(begun.elapsed())),
+            Ran::Ended((Some(0), _)) => Ok(Some(ended.time)),
             Ran::Ended(end) => bail!(
                 "the program {} without any cut; its output:\n{}",
                 in_words(end),
-                ended.printed.trim_end()
+                ended.output.trim_end()
             ),
             Ran::Unended => Ok(None),
-            Ran::Cut => bail!("the emulator was killed"),
+            Ran::Reset => bail!("the program took the machine down without any cut"),
+            Ran::Cut => bail!("the power was cut without a request"),
         }
     }
 }
@@ -187,26 +188,43 @@ pub(super) struct InMachine<'a> {
 }
 
 impl InMachine<'_> {
-    /// Checks a state with these lines printed before it. Returns the failure, if the check failed.
-    pub(super) fn check(
-        &mut self,
-        image: &Image,
-        event: usize,
-        log: &DriveLog,
-    ) -> Result<Option<Failure>> {
+    /// Checks a state with the lines printed before it.
+    ///
+    /// # Errors
+    /// If the host fails, also in a new machine.
+    pub(super) fn check(&mut self, image: &Image, event: usize, log: &DriveLog) -> Result<Verdict> {
+        let is_new = self.machine.is_none();
         match self.attempt(image, event, log) {
-            Ok(failure) => Ok(failure),
-            // A kernel that fails does so again; after any other early end, a new machine continues.
-            Err(_first) => {
-                self.renew()?;
-                let before = self.log.position()?;
-                self.attempt(image, event, log).or_else(|_again| {
-                    let output = printed(&self.log.since(before)?);
-                    self.machine = None;
-                    Ok(Some(Failure { why: String::from("took the machine down"), output }))
-                })
+            Ok((verdict, left)) if left != Left::Down || is_new => Ok(verdict),
+            // Checks before this one may have left the machine in a bad state.
+            Ok(_) | Err(_) => {
+                self.machine = None;
+                self.attempt(image, event, log).map(|(verdict, _left)| verdict)
             }
         }
+    }
+
+    /// Mounts a drive and looks at it; `None` if it cannot be mounted.
+    pub(super) fn mounted<T>(
+        &mut self,
+        image: &Image,
+        file_system: FileSystem,
+        look: impl FnOnce(&mut Machine) -> Result<T>,
+    ) -> Result<Option<T>> {
+        if self.machine.is_none() {
+            self.renew()?;
+        }
+        let (mut machine, server) = self.machine.take().context("there is no machine")?;
+        server.show(image.clone());
+        let seen = match machine.try_mount(file_system.name(), DEVICE, DIRECTORY, "")? {
+            Mounted::Done => Some(look(&mut machine)?),
+            Mounted::Refused(_) => None,
+            Mounted::Failed => return Ok(None),
+        };
+        if seen.is_none() || machine.unmount(DIRECTORY).is_ok() {
+            self.machine = Some((machine, server));
+        }
+        Ok(seen)
     }
 
     fn renew(&mut self) -> Result<()> {
@@ -217,43 +235,27 @@ impl InMachine<'_> {
         Ok(())
     }
 
-    fn attempt(&mut self, image: &Image, event: usize, log: &DriveLog) -> Result<Option<Failure>> {
+    fn attempt(&mut self, image: &Image, event: usize, log: &DriveLog) -> Result<(Verdict, Left)> {
         if self.machine.is_none() {
             self.renew()?;
         }
-        let (machine, server) = self.machine.as_mut().context("there is no machine")?;
+        let (mut machine, server) = self.machine.take().context("there is no machine")?;
         server.show(image.clone());
-        print(machine, &mut self.printed, event, log)?;
-        let test = self.prepared.test;
-        let mount = Request::Mount {
-            device: DEVICE.to_owned(),
-            directory: DIRECTORY.to_owned(),
-            kind: log.file_system.name().to_owned(),
-            options: String::new(),
-        };
-        match machine.ask(mount)? {
-            Reply::Done => {}
-            Reply::Refused(why) => {
-                return Ok(Some(Failure {
-                    why: format!("was not begun: {why}"),
-                    output: String::new(),
-                }));
+        print(&mut machine, &mut self.printed, event, log)?;
+        match machine.try_mount(log.file_system.name(), DEVICE, DIRECTORY, "")? {
+            Mounted::Done => {}
+            Mounted::Failed => return Ok((Mounted::Failed.verdict(), Left::Down)),
+            refused @ Mounted::Refused(_) => {
+                self.machine = Some((machine, server));
+                return Ok((refused.verdict(), Left::Idle));
             }
-            other => bail!("the agent said {other:?} instead of a mount"),
         }
-        let request = test.request(&test.check, Some(("PRINTED", PRINTED)), None);
-        let ended = run(machine, &request, test.limit, self.log)?;
-        let why = match ended.ran {
-            Ran::Ended((Some(0), _)) => None,
-            Ran::Ended(end) => Some(in_words(end)),
-            Ran::Unended => Some(format!("did not end in {} s", test.limit.as_secs())),
-            Ran::Cut => bail!("the emulator was killed"),
-        };
-        // A program that still runs keeps the file system busy, and the agent waits for the check.
-        if ended.ran == Ran::Unended || machine.unmount(DIRECTORY).is_err() {
-            self.machine = None;
+        let (verdict, left) = self.prepared.test.checking().in_machine(&mut machine, self.log)?;
+        // A process that the check left behind keeps the file system busy.
+        if left == Left::Idle && machine.unmount(DIRECTORY).is_ok() {
+            self.machine = Some((machine, server));
         }
-        Ok(why.map(|why| Failure { why, output: ended.printed }))
+        Ok((verdict, left))
     }
 }
 
@@ -261,7 +263,7 @@ impl InMachine<'_> {
 fn print(machine: &mut Machine, printed: &mut usize, event: usize, log: &DriveLog) -> Result<()> {
     let lines: Vec<&str> = log.lines_before(event).collect();
     let before = mem::replace(printed, lines.len());
-    let text = |lines: &[&str]| lines.iter().flat_map(|line| [line, "\n"]).collect::<String>();
+    let text = |lines: &[&str]| Acknowledged::of_lines(lines).text().to_owned();
     let path = PRINTED.to_owned();
     match lines.get(before..) {
         Some([]) => Ok(()),

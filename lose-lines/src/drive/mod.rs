@@ -1,14 +1,13 @@
 //! Power cuts of programs that write files on an ordinary drive.
 //!
 //! One run of a program in a machine is logged: the drive's writes and flushes, and the lines that the program prints.
-//! From that log, each state that a power cut could have left is built ([`states`]) and checked in a machine or on this
-//! system. None of this needs the plugin.
+//! From that log, each state that a power cut could have left is built ([`states`]) and checked in a machine, whose kernel
+//! recovers the file system. None of this needs the plugin.
 
 pub mod explanation;
 pub mod file_system;
 pub mod files;
 pub mod flushes;
-mod host;
 pub mod image;
 pub mod log;
 mod machine;
@@ -19,20 +18,10 @@ pub mod trials;
 
 use core::time::Duration;
 
-use clap::ValueEnum;
-
 pub use self::machine::{Prepared, Recorded};
+use crate::check::Check;
 use crate::kit::Kit;
 use crate::program::CommandLine;
-
-/// The place where states are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CheckOn {
-    /// In a machine, where the kernel recovers the file system.
-    Machine,
-    /// On this system, on a copy of the files after replaying the journal: ext4 only, and much faster.
-    Host,
-}
 
 /// A program to be tested on a drive.
 pub struct DriveTest<'a> {
@@ -47,4 +36,10 @@ pub struct DriveTest<'a> {
     pub environment: Vec<(String, String)>,
     /// The time that each of them may take.
     pub limit: Duration,
+}
+
+impl DriveTest<'_> {
+    pub(crate) fn checking(&self) -> Check<'_> {
+        Check { command: &self.check, environment: &self.environment, limit: self.limit }
+    }
 }

@@ -4,84 +4,62 @@
 //! first takes the lines before it. The log therefore contains `write, flush, line` if the program printed after
 //! syncing.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
-use anyhow::{Context as _, Result};
-use rustix::event::{PollFd, PollFlags, poll};
+use anyhow::{Context as _, Result, bail};
 
 use super::file_system::FileSystem;
 use super::image::Image;
 use super::log::{Event, LogWriter, Write};
 use super::nbd::{Request, serve};
-use crate::emulator::value;
-use crate::machine::control::within;
-use crate::temporary::Temporary;
+use crate::machine::port::{Reader, Socket, devices, listen};
 
 /// A drive that is being served.
 pub(super) struct Server {
     drive: Arc<Mutex<Drive>>,
     /// Words for the emulator's command line.
     devices: Vec<String>,
-    _folder: File,
-    _sockets: [Temporary; 2],
+    _sockets: [Socket; 2],
 }
 
 #[derive(Debug)]
 struct Drive {
     image: Image,
     log: Option<LogWriter>,
-    /// The port to which the last machine's program prints.
-    port: Option<Arc<UnixStream>>,
-    /// The incomplete line.
-    line: Vec<u8>,
+    /// The port to which the program prints.
+    port: Reader,
+    /// The error that ended the log. The drive goes on: a full disk here is no failure of the drive.
+    failure: Option<io::Error>,
 }
 
 impl Server {
-    /// Serves a drive on sockets in a directory, until the process ends.
+    /// Serves a drive on sockets in a directory to one emulator.
     pub(super) fn start(folder: &Path, name: &str, image: Image) -> Result<Self> {
-        let opened =
-            File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
-        let files = [format!("{name}.nbd"), format!("{name}.port")];
-        let [nbd, port] = files.each_ref().map(|file| within(&opened, file));
-        let sockets = files.map(|file| Temporary::new(folder.join(file)));
-        let listen = |path: &Path| {
-            UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))
-        };
-        let (drives, ports) = (listen(&nbd)?, listen(&port)?);
-        let devices = [
+        let drive = Drive { image, log: None, port: Reader::default(), failure: None };
+        let drive = Arc::new(Mutex::new(drive));
+        let of_drive = drive.clone();
+        let nbd = Socket::serve(folder, &format!("{name}.nbd"), move |stream| {
+            serve_drive(&stream, &of_drive);
+        })?;
+        let of_port = drive.clone();
+        let port = Socket::serve(folder, &format!("{name}.port"), move |stream| {
+            listen(
+                stream,
+                |stream| locked(&of_port).port.connect(stream),
+                || Ok(locked(&of_port).take_lines()),
+            );
+        })?;
+        let words = [
             "-blockdev",
-            &format!("nbd,node-name=drive,server.type=unix,server.path={}", value(nbd.display())),
+            &format!("nbd,node-name=drive,server.type=unix,server.path={}", nbd.place),
             "-device",
             "virtio-blk-pci,ioeventfd=off,drive=drive",
-            "-chardev",
-            &format!("socket,id=port,path={}", value(port.display())),
-            "-device",
-            "virtio-serial-pci,ioeventfd=off",
-            "-device",
-            "virtserialport,chardev=port,name=lines",
         ];
-        let devices = devices.map(str::to_owned).to_vec();
-        let drive = Drive { image, log: None, port: None, line: Vec::new() };
-        let drive = Arc::new(Mutex::new(drive));
-        let (of_drives, of_ports) = (drive.clone(), drive.clone());
-        thread::spawn(move || {
-            for stream in drives.incoming().flatten() {
-                let drive = of_drives.clone();
-                thread::spawn(move || serve_drive(&stream, &drive));
-            }
-        });
-        thread::spawn(move || {
-            for stream in ports.incoming().flatten() {
-                let drive = of_ports.clone();
-                thread::spawn(move || listen_to(stream, &drive));
-            }
-        });
-        Ok(Self { drive, devices, _folder: opened, _sockets: sockets })
+        let devices = words.map(str::to_owned).into_iter().chain(devices(&port)).collect();
+        Ok(Self { drive, devices, _sockets: [nbd, port] })
     }
 
     /// Returns words for an emulator's command line, for the drive and the port.
@@ -97,14 +75,26 @@ impl Server {
     }
 
     /// Adds an event to the log, after all lines that were printed before it.
+    ///
+    /// # Errors
+    /// If the log could not be written at any time.
     pub(super) fn add(&self, event: &Event) -> Result<()> {
         let mut drive = locked(&self.drive);
-        drive.take_lines().and_then(|()| drive.add(event)).context("cannot write the log")
+        drive.take_lines();
+        drive.add(event);
+        drive.whole_log()
+    }
+
+    /// Checks that the log has everything so far.
+    pub(super) fn check_log(&self) -> Result<()> {
+        locked(&self.drive).whole_log()
     }
 
     pub(super) fn end_log(&self) -> Result<()> {
-        let log = locked(&self.drive).log.take().context("no log was begun")?;
-        log.finish().context("cannot write the log")
+        let mut drive = locked(&self.drive);
+        drive.whole_log()?;
+        let log = drive.log.take().context("no log was begun")?;
+        log.finish().context("cannot write the recording")
     }
 
     /// Exchanges the content. No machine may have it mounted.
@@ -120,80 +110,59 @@ fn locked(drive: &Mutex<Drive>) -> MutexGuard<'_, Drive> {
 fn serve_drive(stream: &UnixStream, drive: &Mutex<Drive>) {
     let size = locked(drive).image.size();
     // A disconnecting emulator is no failure; one that gets an error reports it.
-    drop(serve(stream, size, |request| locked(drive).answer(request)));
-}
-
-/// Takes the lines of a port while no request to the drive does so: a port that nobody reads blocks its program.
-fn listen_to(port: UnixStream, drive: &Mutex<Drive>) {
-    if port.set_nonblocking(true).is_err() {
-        return;
-    }
-    let port = Arc::new(port);
-    locked(drive).port = Some(port.clone());
-    while poll(&mut [PollFd::new(&port, PollFlags::IN)], None).is_ok() {
-        // A failed write of the log is reported at its end.
-        if !matches!(locked(drive).take_lines_of(&port), Ok(true)) {
-            return;
-        }
-    }
+    drop(serve(stream, size, |request| Ok(locked(drive).answer(request))));
 }
 
 impl Drive {
-    fn answer(&mut self, request: Request) -> io::Result<Vec<u8>> {
-        self.take_lines()?;
+    fn answer(&mut self, request: Request) -> Vec<u8> {
+        self.take_lines();
         match request {
             Request::Read { at, len } => {
                 let mut bytes = vec![0; len];
                 self.image.read(at, &mut bytes);
-                return Ok(bytes);
+                return bytes;
             }
             Request::Write { at, bytes, is_durable } => {
                 self.image.write(at, &bytes);
-                self.add(&Event::Write(Write { at, len: bytes.len(), bytes, is_durable }))?;
+                self.add(&Event::Write(Write { at, len: bytes.len(), bytes, is_durable }));
             }
             Request::WriteZeros { at, len, is_durable } => {
                 self.image.write_zeros(at, len);
-                self.add(&Event::Write(Write { at, len, bytes: Vec::new(), is_durable }))?;
+                self.add(&Event::Write(Write { at, len, bytes: Vec::new(), is_durable }));
             }
-            Request::Flush => self.add(&Event::Flush)?,
+            Request::Flush => self.add(&Event::Flush),
         }
-        Ok(Vec::new())
+        Vec::new()
     }
 
-    fn add(&mut self, event: &Event) -> io::Result<()> {
-        self.log.as_mut().map_or(Ok(()), |log| log.add(event))
+    fn add(&mut self, event: &Event) {
+        let Some(log) = self.log.as_mut().filter(|_log| self.failure.is_none()) else { return };
+        self.failure = log.add(event).err();
     }
 
-    /// Takes the lines printed so far.
-    fn take_lines(&mut self) -> io::Result<()> {
-        let Some(port) = self.port.clone() else { return Ok(()) };
-        self.take_lines_of(&port).map(|_is_open| ())
-    }
-
-    /// Takes the lines printed to a port so far. Returns false if it was closed.
-    fn take_lines_of(&mut self, mut port: &UnixStream) -> io::Result<bool> {
-        let mut bytes = [0; 4096];
-        loop {
-            match port.read(&mut bytes) {
-                Ok(0) => return Ok(false),
-                Ok(count) => self.print(&bytes[..count])?,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+    /// Takes the lines printed so far. Returns false if no more can follow.
+    fn take_lines(&mut self) -> bool {
+        let mut lines = Vec::new();
+        let taken = self.port.take(|line| {
+            lines.push(line);
+            Ok(())
+        });
+        for line in lines {
+            self.add(&Event::Line(line));
         }
+        taken.unwrap_or_else(|error| {
+            // The program's next line finds the port closed.
+            self.port = Reader::default();
+            self.failure.get_or_insert(error);
+            false
+        })
     }
 
-    fn print(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for byte in bytes {
-            if *byte == b'\n' {
-                let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
-                self.add(&Event::Line(line))?;
-            } else {
-                self.line.push(*byte);
-            }
+    fn whole_log(&self) -> Result<()> {
+        match &self.failure {
+            Some(why) => bail!("the recording cannot be made: {why}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -254,7 +223,7 @@ mod tests {
         let bytes = vec![7; 512];
         assert_eq!(ask(&mut stream, (1, 1), (1024, 512), &bytes, 0), (0, vec![]));
         // The server takes a port when it is connected; in a machine nothing is printed before that either.
-        while super::locked(&server.drive).port.is_none() {
+        while !super::locked(&server.drive).port.is_connected() {
             std::thread::yield_now();
         }
         port.write_all(b"ack 1\nack").unwrap();
@@ -278,5 +247,19 @@ mod tests {
             Event::Write(zeros),
         ];
         assert_eq!(DriveLog::read(&path).unwrap().events, events);
+    }
+
+    #[test]
+    fn a_full_disk_is_no_failure_of_the_drive() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start(folder.path(), "a", Image::new(0x4000)).unwrap();
+        server.begin_log(Path::new("/dev/full"), FileSystem::Ext4).unwrap();
+        let mut stream = connect(&folder.path().join("a.nbd"));
+        for _write in 0..3 {
+            let answered = ask(&mut stream, (0, 1), (0, 0x4000), &[7; 0x4000], 0);
+            assert_eq!(answered, (0, vec![]), "an error would be taken for one of fsync");
+        }
+        let why = format!("{:#}", server.check_log().unwrap_err());
+        assert!(why.contains("No space left"), "{why}");
     }
 }

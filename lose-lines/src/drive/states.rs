@@ -16,64 +16,11 @@ use core::str::FromStr;
 use std::collections::BTreeSet;
 use std::hash::DefaultHasher;
 
-use clap::ValueEnum;
 use serde::{Serialize, Serializer};
 
 use super::image::{Image, PAGE};
 use super::log::{DriveLog, Event, SECTOR, Write};
-
-/// The writes that survive a cut, among those that no flush has made durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum WritePolicy {
-    /// No write.
-    None,
-    /// Every write.
-    All,
-    /// Each write with a probability of one half.
-    Half,
-    /// Each 512-byte sector with a probability of one half, so writes are torn.
-    Torn,
-    /// Every write but one.
-    LoseOne,
-    /// Only one write.
-    KeepOne,
-    /// All writes before a chosen one, which is torn.
-    Prefix,
-}
-
-impl WritePolicy {
-    /// The policies of randomly chosen states. Those with the most states appear twice.
-    const MIXED: [Self; 8] = [
-        Self::None,
-        Self::Half,
-        Self::Half,
-        Self::Torn,
-        Self::Torn,
-        Self::LoseOne,
-        Self::KeepOne,
-        Self::Prefix,
-    ];
-
-    /// Returns true if a write survives, given its number and that of the chosen one; `None` if each of its sectors has
-    /// its own fate.
-    fn fate(self, number: usize, chosen: usize, random: &mut Random) -> Option<bool> {
-        match self {
-            Self::None => Some(false),
-            Self::All => Some(true),
-            Self::Half => Some(random.below(2) == 1),
-            Self::Torn => None,
-            Self::LoseOne => Some(number != chosen),
-            Self::KeepOne => Some(number == chosen),
-            Self::Prefix => (number != chosen).then_some(number < chosen),
-        }
-    }
-}
-
-impl fmt::Display for WritePolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.to_possible_value().unwrap_or_default().get_name())
-    }
-}
+use crate::policy::{Fate, Policy, Random};
 
 /// A state of a log: `EVENT:SEED:POLICY`, or `EVENT:lose:WRITE+WRITE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +35,7 @@ pub struct State {
 pub enum Fates {
     Chosen {
         seed: u32,
-        policy: WritePolicy,
+        policy: Policy,
     },
     /// These writes are lost, given by their event numbers, and the others survive.
     Lose(BTreeSet<usize>),
@@ -98,7 +45,7 @@ impl State {
     /// Returns the state before an event in which these writes are lost.
     pub fn losing(event: usize, writes: impl IntoIterator<Item = usize>) -> Self {
         let writes: BTreeSet<usize> = writes.into_iter().collect();
-        let all = Fates::Chosen { seed: 0, policy: WritePolicy::All };
+        let all = Fates::Chosen { seed: 0, policy: Policy::All };
         Self { event, fates: if writes.is_empty() { all } else { Fates::Lose(writes) } }
     }
 }
@@ -148,7 +95,8 @@ impl FromStr for State {
         let fates = if second == "lose" {
             Fates::Lose(third.split('+').map(number).collect::<Result<_, _>>()?)
         } else {
-            let policy = WritePolicy::from_str(third, false).ok().ok_or_else(usage)?;
+            let policy =
+                Policy::named(third).filter(|policy| *policy != Policy::Any).ok_or_else(usage)?;
             Fates::Chosen { seed: second.parse().ok().ok_or_else(usage)?, policy }
         };
         Ok(Self { event: number(event)?, fates })
@@ -190,11 +138,12 @@ pub struct States<'a> {
     at: usize,
     /// The number of the last of these writes.
     last_write: usize,
+    tearing: Tearing,
 }
 
 impl<'a> States<'a> {
-    pub fn new(log: &'a DriveLog) -> Self {
-        Self { log, durable: Image::new(log.size), at: 0, last_write: 0 }
+    pub fn new(log: &'a DriveLog, tearing: Tearing) -> Self {
+        Self { log, durable: Image::new(log.size), at: 0, last_write: 0, tearing }
     }
 
     /// Builds a state.
@@ -208,10 +157,14 @@ impl<'a> States<'a> {
             (self.durable.clone(), Vec::new(), BTreeSet::new());
         for (number, (event, write)) in pending.iter().enumerate() {
             touched.extend(write.sectors().map(|at| at / PAGE));
-            let fate = if write.is_durable { Some(true) } else { fates.of_write(number, *event) };
+            let fate = if write.is_durable { Fate::Kept } else { fates.of_write(number, *event) };
             let mut ranges: Vec<Range<usize>> = Vec::new();
             for at in write.sectors() {
-                if fate.unwrap_or_else(|| fates.of_sector(at, self.log)) {
+                let is_kept = match fate {
+                    Fate::Torn => fates.of_sector(at, || self.tearing.part(at, self.log)),
+                    fate => fate == Fate::Kept,
+                };
+                if is_kept {
                     image.write(at, write.sector(at));
                 } else if let Some(last) = ranges.last_mut().filter(|last| last.end == at) {
                     last.end += SECTOR;
@@ -231,7 +184,7 @@ impl<'a> States<'a> {
     /// Makes the writes before an event durable.
     fn advance_to(&mut self, event: usize) {
         if event < self.at {
-            *self = Self::new(self.log);
+            *self = Self::new(self.log, self.tearing.clone());
         }
         for (number, write) in writes(self.log, self.at..event) {
             apply(write, &mut self.durable);
@@ -269,70 +222,76 @@ fn writes(log: &DriveLog, events: Range<usize>) -> impl Iterator<Item = (usize, 
     })
 }
 
+/// The parts of a torn write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tearing {
+    /// The bytes that the drive writes whole: 512 or 4096.
+    pub unit: usize,
+    /// The blocks of the file system's own that are written whole.
+    pub whole: Option<Range<usize>>,
+}
+
+impl Tearing {
+    /// Returns the parts of torn writes of a log, on a drive that writes units whole. Blocks of the file system's journal
+    /// are torn only if `journal` is true: a kernel may refuse to mount a file system with half a commit block.
+    pub fn of(log: &DriveLog, unit: usize, journal: bool) -> Self {
+        Self { unit, whole: if journal { None } else { log.journal() } }
+    }
+
+    /// Returns the part of a write that shares the fate of the sector at this offset.
+    fn part(&self, at: usize, log: &DriveLog) -> Range<usize> {
+        let is_whole = self.whole.as_ref().is_some_and(|blocks| blocks.contains(&at));
+        let size = if is_whole || log.file_system.is_whole(at) { PAGE } else { self.unit };
+        at / size * size..(at / size + 1) * size
+    }
+}
+
 /// Chooses the fates of one state's writes.
 struct Chooser<'a> {
     fates: &'a Fates,
-    policy: WritePolicy,
+    policy: Policy,
     /// The number of the write that a policy singles out.
     chosen: usize,
     random: Random,
-    /// The last block that is not torn, and its fate.
-    whole: Option<(usize, bool)>,
+    /// The last part of a torn write, and its fate.
+    part: (Range<usize>, bool),
 }
 
 impl<'a> Chooser<'a> {
     fn new(state: &'a State, pending: usize) -> Self {
         let (seed, policy) = match state.fates {
             Fates::Chosen { seed, policy } => (seed, policy),
-            Fates::Lose(_) => (0, WritePolicy::All),
+            Fates::Lose(_) => (0, Policy::All),
         };
         let mut random =
             Random(u64::from(seed) ^ (state.event as u64).wrapping_mul(0xd6e8_feb8_6659_fd93));
         let chosen = random.below(pending.max(1));
-        Self { fates: &state.fates, policy, chosen, random, whole: None }
+        Self { fates: &state.fates, policy, chosen, random, part: (0..0, false) }
     }
 
-    fn of_write(&mut self, number: usize, event: usize) -> Option<bool> {
-        self.whole = None;
+    fn of_write(&mut self, number: usize, event: usize) -> Fate {
+        self.part = (0..0, false);
         match self.fates {
-            Fates::Lose(writes) => Some(!writes.contains(&event)),
-            Fates::Chosen { .. } => self.policy.fate(number, self.chosen, &mut self.random),
+            Fates::Lose(writes) if writes.contains(&event) => Fate::Lost,
+            Fates::Lose(_) => Fate::Kept,
+            Fates::Chosen { .. } => {
+                self.policy.fate(number, self.chosen, || self.random.below(2) == 1)
+            }
         }
     }
 
-    fn of_sector(&mut self, at: usize, log: &DriveLog) -> bool {
-        let block = at / PAGE;
-        if let Some((_, fate)) = self.whole.filter(|(whole, _)| *whole == block) {
-            return fate;
+    /// Returns true if the part of a torn write with the sector at this offset survives.
+    fn of_sector(&mut self, at: usize, part: impl FnOnce() -> Range<usize>) -> bool {
+        if !self.part.0.contains(&at) {
+            self.part = (part(), self.random.below(2) == 1);
         }
-        let fate = self.random.below(2) == 1;
-        self.whole = log.file_system.is_whole(at).then_some((block, fate));
-        fate
-    }
-}
-
-/// Random numbers that every version computes alike: splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom
-/// Number Generators", 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ word >> 31
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is less than a usize")]
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        self.part.1
     }
 }
 
 /// Returns random states in the order of their events: before writes and flushes of the program, after each line that
-/// it printed, and after its end. Without a policy, each state has a random one.
-pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Option<WritePolicy>) -> Vec<State> {
+/// it printed, and after its end.
+pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Policy) -> Vec<State> {
     let events = log.events.iter().enumerate().skip(log.start());
     let places: BTreeSet<usize> = events
         .filter_map(|(number, event)| match event {
@@ -348,8 +307,7 @@ pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Option<WritePolic
     let mut state = || {
         let (event, seed) = (places[random.below(places.len())], random.next() >> 32);
         let seed = u32::try_from(seed).unwrap_or_default();
-        let mixed = WritePolicy::MIXED[random.below(WritePolicy::MIXED.len())];
-        let policy = policy.unwrap_or(mixed);
+        let policy = policy.at(random.next());
         State { event, fates: Fates::Chosen { seed, policy } }
     };
     let mut states: Vec<State> = iter::repeat_with(&mut state).take(count).collect();
@@ -360,7 +318,7 @@ pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Option<WritePolic
 #[cfg(test)]
 mod tests {
     use super::{
-        Built, DriveLog, Event, Fates, Image, PAGE, SECTOR, State, States, Write, WritePolicy,
+        Built, DriveLog, Event, Fates, Image, PAGE, Policy, SECTOR, State, States, Tearing, Write,
         chosen,
     };
     use crate::drive::file_system::FileSystem;
@@ -386,8 +344,12 @@ mod tests {
         DriveLog { file_system: FileSystem::Ext4, size: 16 * PAGE, events }
     }
 
+    fn sectors() -> Tearing {
+        Tearing { unit: SECTOR, whole: None }
+    }
+
     fn built(log: &DriveLog, state: &str) -> Built {
-        States::new(log).build(&state.parse().unwrap())
+        States::new(log, sectors()).build(&state.parse().unwrap())
     }
 
     /// Returns the first byte of each sector from the sixteenth on.
@@ -460,6 +422,42 @@ mod tests {
         }
     }
 
+    /// The superblock of a journal of two blocks (Linux, `include/linux/jbd2.h`, `journal_superblock_t`).
+    fn journal_of_two_blocks() -> Event {
+        let mut bytes = vec![0; PAGE];
+        bytes[..8].copy_from_slice(&[0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 4]);
+        bytes[14] = 0x10; // blocks of 4096 bytes
+        bytes[19] = 2;
+        Event::Write(Write { at: 4 * PAGE, len: PAGE, bytes, is_durable: false })
+    }
+
+    #[test]
+    fn a_block_of_the_journal_is_torn_only_if_asked_and_a_unit_never() {
+        let mut log = log();
+        log.events.insert(0, journal_of_two_blocks());
+        // The journal's second block, and one behind its end.
+        log.events.extend([write(40, &[1; 8]), write(48, &[1; 8])]);
+        let counts = |unit, is_journal_torn| {
+            let tearing = Tearing::of(&log, unit, is_journal_torn);
+            let mut most = [0; 2];
+            for seed in 0..50 {
+                let state = format!("{}:{seed}:torn", log.events.len()).parse().unwrap();
+                let lost = States::new(&log, tearing.clone()).build(&state).lost;
+                let sectors = lost.iter().flat_map(|lost| lost.ranges.clone());
+                let sectors: Vec<_> = sectors.flat_map(|range| range.step_by(SECTOR)).collect();
+                for (place, block) in [40, 48].into_iter().enumerate() {
+                    let block = block * SECTOR..(block + 8) * SECTOR;
+                    let count = sectors.iter().filter(|at| block.contains(at)).count();
+                    most[place] += usize::from(count % 8 != 0);
+                }
+            }
+            most.map(|torn| torn > 0)
+        };
+        assert_eq!(counts(512, false), [false, true]);
+        assert_eq!(counts(512, true), [true, true]);
+        assert_eq!(counts(4096, true), [false, false]);
+    }
+
     #[test]
     fn equal_states_have_one_name_and_others_another() {
         let log = log();
@@ -468,7 +466,7 @@ mod tests {
         assert_ne!(id("6:1:none"), id("6:1:all"));
         assert_eq!(id("6:1:all"), id("6:lose:9"));
         // A builder that goes on or back builds what a new one builds.
-        let mut states = States::new(&log);
+        let mut states = States::new(&log, sectors());
         for state in ["8:1:all", "2:1:all", "6:7:half"] {
             assert_eq!(states.build(&state.parse().unwrap()).id, id(state));
         }
@@ -494,16 +492,15 @@ mod tests {
 
     #[test]
     fn cuts_come_before_writes_and_flushes_after_lines_and_after_the_end() {
-        let states = chosen(&log(), 500, 3, Some(WritePolicy::Torn));
+        let states = chosen(&log(), 500, 3, Policy::Torn);
         let mut events: Vec<_> = states.iter().map(|state| state.event).collect();
         events.dedup();
         assert_eq!(events, [1, 2, 3, 4, 5, 7, 8]);
-        assert_eq!(states, chosen(&log(), 500, 3, Some(WritePolicy::Torn)));
+        assert_eq!(states, chosen(&log(), 500, 3, Policy::Torn));
         assert!(
-            states.iter().all(|state| matches!(
-                state.fates,
-                Fates::Chosen { policy: WritePolicy::Torn, .. }
-            ))
+            states
+                .iter()
+                .all(|state| matches!(state.fates, Fates::Chosen { policy: Policy::Torn, .. }))
         );
     }
 }

@@ -1,34 +1,24 @@
 //! The checks of a log's states: equal states only once, in parallel, and the fewest lost writes with which a check
 //! still fails.
 
-use core::num::NonZero;
 use std::collections::HashSet;
-use std::sync::mpsc::{Sender, channel};
-use std::thread;
 
 use anyhow::Result;
 use serde::Serialize;
 
 use super::DriveTest;
-use super::host::OnHost;
-use super::image::Image;
 use super::log::DriveLog;
 use super::machine::{InMachine, Prepared};
-use super::states::{Built, Lost, State, States};
-use crate::fewest::fewest;
+use super::states::{Built, Lost, State, States, Tearing};
+use crate::agent::File;
+use crate::check::{Failure, Verdict};
+use crate::fewest::{Needed, needed};
 use crate::log::Log;
+use crate::pmem::DIRECTORY;
+use crate::pool;
 
 /// The maximum number of checks to find the fewest lost writes.
 const ATTEMPTS: u32 = 60;
-
-/// The complaint about a state.
-#[derive(Clone, Debug, Serialize)]
-pub struct Failure {
-    /// The end of the check: "ended with exit code 1".
-    pub why: String,
-    /// The output of the check.
-    pub output: String,
-}
 
 /// A state to be checked.
 #[derive(Clone, Debug, Serialize)]
@@ -57,123 +47,106 @@ impl Trial {
     }
 }
 
-/// Returns the states that differ in the drive or in the printed lines.
-pub fn distinct(log: &DriveLog, states: &[State]) -> Vec<Trial> {
-    let (mut builder, mut seen) = (States::new(log), HashSet::new());
-    let mut trials = Vec::new();
-    for state in states {
-        let built = builder.build(state);
-        let trial = Trial::of(log, state, &built);
-        if seen.insert((built.id, trial.acknowledged)) {
-            trials.push(trial);
-        }
-    }
-    trials
-}
+/// The writes that a failure needs, and the state without them with its failure.
+pub(super) type Fewest = (Needed<usize>, Option<(State, Failure)>);
 
 /// The checks of a log's states.
 pub struct Trials<'a> {
     pub test: &'a DriveTest<'a>,
-    pub prepared: Option<&'a Prepared<'a>>,
+    pub prepared: &'a Prepared<'a>,
     pub log: &'a DriveLog,
+    /// The parts of torn writes.
+    pub tearing: Tearing,
 }
 
 impl Trials<'_> {
-    /// Checks states with one machine per log, and passes on each result as it comes.
+    /// Returns a builder of the log's states.
+    pub fn states(&self) -> States<'_> {
+        States::new(self.log, self.tearing.clone())
+    }
+
+    /// Returns the states that differ in the drive or in the printed lines.
+    pub fn distinct(&self, states: &[State]) -> Vec<Trial> {
+        let (mut builder, mut seen) = (self.states(), HashSet::new());
+        let mut trials = Vec::new();
+        for state in states {
+            let built = builder.build(state);
+            let trial = Trial::of(self.log, state, &built);
+            if seen.insert((built.id, trial.acknowledged)) {
+                trials.push(trial);
+            }
+        }
+        trials
+    }
+
+    /// Checks states with one machine per log, and passes on each verdict.
+    ///
+    /// # Errors
+    /// If the host fails. Verdicts that were reached by then were passed on.
     pub fn check(
         &self,
         trials: &[Trial],
         logs: &[Log],
-        mut take: impl FnMut(&Trial, Option<Failure>) -> Result<()>,
+        mut take: impl FnMut(&Trial, Verdict) -> Result<()>,
     ) -> Result<()> {
-        let jobs = NonZero::new(logs.len()).map_or(1, NonZero::get);
-        let (sender, results) = channel();
-        thread::scope(|scope| {
-            // Neighbouring states share durable writes.
-            let parts = trials.chunks(trials.len().div_ceil(jobs).max(1));
-            for (number, (part, log)) in parts.zip(logs).enumerate() {
-                let sender = sender.clone();
-                scope.spawn(move || self.check_part(number, part, log, &sender));
-            }
-            drop(sender);
-            results.into_iter().try_for_each(|result: Result<_>| {
-                let (trial, failure) = result?;
-                take(trial, failure)
-            })
-        })
+        pool::in_order(
+            trials,
+            logs.len(),
+            |number| Ok((self.checker(number, &logs[number])?, self.states())),
+            |(checker, states), trial| {
+                let image = states.build(&trial.state).image;
+                checker.check(&image, trial.state.event, self.log)
+            },
+            |place, verdict| take(&trials[place], verdict),
+        )
     }
 
-    fn check_part<'t>(
+    /// Returns the machine of this number, with its own log.
+    pub(super) fn checker<'c>(&'c self, number: usize, log: &'c Log) -> Result<InMachine<'c>> {
+        self.prepared.checker(&format!("check-{number}"), log)
+    }
+
+    /// Checks the state after the program's end, without losses.
+    pub fn check_end(&self, log: &Log) -> Result<Verdict> {
+        let end = State::losing(self.log.events.len(), []);
+        self.check_state(&end, end.event, &mut self.checker(0, log)?)
+    }
+
+    /// Checks a state with the lines that were printed before an event.
+    pub(super) fn check_state(
         &self,
-        number: usize,
-        trials: &'t [Trial],
-        log: &Log,
-        to: &Sender<Result<(&'t Trial, Option<Failure>)>>,
-    ) {
-        let (mut checker, mut states) = match self.checker(number, log) {
-            Ok(checker) => (checker, States::new(self.log)),
-            Err(why) => return drop(to.send(Err(why))),
-        };
-        for trial in trials {
-            let image = states.build(&trial.state).image;
-            let result = checker.check(&image, trial.state.event, self.log);
-            let has_failed = result.is_err();
-            // Nobody takes results after the first error.
-            if to.send(result.map(|failure| (trial, failure))).is_err() || has_failed {
-                return;
-            }
-        }
+        state: &State,
+        printed: usize,
+        machine: &mut InMachine<'_>,
+    ) -> Result<Verdict> {
+        machine.check(&self.states().build(state).image, printed, self.log)
     }
 
-    fn checker<'c>(&'c self, number: usize, log: &'c Log) -> Result<Checker<'c>> {
-        Ok(match self.prepared {
-            Some(prepared) => {
-                Checker::Machine(Box::new(prepared.checker(&format!("check-{number}"), log)?))
-            }
-            None => Checker::Host(OnHost::new(self.test, number)),
-        })
+    /// Returns the files of a state; `None` if the file system cannot be mounted.
+    pub(super) fn files(
+        &self,
+        state: &State,
+        machine: &mut InMachine<'_>,
+    ) -> Result<Option<Vec<File>>> {
+        let image = self.states().build(state).image;
+        machine.mounted(&image, self.log.file_system, |machine| machine.files(DIRECTORY))
     }
 
-    /// Checks the state without losses.
-    pub fn check_end(&self, log: &Log) -> Result<Option<Failure>> {
-        let event = self.log.events.len();
-        let state = State::losing(event, []);
-        let image = States::new(self.log).build(&state).image;
-        self.checker(0, log)?.check(&image, event, self.log)
-    }
-
-    /// Returns the fewest lost writes with which the check of a failed state fails, as far as a limited number of
-    /// checks finds them, and that failure. Returns `None` if the check fails only with torn writes.
-    pub fn minimal(&self, failed: &State, log: &Log) -> Result<Option<(State, Failure)>> {
-        let (mut checker, mut states) = (self.checker(0, log)?, States::new(self.log));
+    /// Returns the writes that must be lost for the check of a failed state to fail, as far as a limited number of
+    /// checks finds the fewest, and the failure with those.
+    pub(super) fn needed(&self, failed: &State, machine: &mut InMachine<'_>) -> Result<Fewest> {
+        let mut states = self.states();
         let lost: Vec<_> = states.build(failed).lost.iter().map(|lost| lost.event).collect();
         let mut found = None;
-        let mut fails = |lost: &[usize]| {
+        let needed = needed(&lost, ATTEMPTS, |lost: &[usize]| {
             let state = State::losing(failed.event, lost.iter().copied());
             let image = states.build(&state).image;
-            let failure = checker.check(&image, state.event, self.log)?;
-            let has_failed = failure.is_some();
-            found = failure.map(|failure| (state, failure)).or(found.take());
-            anyhow::Ok(has_failed)
-        };
-        if !fails(&[])? && fails(&lost)? {
-            fewest(&lost, ATTEMPTS, &mut fails)?;
-        }
-        Ok(found)
-    }
-}
-
-/// The place where checks are run.
-enum Checker<'a> {
-    Machine(Box<InMachine<'a>>),
-    Host(OnHost<'a>),
-}
-
-impl Checker<'_> {
-    fn check(&mut self, image: &Image, event: usize, log: &DriveLog) -> Result<Option<Failure>> {
-        match self {
-            Self::Machine(machine) => machine.check(image, event, log),
-            Self::Host(host) => host.check(image, event, log),
-        }
+            let Verdict::Failed(failure) = machine.check(&image, state.event, self.log)? else {
+                return anyhow::Ok(false);
+            };
+            found = Some((state, failure));
+            Ok(true)
+        })?;
+        Ok((needed, found))
     }
 }

@@ -17,7 +17,6 @@ use lose_lines::files::recorder::{Fault, FaultKind, Recorded, Recording};
 use lose_lines::files::stack::Sources;
 use lose_lines::files::trials::{Cause, Reason, Trial, Trials};
 use lose_lines::losses::checked_seed_of_run;
-use lose_lines::words::words;
 use lose_lines_states::{Choice, Coverage, Cut, Log, Model, Operation, States, member};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -110,7 +109,9 @@ impl Filing {
     fn check(&self) -> Result<Check, Usage> {
         let command = match &self.check {
             Some(line) => {
-                let words = words(line).map_err(|why| Usage(anyhow!("--check '{line}': {why}")))?;
+                let words = shlex::split(line).ok_or_else(|| {
+                    Usage(anyhow!("--check '{line}': a quotation mark is not closed"))
+                })?;
                 words.into_iter().map(OsString::from).collect()
             }
             None => self.program.clone(),
@@ -683,14 +684,13 @@ mod tests {
     use std::path::Path;
 
     use clap::Parser as _;
-    use lose_lines::words::words;
     use lose_lines_states::{Choice, Model};
 
     use super::Filing;
     use crate::{Cli, Task};
 
     fn parsed(line: &str) -> Filing {
-        match Cli::try_parse_from(words(line).unwrap()).unwrap().task {
+        match Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task {
             Task::Files(files) => *files,
             other => panic!("{other:?}"),
         }

@@ -3,11 +3,34 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use crate::agent::{Extent, Reply, Request};
+use crate::agent::{Extent, File, Reply, Request};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::Machine;
+use crate::check::Verdict;
+
+/// The result of mounting a file system that may be damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mounted {
+    Done,
+    /// The kernel refuses it, for this reason.
+    Refused(String),
+    /// The kernel failed at it, and was started again.
+    Failed,
+}
+
+impl Mounted {
+    /// Returns the verdict on a state whose file system was not mounted.
+    pub(crate) fn verdict(self) -> Verdict {
+        let why = match self {
+            Self::Done => String::from("it was mounted"),
+            Self::Refused(why) => why,
+            Self::Failed => String::from("the kernel failed when it was mounted"),
+        };
+        Verdict::Unmountable { why }
+    }
+}
 
 impl Machine {
     /// Sends a request that must succeed.
@@ -67,6 +90,14 @@ impl Machine {
         }
     }
 
+    /// Returns the files below a directory of the machine.
+    pub fn files(&mut self, directory: &str) -> Result<Vec<File>> {
+        match self.ask(&Request::Files { directory: directory.to_owned() })? {
+            Reply::Files(files) => Ok(files),
+            other => bail!("the files below {directory}: {other:?}"),
+        }
+    }
+
     /// Waits until a file exists: the kernel creates devices asynchronously.
     pub fn wait_for(&mut self, path: &str) -> Result<()> {
         let (folder, name) = path.rsplit_once('/').context("no absolute path")?;
@@ -96,6 +127,25 @@ impl Machine {
             kind: kind.to_owned(),
             options: options.to_owned(),
         })
+    }
+
+    /// Mounts a file system that may be damaged.
+    pub(crate) fn try_mount(
+        &mut self,
+        kind: &str,
+        device: &str,
+        directory: &str,
+        options: &str,
+    ) -> Result<Mounted> {
+        let [kind, device, directory, options] =
+            [kind, device, directory, options].map(str::to_owned);
+        self.send(&Request::Mount { device, directory, kind, options })?;
+        match self.reply().context("mounting")? {
+            Reply::Done => Ok(Mounted::Done),
+            Reply::Refused(why) => Ok(Mounted::Refused(why)),
+            Reply::Hello { .. } => Ok(Mounted::Failed),
+            other => bail!("the agent said {other:?} instead of a mount"),
+        }
     }
 
     pub fn unmount(&mut self, directory: &str) -> Result<()> {

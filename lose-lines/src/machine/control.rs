@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use std::{process, thread};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Machine;
@@ -58,11 +58,12 @@ impl Control {
         let words = words.iter().copied().chain(["-qmp", &server]);
         let mut setup = setup.clone();
         setup.devices.splice(0..0, words.map(str::to_owned));
-        let machine = Machine::launch(kit, &setup, log)?;
-        Ok((machine, Self::connect(&socket)?))
+        let mut machine = Machine::launch(kit, &setup, log)?;
+        let control = Self::connect(&socket, || machine.runs())?;
+        Ok((machine, control))
     }
 
-    fn connect(socket: &Path) -> Result<Self> {
+    fn connect(socket: &Path, mut runs: impl FnMut() -> Result<bool>) -> Result<Self> {
         let begun = Instant::now();
         let stream = loop {
             match UnixStream::connect(socket) {
@@ -70,7 +71,10 @@ impl Control {
                 Err(error) if !is_early(&error) || begun.elapsed() > PATIENCE => {
                     return Err(error).context("cannot connect to the emulator's control socket");
                 }
-                Err(_early) => thread::sleep(Duration::from_millis(10)),
+                Err(_early) => {
+                    ensure!(runs()?, "the emulator ended at once; its complaint is in the log");
+                    thread::sleep(Duration::from_millis(10));
+                }
             }
         };
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -143,9 +147,16 @@ mod tests {
     #[test]
     fn a_socket_that_cannot_exist_is_not_waited_for() {
         let begun = Instant::now();
-        let why = Control::connect(Path::new(&"a".repeat(200))).err().unwrap();
+        let why = Control::connect(Path::new(&"a".repeat(200)), || Ok(true)).err().unwrap();
         let kind = why.downcast_ref::<io::Error>().unwrap().kind();
         assert_eq!(kind, io::ErrorKind::InvalidInput);
         assert!(begun.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn an_emulator_that_has_ended_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let why = Control::connect(&folder.path().join("none"), || Ok(false)).err().unwrap();
+        assert!(why.to_string().contains("ended at once"), "{why}");
     }
 }

@@ -21,6 +21,8 @@ pub enum Ran {
     Ended(End),
     /// The power was cut at the event chosen at the machine's start.
     Cut,
+    /// The machine was reset: its kernel panicked, or the program did it.
+    Reset,
     /// The time ran out, and the program is still running.
     Unended,
 }
@@ -78,9 +80,18 @@ impl Machine {
         self.send(request)?;
         match self.replies.recv_timeout(time) {
             Ok(Ok(Reply::Ended { code, signal })) => Ok(Ran::Ended((code, signal))),
+            Ok(Ok(Reply::Hello { .. })) => Ok(Ran::Reset),
             Ok(other) => bail!("{request:?}: {:?}", other?),
             Err(RecvTimeoutError::Timeout) => Ok(Ran::Unended),
-            Err(RecvTimeoutError::Disconnected) => self.has_been_cut().map(|()| Ran::Cut),
+            Err(RecvTimeoutError::Disconnected) => {
+                let lines = self.losses().unwrap_or_default();
+                self.has_been_cut()?;
+                ensure!(
+                    lines.lines().any(|line| line == "cut"),
+                    "the emulator was killed by this system, which may lack memory; run fewer jobs"
+                );
+                Ok(Ran::Cut)
+            }
         }
     }
 

@@ -3,10 +3,11 @@
 //! The log contains all output of the machine. Dropping the value ends the machine, so no emulator is left behind after
 //! any failure.
 
-mod agent;
+pub(crate) mod agent;
 pub(crate) mod control;
 pub mod ends;
 mod losing;
+pub(crate) mod port;
 pub mod programs;
 pub mod setup;
 pub mod suspended;
@@ -120,12 +121,19 @@ impl Machine {
         })
     }
 
+    /// Returns true if the emulator is still running.
+    fn runs(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait().context("cannot wait for the emulator")?.is_none())
+    }
+
     /// Returns the next reply.
     fn reply(&mut self) -> Result<Reply> {
         match self.next() {
             Ok(reply) => reply,
             Err(RecvTimeoutError::Timeout) => bail!("the machine exceeded its time limit"),
-            Err(RecvTimeoutError::Disconnected) => bail!("the machine ended"),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the emulator ended or was killed; this system may lack memory")
+            }
         }
     }
 

@@ -100,6 +100,22 @@ impl Setup {
         setup
     }
 
+    /// Returns the physical address of the memory that loses lines; 0 if there is none.
+    pub(crate) fn base(&self) -> u64 {
+        self.losses.as_ref().map_or(0, |losses| losses.base)
+    }
+
+    /// Gives the machine memory for its own files, which are in its initial file system: packed and unpacked.
+    pub fn with_room_for_files(mut self) -> Self {
+        let extra = self.files.size().div_ceil(1 << 20) * 3;
+        let (size, slots) =
+            self.memory.split_at(self.memory.find(',').unwrap_or(self.memory.len()));
+        if let Some(mib) = size.strip_suffix('M').and_then(|mib| mib.parse::<u64>().ok()) {
+            self.memory = format!("{}M{slots}", mib + extra);
+        }
+        self
+    }
+
     pub fn with_kexec(mut self) -> Self {
         self.can_kexec = true;
         self
@@ -124,4 +140,17 @@ pub(super) fn make_disk(kernel: &Path, initrd: &Path, image: &Path) -> Result<(u
 /// Returns the value of `-drive` for a raw image.
 pub fn drive(image: &Path, more: &str) -> String {
     format!("format=raw,file={},{more}", value(image.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Setup;
+
+    #[test]
+    fn a_machine_has_memory_for_its_files() {
+        let mut setup = Setup::new("a", "q35", "512M,slots=2,maxmem=4G");
+        assert_eq!(setup.clone().with_room_for_files().memory, "512M,slots=2,maxmem=4G");
+        setup.files.text("/lab/a", "x".repeat(10 << 20));
+        assert_eq!(setup.with_room_for_files().memory, "542M,slots=2,maxmem=4G");
+    }
 }

@@ -185,7 +185,7 @@ fn mount_image<'p>(
     mount.args(["-o", "loop"]).arg(&image).arg(mounted);
     for command in [&mut make, &mut mount] {
         if !command.output().is_ok_and(|output| output.status.success()) {
-            skip(name, format_args!("{command:?} fails"));
+            skip(name, format_args!("no file system can be made and mounted: {command:?}"));
             return None;
         }
     }

@@ -176,7 +176,7 @@ fn a_file_that_stores_nothing_is_refused_by_its_file_system() {
     for (path, expected) in &files {
         if fs::File::open(path).is_err() {
             let name = "a_file_that_stores_nothing_is_refused_by_its_file_system";
-            skip(name, format_args!("there is no {path}"));
+            skip(name, format_args!("the kernel shows no such file: {path}"));
             continue;
         }
         for error in [options().view(path).unwrap_err(), probe(path).unwrap_err()] {

@@ -1,7 +1,8 @@
 //! What tests of several crates share.
 //!
 //! Media: [`counting`] counts operations and fails on request, [`failed`] fails at one access, [`looks`] counts bytes
-//! read, [`bad_blocks`] cannot read some of them, [`pages`] is a page cache over a drive, [`erased`] hides a medium's type so that tests share compiled code.
+//! read, [`bad_blocks`] cannot read some of them, [`pages`] is a page cache over a drive, [`plain`] is ordinary memory, [`erased`] hides a medium's type so
+//! that tests share compiled code.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,6 +27,8 @@ pub mod looks;
 pub mod pages;
 #[cfg(target_has_atomic = "64")]
 pub mod part;
+#[cfg(target_has_atomic = "64")]
+pub mod plain;
 
 pub mod allocated;
 pub mod cases;

@@ -174,13 +174,9 @@ fn write_granularity(out: &mut impl Write, report: &FileReport) -> io::Result<()
 
 /// The row on the space of a store.
 fn write_capacity(out: &mut impl Write, capacity: Option<&Capacity>) -> io::Result<()> {
-    let Some(Capacity { total, used, free, largest, .. }) = capacity else { return Ok(()) };
-    let [total, used, free, largest] = [total, used, free, largest].map(|it| text::thousands(*it));
-    row(
-        out,
-        "used",
-        format!("{used} of {total} bytes used; {free} free, {largest} of them in one piece"),
-    )
+    let Some(Capacity { total, free, largest, .. }) = capacity else { return Ok(()) };
+    let [total, free, largest] = [total, free, largest].map(|it| text::thousands(*it));
+    row(out, "free", format!("{free} of {total} bytes, {largest} of them in one piece"))
 }
 
 const fn yes_or_no(is: bool) -> &'static str {

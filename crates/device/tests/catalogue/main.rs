@@ -1,6 +1,6 @@
 //! Public driver bugs, rebuilt from their reports: each is detected, and its fix passes.
 //!
-//! `docs/evidence.md` has the table. Each driver below is one piece of code, as reported and as fixed. The fix passes
+//! `README.md` in this folder has the table. Each driver below is one piece of code, as reported and as fixed. The fix passes
 //! [`explore`], so each of its operations is needed.
 
 #![cfg(not(miri))]

@@ -20,7 +20,7 @@ fn told(test: &str, file: &DaxView) -> Option<Placement> {
         Ok(placement) => Some(placement),
         Err(error) => {
             require_unknown(&error);
-            skip(test, error);
+            skip(test, format_args!("the place of the bytes is unknown: {error}"));
             None
         }
     }
@@ -130,7 +130,7 @@ fn the_device_has_the_bytes_there() {
     let device = match device {
         Ok(device) => device,
         Err(error) => {
-            skip(TEST, format!("/dev/{}: {error}", placement.device));
+            skip(TEST, format_args!("the device cannot be read: {}: {error}", placement.device));
             return;
         }
     };

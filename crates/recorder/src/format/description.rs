@@ -4,10 +4,10 @@ use super::table::Table;
 use super::{FORMAT, Geometry, place};
 use crate::clock::{Clock, Pace, TimeSource};
 use cachemaint::medium::Readable;
+use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
-use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Loaded};
 use cachemaint_format::tag::{self, Kind};
 

@@ -1,9 +1,9 @@
 //! Reading recordings: only headers and records with a valid tag are used.
 //!
 //! # Work
-//! Whatever a file contains, all reads together cover at most 16 times the size of the file:
-//! - A sub-buffer is searched for records once. A search reads one word at each place, and ends after verifying twice
-//!   the size in vain. The last record may have the whole size: 4 times the size. Valid records are read up to four
+//! Whatever a file contains, all reads together cover at most 20 times the size of the file:
+//! - A sub-buffer is searched for records once. A search reads one word at each place, and ends after verifying six
+//!   times the size in vain. The last record may have the whole size: 8 times the size. Valid records are read up to four
 //!   times, to find, verify and copy them.
 //! - All headers are read once to find the newest, and one at the start of each sub-buffer, at its end and at each gap
 //!   in it: 2.5 times the size for sub-buffers of 256 bytes, and less for larger ones.
@@ -15,12 +15,13 @@ pub(super) mod merged;
 pub(super) mod shard;
 pub(super) mod sub_buffer;
 
-use super::error::{Error, ErrorKind};
+use super::error::Error;
 use super::events::EventTable;
 use super::format::{Description, HEADER, Header};
+#[cfg(doc)]
+use crate::FormatError;
 use cachemaint::medium::{OpenError, Readable};
-use cachemaint_format::error::FormatError;
-use cachemaint_format::reread::Rereadings;
+use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::sync::fence;
 use core::sync::atomic::Ordering::Acquire;
 
@@ -48,7 +49,7 @@ impl<S: Readable> Reader<S> {
                 let is_root_damaged = loaded.is_damaged.contains(&true);
                 Ok(Self { source, description, is_root_damaged })
             }
-            Err(error) => Err(OpenError::new(source, Error::new(error.into()))),
+            Err(error) => Err(OpenError::new(source, Error::format(error))),
         }
     }
 
@@ -88,10 +89,7 @@ impl<S: Readable> Reader<S> {
 
     /// Returns `read`, unless the medium has failed: then it may not be what is stored.
     pub(super) fn unless_failed<T>(&self, read: T) -> Result<T, Error<S::Error>> {
-        match self.source.check() {
-            Ok(()) => Ok(read),
-            Err(error) => Err(Error::new(ErrorKind::Format(FormatError::Medium(error)))),
-        }
+        self.source.check().map(|()| read).map_err(Error::medium)
     }
 
     /// Returns the header in the slot of a sequence number, if it is valid.

@@ -3,15 +3,12 @@
 use crate::format::{self, Description, HEADER, Header, RECORD, TAGGED, record_len};
 use crate::found::{Event, Skipped, SkippedKind};
 use cachemaint::medium::Readable;
+use cachemaint_format::bounds::Patience;
 use cachemaint_format::tag;
 use core::sync::atomic::Ordering;
 
 /// The number of bytes that are read at a time for verification.
 const CHUNK: usize = 256;
-
-/// The number of times that the bytes of a sub-buffer may be verified in vain. Records with another key that fill it need
-/// this once. Only crafted bytes need more: records nested inside one another.
-const PATIENCE: u64 = 2;
 
 /// A sub-buffer that is being read, with bounded work for any bytes.
 #[derive(Debug)]
@@ -27,7 +24,7 @@ pub(crate) struct SubBuffer {
     /// The offset of the last record that was returned.
     found: u64,
     /// The number of bytes that may still be verified in vain.
-    patience: u64,
+    patience: Patience,
     /// True if some bytes since the last record could not be read.
     pub(super) is_unreadable: bool,
     /// The first bytes after the tag of the last verified record: all of them if it is short.
@@ -45,7 +42,7 @@ impl SubBuffer {
             size,
             offset: HEADER,
             found: HEADER,
-            patience: PATIENCE * size,
+            patience: Patience::with(size),
             is_unreadable: false,
             chunk: [0; CHUNK],
         }
@@ -75,7 +72,7 @@ impl SubBuffer {
         let word = self.unless_unreadable(source.try_load(at + 8, Ordering::Relaxed))?;
         let (_, payload, named) = format::parts(word);
         let len = record_len(payload.into());
-        if named != offset || offset + len > self.size || self.patience == 0 {
+        if named != offset || offset + len > self.size || self.patience.is_over() {
             return None;
         }
         let tag = self.unless_unreadable(source.try_load(at, Ordering::Acquire))?;
@@ -167,6 +164,6 @@ impl SubBuffer {
 
     /// Counts bytes that were verified in vain.
     pub(super) const fn spend(&mut self, bytes: u64) {
-        self.patience = self.patience.saturating_sub(bytes);
+        self.patience.spend(bytes);
     }
 }

@@ -1,10 +1,11 @@
 //! Blocks that the medium has lost. Each costs the events in it, or all events of a header in it, and the gap is
 //! reported.
 
-use super::plain::{BASE, Plain, Recorded, SIZE, options, shown};
+use super::plain::{BASE, Recorded, SIZE, options, shown};
 use cachemaint::medium::{Bytes, Granularity};
 use cachemaint_recorder::{Reader, Recorder, Skipped, SkippedKind};
 use cachemaint_test_support::bad_blocks::{BadBlocks, Mapped, PAGE};
+use cachemaint_test_support::plain::Plain;
 use core::ops::Range;
 
 const SUB_BUFFERS: u64 = 4;
@@ -13,7 +14,7 @@ const EVENTS: &[(u16, &str)] = &[(1, "opened")];
 /// Returns the bytes of a shard with two openings: `first` events in the first one, and five in the second one. A
 /// sub-buffer has three events of 64 bytes, and the last one has free space after its event.
 fn recording(first: u64) -> Vec<u8> {
-    let medium = Plain::new(BASE + SUB_BUFFERS as usize * SIZE);
+    let medium = Plain::zeros(BASE + SUB_BUFFERS as usize * SIZE);
     let record = |recorder: Recorder<'_, &Plain>, times: Range<u64>| {
         let writer = recorder.claim().unwrap();
         times.for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());
@@ -82,7 +83,7 @@ fn bad_blocks_before_the_sub_buffers_cost_no_event() {
 #[test]
 fn a_recorder_opens_beside_a_bad_page_of_a_mapping_and_continues() {
     let options = || options().events(EVENTS).sub_buffer_size(PAGE as u32);
-    let medium = Plain::new(BASE + SUB_BUFFERS as usize * PAGE as usize);
+    let medium = Plain::zeros(BASE + SUB_BUFFERS as usize * PAGE as usize);
     let (recorder, _) = options().create_new(&medium).unwrap();
     let writer = recorder.claim().unwrap();
     (0..100).for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());

@@ -1,16 +1,17 @@
 //! The start of a ring at a fixed address, whatever its RAM contains.
 
-use super::plain::{BASE, Plain, SIZE, clock, shown};
+use super::plain::{BASE, SIZE, clock, shown};
 use cachemaint::medium::Medium;
 use cachemaint_recorder::{
     Clock, Cursor, Error, ErrorKind, FormatError, Identity, Options, Reader, Recorder,
 };
+use cachemaint_test_support::plain::Plain;
 use core::sync::atomic::Ordering;
 
 /// Four shards of two sub-buffers of 4096 bytes.
 const LEN: usize = BASE + 8 * 4096;
 
-/// Continues the ring of the last boot, or creates one. `docs/recorder.md` shows this function.
+/// Continues the ring of the last boot, or creates one.
 fn start<M: Medium>(
     memory: M,
     identity: Identity,
@@ -43,7 +44,7 @@ fn boot(medium: &Plain, identity: u8) -> (u64, usize) {
 #[test]
 fn a_cold_start_creates_a_ring_and_a_warm_start_continues_it() {
     for byte in [0, 0xee] {
-        let medium = Plain::new(LEN);
+        let medium = Plain::zeros(LEN);
         medium.write(0, &vec![byte; LEN]);
         assert_eq!(boot(&medium, 1), (1, 1));
         assert_eq!(boot(&medium, 2), (2, 2));
@@ -53,7 +54,7 @@ fn a_cold_start_creates_a_ring_and_a_warm_start_continues_it() {
 #[test]
 fn a_ring_takes_the_place_of_anything_else() {
     let options = || Options::with_clock(Identity([9; 16]), clock()).sub_buffer_size(SIZE as u32);
-    let [foreign, journal, store, older, damaged, more, cut] = [(); 7].map(|()| Plain::new(LEN));
+    let [foreign, journal, store, older, damaged, more, cut] = [(); 7].map(|()| Plain::zeros(LEN));
     foreign.write(0, b"\x7fELF\x02\x01\x01\0");
     journal.write(0, b"cmjournl");
     store.write(4096, b"cmpresrv");
@@ -63,7 +64,7 @@ fn a_ring_takes_the_place_of_anything_else() {
         damaged.write(at + 16, &[0xee; 8]); // the tags of the roots
     }
     drop(options().shards(5).create_new(&more).unwrap().0);
-    let long = Plain::new(2 * LEN);
+    let long = Plain::zeros(2 * LEN);
     drop(options().create_new(&long).unwrap().0);
     cut.write(0, &long.bytes()[..LEN]);
     for medium in [foreign, journal, store, older, damaged, more, cut] {
@@ -73,7 +74,7 @@ fn a_ring_takes_the_place_of_anything_else() {
 
 #[test]
 fn memory_without_room_is_refused() {
-    let medium = Plain::new(4096);
+    let medium = Plain::zeros(4096);
     medium.write(0, b"CMtRace\x1a");
     let mut cursors = [const { Cursor::new() }; 4];
     let refused = start(&medium, Identity([1; 16]), clock(), &mut cursors).map(drop).unwrap_err();
@@ -84,7 +85,7 @@ fn memory_without_room_is_refused() {
 /// A ring at a fixed address has no other place for a new recording.
 #[test]
 fn the_refusal_to_replace_a_recording_names_the_way_to_erase_it() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     boot(&medium, 1);
     let options = || Options::with_clock(Identity([2; 16]), clock());
     let refused = options().create_new(&medium).map(drop).unwrap_err();

@@ -1,12 +1,13 @@
 //! Reading in parallel with a writer, and changes of owners.
 
 use super::hooked::{Access, Hooked};
-use super::plain::{BASE, Plain, Recorded, Shown, options, shown};
+use super::plain::{BASE, Recorded, Shown, options, shown};
 use cachemaint::medium::{Medium as _, Readable};
 use cachemaint_recorder::{
     Clock, Durability, ErrorKind, Found, Identity, Options, Reader, SkippedKind,
 };
 use cachemaint_test_support::cases::cases;
+use cachemaint_test_support::plain::Plain;
 use core::cell::RefCell;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
@@ -20,7 +21,7 @@ const READINGS: u64 = 3000;
 #[test]
 #[cfg_attr(miri, ignore = "reads all again and again, which is slow where it is interpreted")]
 fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let recorder = options().shards(2).create_new(&medium).unwrap().0;
     let is_enough = AtomicBool::new(false);
     let record = || {
@@ -65,7 +66,7 @@ fn read_in_order(reader: &Reader<impl Readable>) -> Result<Option<u64>, String> 
 
 #[test]
 fn a_shard_goes_on_where_its_owner_has_stopped() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let recorder = options().shards(2).create_new(&medium).unwrap().0;
     let (first, second) = (recorder.claim().unwrap(), recorder.claim().unwrap());
     let none = recorder.claim().map(drop).unwrap_err();
@@ -85,7 +86,7 @@ fn a_shard_goes_on_where_its_owner_has_stopped() {
 /// The last events of a thread that has ended remain while other shards are free.
 #[test]
 fn shards_without_owners_are_claimed_in_turn() {
-    let recorder = options().shards(4).create_new(Plain::new(BASE + 4 * 2 * 256)).unwrap().0;
+    let recorder = options().shards(4).create_new(Plain::zeros(BASE + 4 * 2 * 256)).unwrap().0;
     let [first, owned] = [recorder.claim().unwrap(), recorder.claim().unwrap()];
     drop(first);
     let claimed = [(); 6].map(|()| recorder.claim().unwrap().shard());
@@ -94,7 +95,7 @@ fn shards_without_owners_are_claimed_in_turn() {
 
 #[test]
 fn nothing_is_recorded_after_a_stop() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let recorder = options().durability(Durability::EachAppend).create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
     writer.record_at(1, 1, b"").unwrap();
@@ -106,7 +107,7 @@ fn nothing_is_recorded_after_a_stop() {
 
 #[test]
 fn payloads_of_every_length_are_read_as_they_were_written() {
-    let medium = Plain::new(BASE + 64 * 256);
+    let medium = Plain::zeros(BASE + 64 * 256);
     let recorder = options().create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
     let payload: Vec<u8> = (1..=168).collect();
@@ -128,7 +129,7 @@ fn payloads_of_every_length_are_read_as_they_were_written() {
 #[test]
 fn events_that_follow_in_the_newest_sub_buffer_are_read_and_those_of_later_ones_are_not() {
     for first in [1, 13] {
-        let medium = Plain::new(BASE + 4 * 256);
+        let medium = Plain::zeros(BASE + 4 * 256);
         let recorder = options().create_new(&medium).unwrap().0;
         let writer = recorder.claim().unwrap();
         let record = |times: Range<u64>| {
@@ -153,7 +154,7 @@ fn events_that_follow_in_the_newest_sub_buffer_are_read_and_those_of_later_ones_
 
 /// Returns two events with the ids 3 and 4, and the offset of the word after the tag of the first one.
 fn two_events() -> (Plain, u64) {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let recorder = options().create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
     writer.record_at(1, 3, b"three").unwrap();
@@ -197,7 +198,7 @@ fn a_writer_records_on_after_a_panic_in_its_clock() {
         assert!(!PANICS.swap(false, Relaxed), "as the test asks");
         7
     }
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let clock = Clock::from_function(now, 1, || 0);
     let options = Options::with_clock(Identity([9; 16]), clock).sub_buffer_size(256);
     let recorder = options.create_new(&medium).unwrap().0;
@@ -212,7 +213,7 @@ fn a_writer_records_on_after_a_panic_in_its_clock() {
 /// The length field has 16 bits, but a sub-buffer of 128 KiB has space for more.
 #[test]
 fn a_payload_that_is_too_long_is_refused_wherever_it_would_fit() {
-    let medium = Plain::new(BASE + 2 * (128 << 10));
+    let medium = Plain::zeros(BASE + 2 * (128 << 10));
     let recorder = options().sub_buffer_size(128 << 10).create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
     let payload = vec![0x5a; 70_000];
@@ -242,7 +243,7 @@ fn an_event_within_an_event_is_refused_and_harms_nothing() {
         }
         None
     };
-    let medium = Hooked { medium: Plain::new(LEN), hook };
+    let medium = Hooked { medium: Plain::zeros(LEN), hook };
     let recorder = &*Box::leak(Box::new(options().create_new(medium).unwrap().0));
     let writer = &*Box::leak(Box::new(recorder.claim().unwrap()));
     writer.record_at(1, 1, b"before").unwrap();

@@ -1,9 +1,10 @@
 //! Creation and opening of recordings. They never replace a recording silently.
 
-use super::plain::{BASE, Plain, is_missing, options, shown};
+use super::plain::{BASE, is_missing, options, shown};
 use cachemaint::medium::{Medium, Memory};
 use cachemaint_recorder::{Error, ErrorKind, Event, FormatError, Found, Identity, Options};
 use cachemaint_recorder::{Merged, Reader, Recorder, Writer};
+use cachemaint_test_support::plain::Plain;
 use core::convert::Infallible;
 use std::io;
 
@@ -12,7 +13,7 @@ const LEN: usize = BASE + 2 * 256;
 
 /// A medium with a recording of one event.
 fn recorded() -> Plain {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let recorder = options().create_new(&medium).unwrap().0;
     recorder.claim().unwrap().record_at(1, 1, b"old").unwrap();
     drop(recorder);
@@ -27,7 +28,7 @@ fn a_recording_is_never_replaced_by_a_new_one() {
     for at in [4096, 12288] {
         damaged.write(at + 32, &[0xee; 8]);
     }
-    let newer = Plain::new(LEN);
+    let newer = Plain::zeros(LEN);
     newer.write(4096, b"CMtRace\x1a\x01\0\0\0\x80\0\0\0");
     for medium in [whole, twice, one_copy, damaged, newer] {
         let before = medium.bytes();
@@ -41,7 +42,7 @@ fn a_recording_is_never_replaced_by_a_new_one() {
 #[test]
 fn a_short_medium_of_zeros_is_too_small_and_a_cut_recording_is_truncated() {
     for len in [8, 4096, 16384] {
-        let refused = options().open_or_create(Plain::new(len)).map(drop).unwrap_err();
+        let refused = options().open_or_create(Plain::zeros(len)).map(drop).unwrap_err();
         let ErrorKind::Format(FormatError::TooSmall { size, needed, .. }) = *refused.error.kind()
         else {
             panic!("{refused}")
@@ -50,7 +51,7 @@ fn a_short_medium_of_zeros_is_too_small_and_a_cut_recording_is_truncated() {
     }
     let whole = recorded().bytes();
     for len in [8192, LEN - 8] {
-        let cut = Plain::new(len);
+        let cut = Plain::zeros(len);
         cut.write(0, &whole[..len]);
         let refused = options().open_or_create(&cut).map(drop).unwrap_err();
         let is_it = matches!(
@@ -63,7 +64,7 @@ fn a_short_medium_of_zeros_is_too_small_and_a_cut_recording_is_truncated() {
 
 #[test]
 fn open_or_create_keeps_a_recording_and_creates_one_where_nothing_is() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let missing = options().open(medium).map(drop).unwrap_err();
     assert!(is_missing(missing.error.kind()), "{missing}");
     let medium = missing.into_medium();
@@ -80,7 +81,7 @@ fn open_or_create_keeps_a_recording_and_creates_one_where_nothing_is() {
 /// Only `create_new` replaces it, and then no byte of it looks like damage.
 #[test]
 fn foreign_content_is_refused_and_replaced_on_request_alone() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     medium.write(0, &vec![0xee; LEN]);
     for refused in [options().open(&medium), options().open_or_create(&medium)] {
         let refused = refused.map(drop).unwrap_err();
@@ -101,7 +102,7 @@ fn foreign_content_is_refused_and_replaced_on_request_alone() {
 fn a_journal_or_a_store_is_not_replaced() {
     for found in [*b"cmjournl", *b"cm-store"] {
         for at in [0, 4096, 8192, 12288] {
-            let medium = Plain::new(LEN);
+            let medium = Plain::zeros(LEN);
             medium.write(at, &found);
             let before = medium.bytes();
             let refused = options().create_new(&medium).map(drop).unwrap_err();
@@ -125,7 +126,7 @@ fn errors_are_turned_into_those_of_the_standard_library() {
         options().open(medium)?;
         Ok(())
     }
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     assert!(is_missing(open(&medium).unwrap_err().kind()));
     let error = open_or_io(&medium).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
@@ -134,7 +135,7 @@ fn errors_are_turned_into_those_of_the_standard_library() {
     assert_eq!(open_or_io(&medium).unwrap_err().kind(), io::ErrorKind::InvalidData);
     let exists = options().create_new(recorded()).map(drop).unwrap_err();
     assert_eq!(io::Error::from(exists).kind(), io::ErrorKind::AlreadyExists);
-    let small = options().create_new(Plain::new(64)).map(drop).unwrap_err();
+    let small = options().create_new(Plain::zeros(64)).map(drop).unwrap_err();
     assert_eq!(io::Error::from(small).kind(), io::ErrorKind::InvalidInput);
 }
 

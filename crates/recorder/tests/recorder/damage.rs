@@ -4,9 +4,10 @@ use super::claims::{
     BASE, Deed, Held, Lived, SIZE, anything_goes_on, anything_is_read_to_an_end,
     damage_costs_what_it_touches, live,
 };
-use super::plain::{Plain, Shown, options, shown};
+use super::plain::{Shown, options, shown};
 use cachemaint::medium::{Bytes, Medium};
 use cachemaint_recorder::{Reader, Recorder, Skipped, SkippedKind};
+use cachemaint_test_support::plain::Plain;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
@@ -22,7 +23,7 @@ fn recording(lengths: &[usize]) -> Vec<u8> {
 }
 
 fn lived(held: &Held, deeds: &[Deed]) -> (Vec<u8>, Lived) {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let lived = live(&medium, held, deeds);
     lived.is_shown(&medium.bytes());
     (medium.bytes(), lived)
@@ -63,7 +64,7 @@ proptest! {
         image[start..end].copy_from_slice(&bytes[..end - start]);
         let shown = anything_is_read_to_an_end(Bytes(&image));
         prop_assert!(shown.iter().flatten().all(|event| lived.was_recorded(event)));
-        let medium = Plain::new(LEN);
+        let medium = Plain::zeros(LEN);
         medium.write(0, &image);
         anything_goes_on(&medium, options());
     }
@@ -185,7 +186,7 @@ fn a_lost_sub_buffer_is_missed_if_its_slot_has_that_of_the_lap_before() {
         let mut image = second_lap.clone();
         let of_slot = BASE + slot * SIZE..BASE + (slot + 1) * SIZE;
         image[of_slot.clone()].copy_from_slice(&first_lap[of_slot.clone()]);
-        let medium = Plain::new(image.len());
+        let medium = Plain::zeros(image.len());
         medium.write(0, &image);
         let gap = |kind| (Some(8 + slot as u64), of_slot.start as u64, SIZE as u64, kind);
         let times: Vec<_> = times.into_iter().flatten().collect();
@@ -197,7 +198,7 @@ fn a_lost_sub_buffer_is_missed_if_its_slot_has_that_of_the_lap_before() {
 /// stored over it. Together they are the older header, whose lost event would be back after a newer one.
 #[test]
 fn a_header_that_two_crashes_have_put_together_does_not_follow_a_newer_opening() {
-    let medium = Plain::new(BASE + 8 * SIZE);
+    let medium = Plain::zeros(BASE + 8 * SIZE);
     let record = |recorder: &Recorder<'_, &Plain>, id: u16| {
         recorder.claim().unwrap().record_at(id.into(), id, b"").unwrap();
     };
@@ -221,7 +222,7 @@ fn a_header_that_two_crashes_have_put_together_does_not_follow_a_newer_opening()
 
 /// Returns a shard of eight sub-buffers, with events of 96 bytes at these times.
 fn of_one_opening(times: Range<u64>) -> Plain {
-    let medium = Plain::new(BASE + 8 * SIZE);
+    let medium = Plain::zeros(BASE + 8 * SIZE);
     let recorder = options().create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
     times.for_each(|time| writer.record_at(time, 1, &[7; 72]).unwrap());

@@ -1,8 +1,9 @@
 //! Names and fields of events, which the file contains.
 
-use super::plain::{BASE, Plain, options, shown};
+use super::plain::{BASE, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint_recorder::{ErrorKind, Found, Reader, Recorder, Value};
+use cachemaint_test_support::plain::Plain;
 use core::fmt::Write as _;
 
 /// One shard of eight sub-buffers of 256 bytes.
@@ -56,7 +57,7 @@ fn record<M: Medium>(recorder: &Recorder<'_, M>, id: u16, payload: &[u8]) {
 
 /// Returns a medium whose recording has a table, one event of each id, and one that is not in the table.
 fn recorded() -> Plain {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let recorder = options().events(EVENTS).create_new(&medium).unwrap().0;
     record(&recorder, 1, &valve());
     record(&recorder, 0xffff, b"xy");
@@ -142,7 +143,7 @@ fn damaged_texts_cost_no_event() {
 #[test]
 fn an_opening_with_other_texts_is_refused_and_leaves_the_recording_as_it_is() {
     let with = recorded();
-    let without = Plain::new(LEN);
+    let without = Plain::zeros(LEN);
     drop(options().create_new(&without).unwrap());
     let reversed = [EVENTS[2], EVENTS[1], EVENTS[0]];
     let one_more = [EVENTS[0], EVENTS[1], EVENTS[2], (9, "d")];
@@ -250,7 +251,7 @@ fn a_table_without_space_in_the_file_is_refused() {
         Box::leak([(1, "y")].into_iter().chain(long).chain([last]).collect())
     };
     let (longest, too_long) = (table(MOST), table(MOST + 1));
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let refused = options().events(too_long).create_new(&medium).map(drop).unwrap_err();
     let ErrorKind::EventsTooLong { len, most, .. } = *refused.error.kind() else {
         panic!("{refused}")
@@ -269,7 +270,7 @@ fn a_table_without_space_in_the_file_is_refused() {
 
 #[test]
 fn an_event_whose_text_makes_no_sense_is_refused() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let long = "x".repeat(513);
     let refuse = |events: &[(u16, &str)], expected: &str| {
         let refused = options().events(events).create_new(&medium).map(drop).unwrap_err();
@@ -292,7 +293,7 @@ fn an_event_whose_text_makes_no_sense_is_refused() {
 fn every_type_is_read_little_endian() {
     const ALL: &[(u16, &str)] =
         &[(3, "m::all: a=u8 b=u16 c=u32 d=u64 e=i8 f=i16 g=i32 h=i64 i=f32 j=f64 k=str")];
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let recorder = options().events(ALL).create_new(&medium).unwrap().0;
     let payload = [
         &[0xff, 0x02, 0x01, 0x04, 0x03, 0x02, 0x01][..],

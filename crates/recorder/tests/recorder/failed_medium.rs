@@ -1,10 +1,11 @@
 //! A medium that fails while a recording is read. Its zeros are not a gap.
 
-use super::plain::{Plain, options};
+use super::plain::options;
 use cachemaint::medium::Medium as _;
 use cachemaint_recorder::{Error, ErrorKind, FormatError, Found, Reader};
 use cachemaint_test_support::counting::Broken;
 use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
+use cachemaint_test_support::plain::Plain;
 use core::fmt::Debug;
 
 const BYTES: usize = 32 << 10;
@@ -13,7 +14,7 @@ const BYTES: usize = 32 << 10;
 /// an event is damaged.
 fn bytes() -> Vec<u8> {
     const EVENTS: &[(u16, &str)] = &[(1, "opened")];
-    let medium = Plain::new(BYTES);
+    let medium = Plain::zeros(BYTES);
     let options = || options().shards(2).sub_buffers(4).events(EVENTS);
     drop(options().create_new(&medium).unwrap().0);
     let recorder = options().open(&medium).unwrap().0;
@@ -40,7 +41,7 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
 ) {
     let bytes = bytes();
     let medium = || {
-        let medium = Plain::new(BYTES);
+        let medium = Plain::zeros(BYTES);
         medium.write(0, &bytes);
         medium
     };

@@ -1,15 +1,16 @@
 //! Write-backs that fail while events are recorded, and then succeed again.
 
-use super::plain::{Plain, options, options_of, shown};
+use super::plain::{options, options_of, shown};
 use cachemaint::medium::Medium as _;
 use cachemaint_recorder::{Durability, ErrorKind, FormatError, Within};
 use cachemaint_test_support::counting::{Broken, Counting};
+use cachemaint_test_support::plain::Plain;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::sync::Arc;
 
 fn medium() -> Counting<Plain> {
-    Counting::new(Plain::new(1 << 16))
+    Counting::new(Plain::zeros(1 << 16))
 }
 
 /// Makes only the next write-back fail.
@@ -82,7 +83,7 @@ fn a_recorder_notices_another_one_at_its_next_sub_buffer_and_stops() {
         },
     ];
     for second in seconds {
-        let medium = Plain::new(1 << 16);
+        let medium = Plain::zeros(1 << 16);
         drop(options().create_new(&medium).unwrap());
         let (recorder, _) = options().open(&medium).unwrap();
         let writer = recorder.claim().unwrap();
@@ -100,7 +101,7 @@ fn a_recorder_notices_another_one_at_its_next_sub_buffer_and_stops() {
 /// Both copies of the newest root are damaged, and the one before is found. Then all roots are damaged.
 #[test]
 fn damage_to_the_roots_is_not_taken_for_another_recorder() {
-    let medium = Plain::new(1 << 16);
+    let medium = Plain::zeros(1 << 16);
     drop(options().create_new(&medium).unwrap());
     let (recorder, _) = options().open(&medium).unwrap();
     let writer = recorder.claim().unwrap();

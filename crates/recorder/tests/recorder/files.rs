@@ -56,7 +56,7 @@ fn a_thread_writes_back_and_measures() {
 fn timestamps_of_this_machine_become_wall_time() {
     for clock in [Clock::host(), Clock::monotonic()] {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let medium = super::plain::Plain::new(1 << 16);
+        let medium = cachemaint_test_support::plain::Plain::zeros(1 << 16);
         let recorder = Options::with_clock(Identity([1; 16]), clock).create_new(medium).unwrap().0;
         let before = now();
         recorder.claim().unwrap().record(1, b"").unwrap();

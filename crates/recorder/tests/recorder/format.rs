@@ -1,9 +1,10 @@
 //! The format byte by byte, compared with a file that the test builds from the documentation.
 
-use super::plain::{BASE, Plain, clock, is_missing, options, shown};
+use super::plain::{BASE, clock, is_missing, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint_recorder::SkippedKind::Torn;
 use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
+use cachemaint_test_support::plain::Plain;
 use core::convert::Infallible;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -127,7 +128,7 @@ fn a_file_written_by_the_documentation_is_read() {
 
 #[test]
 fn a_recording_matches_the_documented_format() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let (recorder, _) = options().events(&[(1, "a"), (7, "b: c=u8")]).create_new(&medium).unwrap();
     recorder.claim().unwrap().record_at(102, 0x1234, b"valve").unwrap();
 
@@ -219,7 +220,7 @@ fn a_damaged_copy_of_the_root_is_replaced_and_a_lost_root_gives_way_to_the_one_b
         image.0[slot + 90] ^= 1;
         let reader = Reader::open(Bytes(&image.0[..])).unwrap();
         assert_eq!((reader.description().generation, reader.is_root_damaged()), (7, true));
-        let medium = Plain::new(LEN);
+        let medium = Plain::zeros(LEN);
         medium.write(0, &image.0);
         let (recorder, opened) = options().open(&medium).unwrap();
         assert!(opened.is_root_mended && !opened.is_new);
@@ -230,7 +231,7 @@ fn a_damaged_copy_of_the_root_is_replaced_and_a_lost_root_gives_way_to_the_one_b
     for slot in slots(7) {
         image.0[slot + 90] ^= 1;
     }
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     medium.write(0, &image.0);
     assert_eq!(Reader::open(&medium).unwrap().description().generation, 6);
     // Sub-buffers of the lost opening exist. The only root is not overwritten.
@@ -245,7 +246,7 @@ fn a_damaged_copy_of_the_root_is_replaced_and_a_lost_root_gives_way_to_the_one_b
 /// medium would panic.
 #[test]
 fn a_root_with_a_damaged_length_is_damaged() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     drop(options().create_new(&medium).unwrap());
     let word = medium.load(4096 + 8, Relaxed);
     medium.store(4096 + 8, word + (1 << 32), Relaxed);
@@ -254,7 +255,7 @@ fn a_root_with_a_damaged_length_is_damaged() {
 
 #[test]
 fn options_that_make_no_recording_are_refused() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let refuse = |options: Options<'_>| {
         ErrorKind::from(options.create_new(&medium).map(drop).unwrap_err().error)
     };
@@ -278,7 +279,7 @@ fn options_that_make_no_recording_are_refused() {
 /// Two openings with unrelated clocks: each has its own wall time.
 #[test]
 fn each_opening_has_its_own_clock() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let first = Clock::from_function(|| 5000, 1000, || 1_000_000_000_000);
     let second = Clock::from_function(|| 10, 10, || 2_000_000_000_000);
     let new = Options::with_clock(Identity(IDENTITY), first).sub_buffer_size(256);
@@ -308,7 +309,7 @@ fn the_wall_clock_is_read_when_a_sub_buffer_begins() {
     const SECOND: u64 = 1_000_000_000;
     let clock = Clock::from_function(|| 0, 10, || WALL.load(Relaxed));
     let options = Options::with_clock(Identity(IDENTITY), clock).sub_buffer_size(256);
-    let medium = Plain::new(BASE + 4 * 256);
+    let medium = Plain::zeros(BASE + 4 * 256);
     let recorder = options.create_new(&medium).unwrap().0;
     for seconds in 0..6 {
         let writer = recorder.claim().unwrap();
@@ -334,7 +335,7 @@ fn sub_buffers_have_64_kib_where_each_shard_has_space_for_eight() {
             Some(sub_buffers) => options.sub_buffers(sub_buffers),
             None => options,
         };
-        let medium = Plain::new(20_480 + bytes);
+        let medium = Plain::zeros(20_480 + bytes);
         let recorder = options.create_new(&medium).unwrap().0;
         let description = recorder.description();
         (description.sub_buffer_size, description.sub_buffers)
@@ -365,7 +366,7 @@ fn later(clock: &Clock) -> u64 {
 fn the_anchor_of_each_opening_is_its_own() {
     for clock in [Clock::monotonic(), Clock::host()] {
         let options = || Options::with_clock(Identity(IDENTITY), clock).sub_buffer_size(256);
-        let medium = Plain::new(LEN);
+        let medium = Plain::zeros(LEN);
         let begin = later(&clock);
         let created = options().create_new(&medium).unwrap().0.description().anchor.0;
         let middle = later(&clock);
@@ -380,7 +381,7 @@ fn the_anchor_of_each_opening_is_its_own() {
 /// that it ends at 256. No record is as short as 8 bytes.
 #[test]
 fn a_missing_end_shorter_than_a_record_is_not_looked_at() {
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     let recorder = options().create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
     (0..3).for_each(|number| writer.record_at(number, 1, &[1; 160]).unwrap());
@@ -396,7 +397,7 @@ fn a_missing_end_shorter_than_a_record_is_not_looked_at() {
 #[test]
 fn each_recording_has_an_identity_of_its_own() {
     let [one, other] = [(); 2].map(|()| {
-        let medium = Plain::new(BASE + 2 * 4096);
+        let medium = Plain::zeros(BASE + 2 * 4096);
         Options::new().create_new(&medium).unwrap().0.reader().description().identity
     });
     assert_ne!(one, other);
@@ -410,7 +411,7 @@ fn a_recording_that_is_worn_out_is_left_as_it_is() {
     image.seal_sub_buffer(7, (1 << 40) - 1);
     image.0.copy_within(BASE..BASE + 64, BASE + 256);
     image.put(BASE, &[0; 256]);
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     medium.write(0, &image.0);
     let refused = options().open(&medium).err().unwrap();
     assert!(matches!(refused.error.kind(), ErrorKind::Format(FormatError::WornOut)), "{refused}");
@@ -418,7 +419,7 @@ fn a_recording_that_is_worn_out_is_left_as_it_is() {
 
     let mut image = Image(vec![0; LEN]);
     image.root(4, (1 << 63) - 1);
-    let medium = Plain::new(LEN);
+    let medium = Plain::zeros(LEN);
     medium.write(0, &image.0);
     let refused = options().open(&medium).err().unwrap();
     assert!(matches!(refused.error.kind(), ErrorKind::Format(FormatError::WornOut)), "{refused}");
@@ -429,7 +430,7 @@ fn a_recording_that_is_worn_out_is_left_as_it_is() {
 /// 983,464 = 0x0f01a8.
 #[test]
 fn the_largest_sub_buffers_are_read_across_their_ends() {
-    let medium = Plain::new(BASE + (2 << 20));
+    let medium = Plain::zeros(BASE + (2 << 20));
     let recorder = options().sub_buffer_size(1 << 20).create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
     let payload = vec![7; 65_535];
@@ -443,7 +444,7 @@ fn the_largest_sub_buffers_are_read_across_their_ends() {
 #[test]
 fn the_most_shards_are_claimed_and_read() {
     const SHARDS: u32 = 4096;
-    let medium = Plain::new(BASE + SHARDS as usize * 512);
+    let medium = Plain::zeros(BASE + SHARDS as usize * 512);
     let recorder = options().shards(SHARDS).create_new(&medium).unwrap().0;
     let writers: Vec<_> = (0..SHARDS).map(|_| recorder.claim().unwrap()).collect();
     assert!(recorder.claim().is_err());

@@ -1,7 +1,7 @@
 //! Memory that calls a hook of the test before each access.
 
-use super::plain::Plain;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use cachemaint_test_support::plain::Plain;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;

@@ -20,6 +20,8 @@ mod failing;
 mod files;
 mod format;
 mod hooked;
+#[cfg(all(feature = "lines", not(miri)))]
+mod lines;
 mod merged;
 mod overtaken;
 mod plain;

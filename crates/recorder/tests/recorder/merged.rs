@@ -1,8 +1,9 @@
 //! The order of events of several shards and openings.
 
 use super::concurrent::LEN;
-use super::plain::{Plain, merged, options};
+use super::plain::{merged, options};
 use cachemaint_recorder::{Clock, Found, Identity, Options, Reader};
+use cachemaint_test_support::plain::Plain;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -11,7 +12,7 @@ use core::sync::atomic::Ordering::Relaxed;
 fn the_events_of_an_opening_come_after_those_of_the_openings_before() {
     static WALL: AtomicU64 = AtomicU64::new(0);
     for walls in [[0, 0], [1 << 60, 0], [1 << 60, 1 << 30]] {
-        let medium = Plain::new(LEN);
+        let medium = Plain::zeros(LEN);
         let times = [&[(0, 10), (1, 100), (1, 101)][..], &[(0, 20), (1, 19), (0, 21)]];
         for (wall, times) in walls.into_iter().zip(times) {
             WALL.store(wall, Relaxed);
@@ -36,7 +37,7 @@ fn the_events_of_an_opening_come_after_those_of_the_openings_before() {
 #[test]
 fn many_shards_are_merged_by_time() {
     const SHARDS: u16 = 37;
-    let medium = Plain::new(1 << 20);
+    let medium = Plain::zeros(1 << 20);
     let recorder = options().shards(SHARDS.into()).create_new(&medium).unwrap().0;
     let writers: Vec<_> = (0..SHARDS).map(|_| recorder.claim().unwrap()).collect();
     let mut expected = Vec::new();

@@ -1,10 +1,11 @@
 //! A writer that overtakes a reader, possibly between any two of its loads.
 
 use super::hooked::{Access, Hooked};
-use super::plain::{Plain, Recorded, SIZE, Shown, options, shown};
+use super::plain::{Recorded, SIZE, Shown, options, shown};
 use cachemaint::medium::Medium;
 use cachemaint_recorder::{Reader, SkippedKind, Writer};
 use cachemaint_test_support::cases::cases;
+use cachemaint_test_support::plain::Plain;
 use core::sync::atomic::Ordering;
 use proptest::prelude::*;
 use std::sync::Mutex;
@@ -38,7 +39,7 @@ impl Recording {
             }
             None
         };
-        let medium = Plain::new(BASE as usize + sub_buffers as usize * SIZE);
+        let medium = Plain::zeros(BASE as usize + sub_buffers as usize * SIZE);
         let medium = Hooked { medium, hook };
         let options = || options().sub_buffers(sub_buffers);
         let record = |writer: &Writer<'_, _>, time: u64| {
@@ -92,7 +93,7 @@ impl Recording {
 
     /// Returns the medium after this number of the writer's stores.
     fn after(&self, stores: usize) -> Plain {
-        let medium = Plain::new(self.image.len());
+        let medium = Plain::zeros(self.image.len());
         medium.write(0, &self.image);
         apply(&self.stores[..stores], &medium);
         medium

@@ -1,98 +1,12 @@
-//! A medium in ordinary memory, and the events that a reader finds in it.
+//! The options of a recording, and the events that a reader finds in it.
 
-use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use cachemaint::medium::Readable;
 use cachemaint_recorder::{
     Clock, ErrorKind, FormatError, Found, Identity, Options, Reader, Skipped,
 };
-use core::convert::Infallible;
-use core::ops::Range;
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The size of everything before the sub-buffers: the roots and the texts of events.
 pub(crate) const BASE: usize = 5 * 4096;
-
-/// Words of memory without write-back.
-pub(crate) struct Plain(Vec<AtomicU64>);
-
-impl Plain {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self((0..bytes / 8).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect()
-    }
-}
-
-impl Readable for Plain {
-    type Error = Infallible;
-
-    fn len(&self) -> u64 {
-        self.0.len() as u64 * 8
-    }
-
-    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
-        Ok(self.load(at, order))
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        assert!(at.is_multiple_of(8) && into.len().is_multiple_of(8), "parts of words");
-        for (bytes, word) in into.chunks_exact_mut(8).zip(&self.0[at as usize / 8..]) {
-            bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
-        }
-        Ok(())
-    }
-
-    fn check(&self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-impl Medium for Plain {
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.0[at as usize / 8].load(order)
-    }
-
-    fn granularity(&self) -> Granularity {
-        Granularity::Line(64)
-    }
-
-    fn atomic_unit(&self) -> usize {
-        8
-    }
-
-    fn store(&self, at: u64, word: u64, order: Ordering) {
-        assert!(at.is_multiple_of(8));
-        self.0[at as usize / 8].store(word, order);
-    }
-
-    fn write(&self, at: u64, from: &[u8]) {
-        assert!(at.is_multiple_of(8) && from.len().is_multiple_of(8), "parts of words");
-        for (bytes, word) in from.chunks_exact(8).zip(&self.0[at as usize / 8..]) {
-            word.store(u64::from_le_bytes(bytes.try_into().unwrap()), Relaxed);
-        }
-    }
-
-    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        assert!(range.end <= Readable::len(self));
-        Ok(())
-    }
-
-    fn fence(&self) -> Result<(), Self::Error> {
-        self.check()
-    }
-
-    fn order_observed(&self) {}
-
-    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
-        self.persist(range)
-    }
-
-    fn writer_lock(&self) -> Option<&WriterLock> {
-        None
-    }
-}
 
 /// One tick a second, and no wall time.
 pub(crate) fn clock() -> Clock {

@@ -1,8 +1,9 @@
 //! Processes that end while they record, and what the next process reads.
 
-use super::plain::{Plain, Recorded, clock, shown};
+use super::plain::{Recorded, clock, shown};
 use cachemaint::dax::{self, DaxFile};
 use cachemaint_recorder::{Durability, Identity, Options, Reader, Recorder, Within};
+use cachemaint_test_support::plain::Plain;
 use cachemaint_test_support::skip::skip;
 use rustix::process::{Signal, getpid, kill_process};
 use std::os::unix::process::ExitStatusExt;
@@ -105,7 +106,7 @@ fn events_outlive_their_process_and_the_last_one_is_the_message_of_a_panic() {
 #[expect(unsafe_code, reason = "a child is forked")]
 fn a_forked_child_does_not_wait_for_a_thread_of_its_parent() {
     const RIGHT: i32 = 5;
-    let recorder = Arc::new(Recorder::create_new(Plain::new(1 << 16)).unwrap().0);
+    let recorder = Arc::new(Recorder::create_new(Plain::zeros(1 << 16)).unwrap().0);
     let within = Within::start(recorder, Duration::from_secs(3600)).unwrap();
     // SAFETY: the child allocates nothing, and runs only the code below.
     let child = unsafe { libc::fork() };

@@ -1,9 +1,10 @@
 //! Openings after a write-back by the operating system failed and its pages were marked as clean.
 
-use super::plain::{BASE, Plain, options, shown};
+use super::plain::{BASE, options, shown};
 use cachemaint::medium::Medium;
 use cachemaint_recorder::Reader;
 use cachemaint_test_support::pages::Pages;
+use cachemaint_test_support::plain::Plain;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// One shard of two sub-buffers of 256 bytes.
@@ -15,7 +16,7 @@ const LEN: usize = BASE + 2 * 256;
 fn an_opening_after_one_whose_write_back_failed_overwrites_no_only_root() {
     let mut failed = 0;
     loop {
-        let pages = Pages::new(Plain::new(LEN), Plain::new(LEN));
+        let pages = Pages::new(Plain::zeros(LEN), Plain::zeros(LEN));
         let recorder = options().create_new(&pages).unwrap().0;
         recorder.claim().unwrap().record_at(0, 1, b"").unwrap();
         recorder.write_back_all().unwrap();

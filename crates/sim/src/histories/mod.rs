@@ -17,8 +17,75 @@ use alloc::vec::Vec;
 use core::fmt;
 use search::{Failed, Search};
 
-/// A structure under test: its operations, a model of its promises, and the code of one life. See [the
-/// example](super#histories).
+/// A structure under test: its operations, a model of its promises, and the code of one life.
+///
+/// A *life* is one process that uses the structure, from opening it to its end or crash. It opens the medium, checks its
+/// content against the model, and performs operations until a crash ends it. It [notes](Life::note) in the model what the
+/// outside world learns. The next life receives the model as it was at the crash. An operation interrupted by the crash may
+/// or may not have taken effect. Once a life has found the effect, it must stay.
+///
+/// ```rust,test_harness
+/// use cachemaint::medium::{Medium, Readable};
+/// use cachemaint_sim::{Histories, Life, Model, Simulation, Structure, Violation};
+/// use std::sync::atomic::Ordering::Relaxed;
+///
+/// /// Two words that change together. Two places hold such a pair, and a third word selects the current place.
+/// struct Pair;
+///
+/// #[derive(Clone, Debug, PartialEq)]
+/// enum Operation { Set(u64), Reopen }
+///
+/// /// The number in both words, and the number that an unfinished `Set` may have put there.
+/// #[derive(Clone, Default)]
+/// struct Numbers { now: Option<u64>, under_way: Option<u64> }
+///
+/// impl Structure for Pair {
+///     type Operation = Operation;
+///     type Model = Numbers;
+///
+///     fn operations(&self, _model: &Numbers) -> Vec<Operation> {
+///         vec![Operation::Set(1), Operation::Set(2), Operation::Reopen]
+///     }
+///
+///     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
+///         let medium = life.medium;
+///         'opening: loop {
+///             medium.persist(0..192)?; // a killed process may have left it in the caches
+///             let mut place = medium.load(0, Relaxed) % 2;
+///             let found = [64, 72].map(|at| medium.load(at + 64 * place, Relaxed));
+///             let Numbers { now, under_way } = life.model();
+///             let is_right = |number| found == [number; 2];
+///             let is_found = [now, under_way].into_iter().flatten().any(is_right);
+///             // A new medium has no number, only junk. Otherwise the number found is certain from now on, whether or not an
+///             // unfinished `Set` took effect.
+///             Violation::unless(is_found || now.is_none(), || format!("{found:?}"))?;
+///             life.note(|model| *model = Numbers { now: model.now.and(Some(found[0])), under_way: None });
+///             while let Some(operation) = life.next() {
+///                 let Operation::Set(number) = operation else { continue 'opening };
+///                 life.note(|model| model.under_way = Some(number));
+///                 place = 1 - place;
+///                 medium.write(64 + 64 * place, &[number.to_le_bytes(); 2].concat());
+///                 medium.persist(64 + 64 * place..80 + 64 * place)?;
+///                 medium.store(0, place, Relaxed);
+///                 medium.persist(0..8)?;
+///                 life.note(|model| *model = Numbers { now: Some(number), under_way: None });
+///             }
+///             return Ok(());
+///         }
+///     }
+/// }
+///
+/// #[test]
+/// fn no_history_breaks_a_pair() {
+///     let found = Histories::new(Simulation::new(Model::NEUTRAL, 192)).search(&Pair);
+///     found.assert_safe();
+///     println!("{found}"); // neutral: ... histories, ... states, seed 0
+/// }
+/// ```
+///
+/// Operations that leave something unfinished find the most defects, such as a transaction without a commit. Keep their
+/// handles alive until [`Life::next`] returns `None`: then the process is dead. Few operations with few parameters find
+/// more: test several small structures rather than one with all operations.
 pub trait Structure: Sized + Sync {
     /// An operation with its parameters. This includes operations that leave something unfinished (a transaction
     /// without a commit).

@@ -166,6 +166,51 @@ impl SimMedium {
     /// The threads begin after all operations before the call. Each call numbers them from 1 on; the code outside is
     /// thread 0. An operation of any other thread on the medium fails the workload.
     ///
+    /// ```rust
+    /// use cachemaint::medium::{Medium, Readable};
+    /// use cachemaint_sim::{Model, Simulation, Violation};
+    /// use std::sync::atomic::Ordering::{Acquire, Release};
+    ///
+    /// const ITEM: u64 = 0;
+    /// const FILLED: u64 = 64;
+    ///
+    /// // A queue with room for one item. The producer sends 1 and 2; the consumer takes the first.
+    /// let explored = Simulation::new(Model::ARM64, 128).zeros().explore(
+    ///     |medium, notes| {
+    ///         let produce = || {
+    ///             for item in 1..=2 {
+    ///                 while medium.load(FILLED, Acquire) != 0 {
+    ///                     medium.pause(); // the consumer goes on
+    ///                 }
+    ///                 medium.order_observed(); // orders the consumer's store of 0 before its write-back
+    ///                 medium.persist(FILLED..FILLED + 8).unwrap(); // before the freed item is overwritten
+    ///                 medium.store(ITEM, item, Release);
+    ///                 medium.persist(ITEM..ITEM + 8).unwrap();
+    ///                 medium.store(FILLED, item, Release);
+    ///                 medium.persist(FILLED..FILLED + 8).unwrap();
+    ///                 notes.add(item); // acknowledged
+    ///             }
+    ///         };
+    ///         let consume = || {
+    ///             while medium.load(FILLED, Acquire) == 0 {
+    ///                 medium.pause();
+    ///             }
+    ///             medium.store(FILLED, 0, Release);
+    ///             medium.persist(FILLED..FILLED + 8).unwrap();
+    ///         };
+    ///         medium.run_threads(&[&produce, &consume]);
+    ///     },
+    ///     |medium, notes| {
+    ///         let (filled, item) = (medium.load(FILLED, Acquire), medium.load(ITEM, Acquire));
+    ///         if notes.len() == 2 && filled != 2 {
+    ///             return Err(Violation::lost("the second item"));
+    ///         }
+    ///         Violation::unless(filled == 0 || item == filled, || format!("{item} for {filled}"))
+    ///     },
+    /// );
+    /// explored.assert_safe();
+    /// ```
+    ///
     /// # Panics
     /// If a thread panics, if all remaining threads are waiting, or if it is called outside a workload or by one of
     /// these threads.
@@ -202,6 +247,39 @@ impl SimMedium {
     ///
     /// Once dead, the process adds no notes. The next process begins with an operation on the simulated medium itself,
     /// or with [`killed`](Self::killed), after `run_threads`.
+    ///
+    /// ```rust,test_harness
+    /// use cachemaint::medium::Medium;
+    /// use cachemaint_sim::{Model, SimMedium, Simulation, Violation};
+    /// use std::sync::atomic::Ordering::Relaxed;
+    ///
+    /// fn set<M: Medium>(medium: &M, number: u64) -> Result<(), M::Error> {
+    ///     medium.store(0, number, Relaxed);
+    ///     medium.persist(0..8)
+    /// }
+    ///
+    /// fn read<M: Medium>(medium: &M) -> Result<u64, M::Error> {
+    ///     medium.persist(0..8)?; // a killed process may have left it in the caches
+    ///     Ok(medium.load(0, Relaxed))
+    /// }
+    ///
+    /// #[test]
+    /// fn a_number_that_was_read_after_a_kill_is_not_lost() {
+    ///     let test = |operations| Simulation::new(Model::NEUTRAL, 64).zeros().explore(
+    ///         |medium, notes| {
+    ///             let _killed = set(&medium.mortal(operations), 7); // an error if the kill comes before its end
+    ///             medium.killed();
+    ///             notes.add(read(medium).unwrap()); // the next process; then the power fails
+    ///         },
+    ///         |medium: &SimMedium, notes: &[u64]| {
+    ///             let found = read(medium)?;
+    ///             Violation::unless(notes.iter().all(|number| *number == found), || format!("{found}"))
+    ///         },
+    ///     );
+    ///     // A kill after each of the store, the write-back and the fence, and before the first.
+    ///     (0..=3).for_each(|operations| test(operations).assert_safe());
+    /// }
+    /// ```
     #[must_use]
     pub fn mortal(&self, operations: u64) -> Mortal<'_> {
         let Self { model, bytes, .. } = *self;

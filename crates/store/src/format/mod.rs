@@ -13,7 +13,7 @@ use core::ops::{Range, RangeInclusive};
 /// The format of a store.
 pub(crate) const FORMAT: Format = Format { magic: magic::STORE, version: VERSION, name: "store" };
 /// The version of the format.
-pub(crate) const VERSION: u32 = 7;
+pub(crate) const VERSION: u32 = 8;
 /// The size of a word in bytes. Everything begins and ends at a multiple of it.
 pub(crate) const WORD: u64 = 8;
 /// Each record of a log fills whole lines of this size.
@@ -111,16 +111,18 @@ pub(crate) struct Places {
     pub(crate) other: [u64; 2],
     /// The epoch of the log.
     pub(crate) salt: u64,
+    /// The end of the records with which the log begins: all of them were durable before the root.
+    pub(crate) end: u64,
 }
 
 /// The store's own bytes in a root.
-pub(crate) const ROOT: usize = 56;
+pub(crate) const ROOT: usize = 64;
 
 /// The root of a store.
 pub(crate) type Root = root::Root<ROOT>;
 
 layout! {
-    struct Fields: 56 {
+    struct Fields: 64 {
         0 unit: u32,
         4 zeros: u32,
         8 capacity: u64,
@@ -129,15 +131,27 @@ layout! {
         32 other: u64,
         40 other_mirror: u64,
         48 salt: u64,
+        56 end: u64,
     }
 }
 
 impl Places {
     pub(crate) fn bytes(&self) -> [u8; ROOT] {
         let ([current, current_mirror], [other, other_mirror]) = (self.current, self.other);
-        let (unit, capacity, salt) = (self.unit as u32, self.capacity, self.salt);
-        Fields { unit, zeros: 0, capacity, current, current_mirror, other, other_mirror, salt }
-            .to_bytes()
+        let Self { capacity, salt, end, .. } = *self;
+        let (unit, zeros) = (self.unit as u32, 0);
+        let fields = Fields {
+            unit,
+            zeros,
+            capacity,
+            current,
+            current_mirror,
+            other,
+            other_mirror,
+            salt,
+            end,
+        };
+        fields.to_bytes()
     }
 
     /// Returns `None` if a log cannot be there.
@@ -149,6 +163,7 @@ impl Places {
             current: [fields.current, fields.current_mirror],
             other: [fields.other, fields.other_mirror],
             salt: fields.salt,
+            end: fields.end,
         };
         let is_possible = |at: u64| {
             at >= root::BYTES
@@ -158,6 +173,7 @@ impl Places {
         let is_log = is_unit(places.unit)
             && places.capacity >= CAPACITY
             && places.capacity.is_multiple_of(PAGE)
+            && places.end <= places.capacity
             && places.mirrors().all(is_possible);
         is_log.then_some(places)
     }

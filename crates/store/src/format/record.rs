@@ -1,7 +1,6 @@
 //! Records of a log.
 
 use super::LINE;
-use alloc::vec::Vec;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::tag::{self, Kind};
@@ -10,10 +9,6 @@ use cachemaint_format::tag::{self, Kind};
 pub(crate) const HEAD: usize = 40;
 /// The offset in a record of the tag of the previous one.
 pub(crate) const BEFORE: u64 = 8;
-/// The offset in a record of the word with its kind and the low bits of its epoch.
-pub(crate) const KIND: u64 = 32;
-/// Bytes of a base or an opening, before it is padded.
-pub(crate) const BASE: usize = 56;
 /// A compaction fills its records up to this many bytes, unless a single entry is longer.
 pub(crate) const FULL: usize = 4096;
 /// All commit numbers are below this.
@@ -32,7 +27,7 @@ pub(crate) enum RecordKind {
     Commit = 1,
     /// An opening for writing, or a growth: the size of the store.
     Opening = 2,
-    /// The first record of a log: like an opening, plus the number of entries in the snapshots after it.
+    /// The first record of a log: the size of the store.
     Base = 3,
     /// Entries as they were at a compaction.
     Snapshot = 4,
@@ -101,24 +96,8 @@ impl Head {
             epoch: salt as u16,
         };
         record[..HEAD].copy_from_slice(&fields.to_bytes());
-        let tag = tag::of(key(identity, salt, at), &record[8..]);
+        let tag = tag::of(tag::key(identity, salt, at, Kind::Record), &record[8..]);
         record[..8].copy_from_slice(&tag.to_le_bytes());
         tag
     }
-}
-
-/// Returns true if the word at [`KIND`] is that of a base in the log of an epoch.
-pub(crate) fn is_base(word: u64, salt: u64) -> bool {
-    let [_, _, _, _, kind, _, low, high] = word.to_le_bytes();
-    kind == RecordKind::Base as u8 && u16::from_le_bytes([low, high]) == salt as u16
-}
-
-/// Returns the key of the record at a position in the log of an epoch.
-pub(crate) fn key(identity: Identity, salt: u64, at: u64) -> u64 {
-    tag::key(identity, salt, at, Kind::Record)
-}
-
-/// Returns a record that still lacks its head.
-pub(crate) fn begin() -> Vec<u8> {
-    alloc::vec![0; HEAD]
 }

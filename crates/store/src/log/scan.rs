@@ -2,15 +2,18 @@
 
 use super::{Gap, Log, Record};
 use crate::error::{Error, ErrorKind};
-use crate::format::LINE;
 use crate::format::record::{Head, RecordKind};
+use crate::format::{LINE, Places};
+use alloc::vec::Vec;
 use cachemaint::medium::Readable;
+use cachemaint_format::bounds::Patience;
+use cachemaint_format::unreadable::if_readable;
 use core::error::Error as Failure;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
 /// A scan over the records of a log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) log: Log,
     /// The position of the next record.
@@ -20,9 +23,9 @@ pub(crate) struct Scan {
     /// The number of the last record.
     number: u64,
     compares: bool,
-    is_beside_writers: bool,
-    /// Bytes that may still be verified.
-    budget: u64,
+    patience: Patience,
+    /// The last record.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The next item in a log.
@@ -35,9 +38,9 @@ pub(crate) enum Step {
 
 impl Scan {
     /// Begins a scan. If it `compares`, it reads both mirrors of each record.
-    pub(crate) const fn new(log: Log, compares: bool, is_beside_writers: bool) -> Self {
-        let budget = 8 * log.places.capacity;
-        Self { log, at: 0, before: 0, number: 1, compares, is_beside_writers, budget }
+    pub(crate) fn new(log: Log, compares: bool) -> Self {
+        let (patience, bytes) = (Patience::with(log.places.capacity), Vec::new());
+        Self { log, at: 0, before: 0, number: 1, compares, patience, bytes }
     }
 
     /// Returns the next record, the damage in its place, or `None` at the end.
@@ -45,47 +48,37 @@ impl Scan {
         &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<Step>, Error<E>> {
-        if self.at == self.log.places.capacity {
+        let Self { log, at, before, number, compares, .. } = *self;
+        if at == log.places.capacity {
             return Ok(None);
         }
-        if let Some(record) = self.next_record(medium)? {
-            return Ok(Some(self.pass(record)));
-        }
-        let Some((lost, later)) = self.later(medium)? else { return Ok(None) };
-        if self.is_beside_writers {
-            // Anything seen after this position was stored later.
-            fence(Acquire);
-            if let Some(record) = self.next_record(medium)? {
-                return Ok(Some(self.pass(record)));
-            }
-        }
-        self.at = lost.end;
-        if let Some(later) = later {
-            (self.before, self.number) = (later.before, later.number);
-        }
-        Ok(Some(Step::Lost(lost)))
-    }
-
-    const fn pass(&mut self, record: Record) -> Step {
-        (self.at, self.before) = (record.end(), record.head.tag);
-        self.number = record.head.number;
-        Step::Record(record)
-    }
-
-    /// Returns the record at the position, if it follows the previous one.
-    fn next_record<E: Failure>(
-        &mut self,
-        medium: &dyn Readable<Error = E>,
-    ) -> Result<Option<Record>, Error<E>> {
-        let Self { at, before, number, .. } = *self;
-        self.verified(medium, at, self.compares, &|head| {
+        let follows = |head: &Head| {
             head.before == before
                 && head.number >= number
                 && (head.kind == RecordKind::Base) == (at == 0)
-        })
+        };
+        let mut record = self.verified(medium, at, compares, &follows)?;
+        if record.is_none() {
+            let Some((lost, later)) = self.later(medium)? else { return Ok(None) };
+            // A writer beside stored anything seen after this position later.
+            fence(Acquire);
+            record = self.verified(medium, at, compares, &follows)?;
+            if record.is_none() {
+                self.at = lost.end;
+                if let Some(later) = later {
+                    (self.before, self.number) = (later.before, later.number);
+                }
+                return Ok(Some(Step::Lost(lost)));
+            }
+        }
+        Ok(record.map(|record| {
+            let Head { len, tag, number, .. } = record.head;
+            (self.at, self.before, self.number) = (at + len, tag, number);
+            Step::Record(record)
+        }))
     }
 
-    /// Returns the record at a position if it `fits` and is intact, as long as the budget lasts.
+    /// Returns the record at a position if it `fits` and is intact, as long as the patience lasts.
     fn verified<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
@@ -93,14 +86,14 @@ impl Scan {
         compares: bool,
         fits: &dyn Fn(&Head) -> bool,
     ) -> Result<Option<Record>, Error<E>> {
-        let mut budget = self.budget;
-        let found = self.log.record(medium, at, compares, &mut |head| {
+        let patience = &mut self.patience;
+        let fits = &mut |head: &Head| {
             let fits = fits(head);
-            budget = budget.saturating_sub(if fits { head.len } else { 0 });
-            fits && budget > 0
-        });
-        self.budget = budget;
-        if budget == 0 {
+            patience.spend(if fits { head.len } else { 0 });
+            fits && !patience.is_over()
+        };
+        let found = self.log.record(medium, at, compares, fits, &mut self.bytes);
+        if self.patience.is_over() {
             let rest = Gap { start: self.at, end: self.log.places.capacity };
             return Err(Error(ErrorKind::Damaged(self.log.lost(rest))));
         }
@@ -114,24 +107,18 @@ impl Scan {
         &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<(Gap, Option<Head>)>, Error<E>> {
-        let (log, start) = (self.log, self.at);
-        let mut unreadable = 0;
-        let mut at = start;
-        while at < log.places.capacity {
-            for mirror in [0, 1] {
-                let Some(line) = log.line(medium, mirror, at).map_err(Error::medium)? else {
-                    unreadable += u32::from(at == start);
-                    continue;
-                };
-                if at > start
-                    && log.head(at, &line).is_some()
-                    && let Some(record) = self.verified(medium, at, false, &|_| true)?
-                {
-                    return Ok(Some((Gap { start, end: at }, Some(record.head))));
-                }
+        let (start, Places { capacity, current, .. }) = (self.at, self.log.places);
+        for at in (start..capacity).step_by(LINE as usize).skip(1) {
+            if let Some(record) = self.verified(medium, at, false, &|_| true)? {
+                return Ok(Some((Gap { start, end: at }, Some(record.head))));
             }
-            at += LINE;
         }
-        Ok((unreadable == 2).then_some((Gap { start, end: start + LINE }, None)))
+        for mirror in current {
+            let read = medium.read(mirror + start, &mut [0; LINE as usize]);
+            if if_readable(medium, read).map_err(Error::medium)?.is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(Some((Gap { start, end: start + LINE }, None)))
     }
 }

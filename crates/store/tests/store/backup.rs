@@ -1,9 +1,9 @@
 //! Copies of a store while a writer changes it.
 
 use crate::life::options;
-use crate::plain::Plain;
 use cachemaint::medium::Readable;
 use cachemaint_store::{Attributes, CopyError, ErrorKind, Reader, Store};
+use cachemaint_test_support::plain::Plain;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering;
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ fn a_copy_of_a_damaged_store_changes_nothing() {
     image[at] ^= 1;
     let (mut target, _) = options().create_new(Plain::zeros(1 << 20)).unwrap();
     let before = target.capacity();
-    let failed = Reader::open(Plain::new(image)).unwrap().copy_into(&mut target).unwrap_err();
+    let failed = Reader::open(Plain::new(&image)).unwrap().copy_into(&mut target).unwrap_err();
     let CopyError::Source(error) = failed else { panic!("{failed}") };
     assert!(matches!(error.kind(), ErrorKind::Damaged(_)), "{error}");
     assert_eq!((target.list().count(), target.capacity()), (0, before));

@@ -1,10 +1,10 @@
 //! Unreadable blocks on a medium that has not failed: each costs only what it contained.
 
 use crate::life::{options, why};
-use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
 use cachemaint_store::{Attributes, ErrorKind, Part, Reader};
 use cachemaint_test_support::bad_blocks::{Mapped, PAGE};
+use cachemaint_test_support::plain::Plain;
 use core::error::Error;
 use core::fmt;
 use core::ops::Range;
@@ -139,7 +139,7 @@ fn a_bad_block_costs_what_stood_in_it() {
     let (medium, [blob, chunks]) = lived();
     let all = ["value", "blob", "chunks"];
     let only = |bad: &[u64], lost: &[&str]| {
-        let medium = Bad { medium: Plain::new(medium.bytes()), blocks: bad.to_vec() };
+        let medium = Bad { medium: Plain::new(&medium.bytes()), blocks: bad.to_vec() };
         let (whole, damaged) = whole_and_damaged(&medium);
         let is_lost = |name: &&str| lost.contains(name);
         let expected: Vec<_> = all.into_iter().filter(|name| !is_lost(name)).collect();
@@ -172,7 +172,7 @@ fn a_bad_block_in_both_mirrors_is_a_damaged_record() {
     // The second block has the last records, and the third one is after them.
     for block in 1..8 {
         let blocks = [16_384, 20_480].map(|mirror| mirror + block * BLOCK).to_vec();
-        let medium = Bad { medium: Plain::new(medium.bytes()), blocks };
+        let medium = Bad { medium: Plain::new(&medium.bytes()), blocks };
         let reader = Reader::open(&medium).unwrap();
         let found = reader.verify().unwrap();
         let opened = options().open(medium.clone());

@@ -4,7 +4,6 @@ use crate::life::{
     BYTES, Do, LEN, Life, Note, Opening, after, blobs, commit, expected, judge, later, open,
     options, work,
 };
-use crate::plain::Plain;
 use crate::region_crashes;
 use crate::regions::BYTES as REGION_BYTES;
 use Do::{Delete, Fail, Put, Rename, Stream, Wide};
@@ -14,6 +13,7 @@ use cachemaint_sim::waste::Kind;
 use cachemaint_sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
 use cachemaint_store::{Error, ErrorKind, FormatError};
 use cachemaint_test_support::part::Part;
+use cachemaint_test_support::plain::Plain;
 
 /// States that differ in one word from the latest or the oldest one. A tag depends on all words of its record, so all
 /// other states look like these.
@@ -157,7 +157,7 @@ fn with_one_mirror(
             for slot in [0, 4096] {
                 bytes[slot + mirror * 8192..][..4096].fill(0xa5);
             }
-            let (_, found) = open(Plain::new(bytes)).map_err(Violation::from)?;
+            let (_, found) = open(Plain::new(&bytes)).map_err(Violation::from)?;
             judge(life, &found, &told)?;
         }
         Ok(())
@@ -174,7 +174,7 @@ fn without_the_newest_root(medium: &SimMedium, notes: &[Note]) -> Result<(), Vio
     for slot in [newest, newest + 8192] {
         bytes[slot + 16] ^= 1;
     }
-    match open(Plain::new(bytes)) {
+    match open(Plain::new(&bytes)) {
         Ok((_, found)) => judge(AGAIN, &found, &told),
         Err(Opening::Store(error)) => match error.kind() {
             ErrorKind::Damaged(_) | ErrorKind::Format(FormatError::Roots) => Ok(()),

@@ -1,11 +1,11 @@
 //! A medium that fails while a store is read. Its zeros are not damage, and no copy is replaced by them.
 
 use crate::life::options;
-use crate::plain::Plain;
 use cachemaint::medium::Readable;
 use cachemaint_store::{Attributes, Error, ErrorKind, FormatError, Info, Reader};
 use cachemaint_test_support::counting::Broken;
 use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
+use cachemaint_test_support::plain::Plain;
 use core::fmt::Debug;
 
 /// Returns the bytes of a store with a value, a blob and a longer blob.
@@ -29,7 +29,7 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
     work: impl Fn(&Failed<Plain>) -> Result<T, Error<Broken>>,
 ) {
     let bytes = bytes();
-    let medium = || Plain::new(bytes.clone());
+    let medium = || Plain::new(&bytes);
     let is_failure =
         |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
     assert_right_or_failed(medium, work, is_failure);

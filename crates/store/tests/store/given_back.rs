@@ -1,9 +1,9 @@
 //! Space that a transaction frees. Another thread may be the next to write there.
 
 use crate::life::options;
-use crate::plain::Plain;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint_store::{Error, Store};
+use cachemaint_test_support::plain::Plain;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::AtomicU64;

@@ -2,9 +2,9 @@
 
 use crate::format::{BLOB, by_hand};
 use crate::life::later;
-use crate::plain::Plain;
 use cachemaint::medium::Bytes;
 use cachemaint_store::Reader;
+use cachemaint_test_support::plain::Plain;
 use serde_json::{json, to_value};
 
 #[test]
@@ -22,7 +22,7 @@ fn a_blob_is_told() {
 
 #[test]
 fn a_verification_lists_its_findings() {
-    let medium = Plain::new(by_hand());
+    let medium = Plain::new(&by_hand());
     let (store, _) = later().open(medium.clone()).unwrap();
     drop(store);
     let mut image = medium.bytes();

@@ -27,8 +27,6 @@ mod life;
 #[cfg(not(miri))]
 mod model;
 #[cfg(not(miri))]
-mod plain;
-#[cfg(not(miri))]
 mod random;
 #[cfg(not(miri))]
 mod region_crashes;

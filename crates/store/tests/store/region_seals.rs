@@ -1,12 +1,12 @@
 //! Regions and seals: a region is dirty from its first use until its user seals the store.
 
 use crate::life::{bytes, later, options};
-use crate::plain::Plain;
 use crate::regions::{BYTES, FIRST, LEAST, empty, with_ram};
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
 use cachemaint_store::{Attributes, ErrorKind, Info, Reader, Store};
 use cachemaint_test_support::counting::{Broken, Counting};
 use cachemaint_test_support::erased::{Erased, erased};
+use cachemaint_test_support::plain::Plain;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -178,7 +178,7 @@ struct Beyond {
 impl Buffered {
     fn new() -> Self {
         let bytes = vec![0; 128 << 10];
-        let medium = Plain::new(bytes.clone());
+        let medium = Plain::new(&bytes);
         let beyond = Mutex::new(Beyond { bytes, ..Beyond::default() });
         Self { granularity: medium.granularity(), medium, beyond }
     }
@@ -426,7 +426,7 @@ fn a_store_is_there_throughout_a_use_and_a_seal() {
 #[test]
 fn a_region_whose_creation_failed_is_not_used() {
     for left in 0.. {
-        let medium = Counting::new(Plain::new(vec![0; BYTES as usize]));
+        let medium = Counting::new(Plain::new(&vec![0; BYTES as usize]));
         let (mut store, _) = options().create_new(erased(&medium)).unwrap();
         medium.left.store(left, Relaxed);
         let mut transaction = store.begin().unwrap();

@@ -1,7 +1,6 @@
 //! Regions, whose bytes are used in place.
 
 use crate::life::{bytes, later, options, why};
-use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Medium, Readable as _};
 use cachemaint_sim::{Model, Simulation};
 use cachemaint_store::{
@@ -9,6 +8,7 @@ use cachemaint_store::{
 };
 use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
+use cachemaint_test_support::plain::Plain;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The first multiple of 4096 after the log, according to the documentation of the format.
@@ -25,7 +25,7 @@ fn create(store: &mut Store<Plain>, attributes: Attributes<'_>, len: u64) {
 }
 
 pub(crate) fn empty(bytes: u64) -> (Plain, Store<Plain>) {
-    let medium = Plain::new(vec![0; bytes as usize]);
+    let medium = Plain::new(&vec![0; bytes as usize]);
     let (store, _) = options().create_new(medium.clone()).unwrap();
     (medium, store)
 }
@@ -245,7 +245,7 @@ fn regions_are_counted_and_not_verified() {
     let cut = Bytes(cut);
     let damaged = Reader::open(cut).unwrap().verify().unwrap().damaged;
     assert_eq!((damaged.len(), damaged[0].1.part), (1, Part::Region { at: 0 }));
-    let refused = options().open(Plain::new(cut.0.to_vec())).unwrap_err();
+    let refused = options().open(Plain::new(cut.0)).unwrap_err();
     assert!(matches!(why(&refused), ErrorKind::Format(FormatError::Truncated { .. })), "{refused}");
 }
 
@@ -270,7 +270,7 @@ fn a_region_that_overlaps_another_one_is_refused() {
     assert_eq!((verification.regions, verification.whole, verification.bytes), (2, 0, 0));
     let damaged = verification.damaged.iter().map(|(name, damage)| (&**name, damage.part));
     assert_eq!(damaged.collect::<Vec<_>>(), ["a", "b"].map(|name| (name, Part::Region { at: 0 })));
-    let refused = options().open(Plain::new(image)).unwrap_err();
+    let refused = options().open(Plain::new(&image)).unwrap_err();
     let is_damaged =
         matches!(why(&refused), ErrorKind::Damaged(found) if found.part == Part::Entry);
     assert!(is_damaged, "{refused}");
@@ -279,7 +279,7 @@ fn a_region_that_overlaps_another_one_is_refused() {
 /// Restarts a virtual machine with this much memory. Returns the number of bytes read and stored meanwhile.
 fn bytes_of_a_restart(ram: u64) -> u64 {
     let options = || Options::with_entropy([1, 2]);
-    let medium = Counting::new(Plain::new(vec![0; (ram + (4 << 20)) as usize]));
+    let medium = Counting::new(Plain::new(&vec![0; (ram + (4 << 20)) as usize]));
     let (mut store, _) = options().create_new(erased(&medium)).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.create_region(Attributes::new("ram").alignment(2 << 20), ram).unwrap();

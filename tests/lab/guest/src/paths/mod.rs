@@ -23,6 +23,8 @@ use lose_lines_mark as mark;
 /// The size of the file and of the memory in bytes.
 const LEN: u64 = 4 << 20;
 const WORDS: usize = 1 << 16;
+/// The largest line of the machines in bytes.
+const LINE: usize = 256;
 
 /// A path on a file: its name and its operation.
 type OnFile = (&'static str, fn(&DaxFile) -> Result<()>);
@@ -126,8 +128,8 @@ const ON_MEMORY: [OnMemory; 7] = [
     }),
 ];
 
-/// Runs every path, those on memory with each instruction of this machine. Returns their names in the order of the
-/// verdicts' numbers.
+/// Runs every path, those on memory with each instruction of this machine. Returns their names in the order of their
+/// numbers.
 pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     let file = Options::new().create_new(path, LEN)?;
     let mut names = Names::default();
@@ -140,7 +142,10 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     logs::on_recorder(&format!("{path}.recording"), &mut names)?;
     stores::on_store(&format!("{path}.store"), &mut names)?;
     views::on_view(&format!("{path}.viewed"), &mut names)?;
-    let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(1)).collect();
+    // Whole lines, since the allocator stores beside what it hands out.
+    let memory: Vec<AtomicU64> = (0..WORDS + LINE / 8).map(|_| AtomicU64::new(1)).collect();
+    let first = memory.as_ptr().align_offset(LINE);
+    let words = &memory[first..first + WORDS];
     let host = Cache::host()?;
     for &point in Point::ALL {
         let Ok(aimed) = host.to(point) else { continue };
@@ -148,27 +153,27 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
             let cache = with(instruction, point)?;
             for (name, work) in ON_MEMORY {
                 mark::watch(words.as_ptr_range());
-                work(cache, &words);
-                names.verdict(format!("{name}, {} to {point}", instruction.name));
+                work(cache, words);
+                names.left_by(format!("{name}, {} to {point}", instruction.name));
             }
         }
     }
     Ok(names.0)
 }
 
-/// The paths that have a verdict.
+/// The paths with a number.
 #[derive(Default)]
 struct Names(Vec<String>);
 
 impl Names {
-    /// Makes the plugin judge the accesses since the last mark.
-    fn verdict(&mut self, name: String) {
-        mark::verdict(self.0.len() as u64);
+    /// Makes the plugin tell what the path has left.
+    fn left_by(&mut self, name: String) {
+        mark::left(self.0.len() as u64);
         self.0.push(name);
     }
 
     fn on_file(&mut self, name: &str) {
-        self.verdict(format!("{ON_FILES}{name}"));
+        self.left_by(format!("{ON_FILES}{name}"));
     }
 }
 

@@ -12,5 +12,7 @@ mod proof;
 
 #[cfg(not(target_os = "none"))]
 fn main() -> Result<(), &'static str> {
-    Err("this runs on machines without an operating system: cargo xtask lab freestanding")
+    Err(
+        "this runs on machines without an operating system: cargo test -p cachemaint-lab-tests -- freestanding",
+    )
 }

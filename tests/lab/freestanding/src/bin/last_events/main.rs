@@ -1,8 +1,8 @@
 //! The image of a kernel whose CPUs record events in a ring buffer in RAM until one of them panics. The panic handler
 //! writes the recording back, with one CPU and without an interrupt to the others, and resets the machine. After the
-//! reset, the image reads the recording. `xtask/src/lab/last_events.rs` judges its output.
+//! reset, the image reads the recording. `tests/lab/src/last_events.rs` judges its output.
 //!
-//! It is built like the other images. `cargo xtask lab freestanding` builds and runs it.
+//! It is built like the other images. `cargo test -p cachemaint-lab-tests -- freestanding` builds and runs it.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -11,5 +11,7 @@ mod ring_buffer;
 
 #[cfg(not(target_os = "none"))]
 fn main() -> Result<(), &'static str> {
-    Err("this runs on machines without an operating system: cargo xtask lab freestanding")
+    Err(
+        "this runs on machines without an operating system: cargo test -p cachemaint-lab-tests -- freestanding",
+    )
 }

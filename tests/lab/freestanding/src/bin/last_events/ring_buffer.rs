@@ -14,7 +14,7 @@ use cachemaint_lab_freestanding::image::{self, Machine, OneCpu, halt, reset};
 use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
 use cachemaint_recorder::{Cursor, Recorder};
 
-/// The memory that survives the reset. `xtask/src/lab/last_events.rs` has the same address.
+/// The memory that survives the reset. `tests/lab/src/last_events.rs` has the same address.
 const PLACE: usize = if cfg!(target_arch = "x86_64") { 64 << 20 } else { (1 << 30) + (64 << 20) };
 const WORDS: usize = (256 << 10) / 8;
 
@@ -119,7 +119,7 @@ fn panicked(panic: &PanicInfo<'_>) -> ! {
     reset()
 }
 
-/// Does the work of the handler. `docs/recorder.md` shows this function.
+/// Does the work of the handler: it stops the others, and writes the recording back.
 fn keep_events(ring: &Recorder<'_, Memory<'_>>) {
     ring.stop(); // the next event of each other CPU is refused
     let Ok(()) = ring.write_back_all(); // the lines of all CPUs, by range

@@ -1,0 +1,201 @@
+//! The tree under test, and the programs built from it, which lanes share.
+
+use alloc::collections::BTreeMap;
+use core::cell::RefCell;
+use std::env::consts::ARCH;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Error, Result};
+use lose_lines::architecture::Architecture;
+use lose_lines::cache;
+use lose_lines::debian::{self, Suite};
+use lose_lines::elf;
+use lose_lines::emulator::{Emulated, Emulators};
+use lose_lines::initramfs::Initramfs;
+use lose_lines::kit::{Kit, Kits};
+use lose_lines::plugin::Plugin;
+use xtask::absent::Lacks;
+use xtask::command::{Cmd, find_program};
+use xtask::host::{Host, without_network};
+use xtask::toolchain::Compiler;
+
+use crate::cross;
+use crate::programs::{Programs, Scope};
+
+pub(crate) struct Lab {
+    pub(crate) host: Host,
+    work: PathBuf,
+    kits: Kits,
+    /// The archives with the agent.
+    agents: RefCell<BTreeMap<Architecture, PathBuf>>,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Result<Self> {
+        let host = Host::new()?;
+        let work = host.target_dir("lab");
+        cache::make(&work)?;
+        Ok(Self {
+            kits: Kits::new(host.cache().clone(), Emulated::Every, work.join("machines")),
+            host,
+            work,
+            agents: RefCell::default(),
+        })
+    }
+
+    /// Returns the workspace under test.
+    pub(crate) fn tree(&self) -> &Path {
+        self.host.root()
+    }
+
+    /// Returns the folder of builds and logs.
+    pub(crate) fn work(&self) -> &Path {
+        &self.work
+    }
+
+    /// Returns cargo's folder. Programs for several machines share it, as they differ in target or profile.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.work.join("target")
+    }
+
+    /// Returns `cargo` with the words of `line`, in the workspace under test.
+    pub(crate) fn cargo(&self, compiler: &Compiler, line: &str) -> Cmd {
+        compiler.cargo(line).folder(self.tree()).env("CARGO_TARGET_DIR", self.target())
+    }
+
+    /// Returns the same for programs that need no library on the machine that runs them, in a folder of their own.
+    pub(crate) fn cargo_static(&self, triple: &str, line: &str) -> Result<Cmd> {
+        Ok(self
+            .cargo_static_with(triple, line, "symbols")?
+            .env("CARGO_TARGET_DIR", self.work.join("static")))
+    }
+
+    /// Returns the same with the sections that the linker strips. The programs are stripped, as they are copied into memory
+    /// at each start. A profile's `strip` does not apply to a package that has a profile of its own, as the library has.
+    fn cargo_static_with(&self, triple: &str, line: &str, stripped: &str) -> Result<Cmd> {
+        let compiler = cross::linking(triple)?.compiler;
+        Ok(self.cargo(&compiler, line).arg("--config").arg(format!(
+            r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip={stripped}"]"#
+        )))
+    }
+
+    /// Returns the programs of a scope, linked statically, so that they run in machines too, and on this one.
+    pub(crate) fn static_tests(&self, triple: &str, scope: Scope) -> Result<Programs> {
+        Programs::build(triple, scope, |line| self.cargo_static(triple, line))
+    }
+
+    /// Returns the command `cachemaint` for machines, which needs no library there.
+    pub(crate) fn command(&self) -> Result<PathBuf> {
+        let triple = Architecture::X86.triple();
+        self.cargo_static(triple, "build -p cachemaint-cli")?.read()?;
+        Ok(self.work.join("static").join(triple).join("debug/cachemaint"))
+    }
+
+    /// Builds the command `lose-lines` for this machine.
+    pub(crate) fn tool(&self) -> Result<PathBuf> {
+        Cmd::cargo("build -p lose-lines").read()?;
+        Ok(self.host.target_dir("debug").join("lose-lines"))
+    }
+
+    /// Returns the emulators of whole machines.
+    pub(crate) fn emulators(&self) -> Result<Emulators> {
+        for_x86()?;
+        fetched(self.kits.emulators())
+    }
+
+    /// Returns the plugin of an architecture's emulator, which follows write-backs and loses lines.
+    pub(crate) fn plugin(&self, architecture: &str) -> Result<Plugin> {
+        let emulator = self.emulators()?.system(architecture);
+        Plugin::fits(&emulator).map_err(|why| Lacks::Emulator.error(why))?;
+        cache::make(self.kits.work())?;
+        Plugin::in_folder(self.kits.work())
+    }
+
+    /// Returns the kit for an architecture.
+    pub(crate) fn kit(&self, architecture: Architecture) -> Result<Kit> {
+        if architecture != Architecture::X86 {
+            with_debian_kernels()?;
+        }
+        self.emulators()?;
+        fetched(self.kits.kit(architecture, self.agent(architecture)?))
+    }
+
+    /// Returns such a kit whose machines lose lines.
+    pub(crate) fn losing_kit(&self, architecture: Architecture) -> Result<Kit> {
+        self.plugin(architecture.qemu())?;
+        self.kit(architecture)
+    }
+
+    /// Returns the kit with the oldest kernel.
+    pub(crate) fn oldest_kit(&self) -> Result<Kit> {
+        with_debian_kernels()?;
+        self.emulators()?;
+        fetched(self.kits.oldest_kit(self.agent(Architecture::X86)?))
+    }
+
+    /// Returns the archive with the agent, which is built once.
+    fn agent(&self, architecture: Architecture) -> Result<PathBuf> {
+        if let Some(agent) = self.agents.borrow().get(&architecture) {
+            return Ok(agent.clone());
+        }
+        cache::make(self.kits.work())?;
+        let triple = architecture.triple();
+        let line = "build --release -p cachemaint-lab-guest";
+        self.cargo_static_with(triple, line, "none")?
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
+            // To optimise across units takes a fifth of the compilation (148 CPU seconds, and 119 without, on an AMD
+            // EPYC, family 25, model 1).
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .read()?;
+        let program = self.target().join(triple).join("release/lab-guest");
+        let file = |kind| agent_file(self.kits.work(), architecture, kind);
+        let [archive, init] = [file("cpio"), file("init")];
+        // Each start of a machine unpacks the agent.
+        let bytes = fs::read(&program).with_context(|| format!("{}", program.display()))?;
+        fs::write(&init, elf::without_symbols(bytes)?)?;
+        fs::copy(&program, file("symbols"))?;
+        Initramfs::default().file("/init", init).write(&archive)?;
+        self.agents.borrow_mut().insert(architecture, archive.clone());
+        Ok(archive)
+    }
+
+    /// Returns packages of this release of Debian or Ubuntu, unpacked, with those that they need.
+    pub(crate) fn packages(&self, architecture: &str, packages: &[&str]) -> Result<PathBuf> {
+        for_x86()?;
+        fetched(debian::root(self.host.cache(), architecture, packages, Suite::System))
+    }
+}
+
+/// Returns a file of the agent in the folder of machines.
+pub(crate) fn agent_file(machines: &Path, architecture: Architecture, kind: &str) -> PathBuf {
+    machines.join(format!("agent-{}.{kind}", architecture.debian()))
+}
+
+/// Checks that this machine runs the emulators, which are packages for it.
+fn for_x86() -> Result<()> {
+    if ARCH != "x86_64" {
+        return Err(Lacks::X86.error(format_args!("this machine is {ARCH}")));
+    }
+    match find_program("apt-get") {
+        Some(_) => Ok(()),
+        None => Err(Lacks::Apt.error("apt-get is not there")),
+    }
+}
+
+/// Returns what was fetched, or that nothing can be.
+fn fetched<T, E: Into<Error>>(found: Result<T, E>) -> Result<T> {
+    found.map_err(|why| {
+        let why = why.into();
+        if without_network() { Lacks::Network.error(why) } else { why }
+    })
+}
+
+/// Checks that this system is Debian: others have no kernel for some machines (os-release(5)).
+fn with_debian_kernels() -> Result<()> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    if release.lines().any(|line| line == "ID=debian") {
+        return Ok(());
+    }
+    Err(Lacks::DebianKernel.error("this system is not Debian"))
+}

@@ -1,0 +1,133 @@
+//! Programs that are tested for crashes as a user tests one: by the commands `lose-lines cut` and `lose-lines drive`. C
+//! programs that forget a write-back or a sync, the same without this defect, and those of this project.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use lose_lines::command::Cmd;
+use lose_lines::log::Log;
+use lose_lines::losses::seed_of_run;
+use xtask::command::Cmd as Build;
+
+use crate::c_programs;
+use crate::lab::Lab;
+use crate::lane::Lane;
+
+const QUEUE: &str = "capi/examples/queue.c";
+const FORGOTTEN: &str = "lose-lines/examples/forgotten_flush.c";
+const FORGOTTEN_FSYNC: &str = "lose-lines/examples/forgotten_fsync.c";
+const FORMATS: [&str; 3] = ["journal", "store", "recorder"];
+
+/// Exit codes of the command.
+const NOTHING_LOST: i32 = 0;
+const LOSS: i32 = 1;
+const NOTHING_TESTED: i32 = 4;
+
+/// The words about the line that is lost: the record, its store, and what did not follow.
+const STORY: [&str; 3] =
+    ["lost: records, bytes ", "forgotten_flush.c:36 (update)", "not written back since"];
+
+/// A use of the command: its arguments, its exit code, and words that a line must have.
+struct Use {
+    arguments: Vec<String>,
+    code: i32,
+    says: &'static [&'static str],
+}
+
+pub(super) fn lanes() -> Vec<Lane> {
+    vec![
+        lane("machine/x86_64/lose-c", |lab, _name| {
+            let [wrong, right] = compiled(lab, FORGOTTEN)?;
+            Ok(vec![
+                Use { says: &STORY, ..cut(&wrong, ["update", "check"], "none", LOSS) },
+                cut(&right, ["update", "check"], "torn", NOTHING_LOST),
+                // It acknowledges nothing, and its check accepts everything.
+                cut(Path::new("true"), ["", ""], "half", NOTHING_TESTED),
+            ])
+        }),
+        lane("machine/x86_64/lose-c-library", |lab, name| {
+            let program = c_programs::example(lab, name, QUEUE)?;
+            Ok(vec![cut(&program, ["queue push 300", "queue check"], "torn", NOTHING_LOST)])
+        }),
+        // The forgotten sync is found on each file system; the right program is held everywhere.
+        lane("machine/x86_64/lose-drive", |lab, _name| {
+            let [wrong, right] = compiled(lab, FORGOTTEN_FSYNC)?;
+            let drive = |program, options, code| drive(program, ["update", "check"], options, code);
+            Ok(vec![
+                drive(&wrong, "--states 60", LOSS),
+                drive(&right, "--states 60", NOTHING_LOST),
+                drive(&wrong, "--states 20 --fs xfs", LOSS),
+                drive(&right, "--states 40 --fs btrfs", NOTHING_LOST),
+            ])
+        }),
+        lane("drive/formats/ext4", |lab, _name| formats(lab, "--states 200")),
+        lane("drive/formats/xfs", |lab, _name| formats(lab, "--states 100 --fs xfs")),
+        lane("drive/formats/btrfs", |lab, _name| formats(lab, "--states 100 --fs btrfs")),
+    ]
+}
+
+fn lane(name: &'static str, uses: fn(&Lab, &str) -> Result<Vec<Use>>) -> Lane {
+    Lane::new(name, move |lab| {
+        lab.plugin("x86_64")?;
+        let (uses, tool) = (uses(lab, name)?, lab.tool()?);
+        Ok(Box::new(move |log| uses.iter().try_for_each(|one| one.run(&tool, log))))
+    })
+}
+
+/// Cuts the power of a program that stores and one that checks. `policy` says which lines persist by chance.
+fn cut(program: &Path, does: [&str; 2], policy: &str, code: i32) -> Use {
+    Use::new(&format!("cut --cuts 3 --jobs 2 --policy {policy}"), program, does, code)
+}
+
+/// Has a program use a drive, and checks the states that a power cut leaves.
+fn drive(program: &Path, does: [&str; 2], options: &str, code: i32) -> Use {
+    Use::new(&format!("drive {options}"), program, does, code)
+}
+
+/// Has each of this project's formats use a drive.
+fn formats(lab: &Lab, options: &str) -> Result<Vec<Use>> {
+    Build::cargo("build -p cachemaint-examples --example power_cut").read()?;
+    let program = lab.host.target_dir("debug").join("examples/power_cut");
+    let uses = FORMATS.map(|format| {
+        let [run, check] = ["run", "check"].map(|does| format!("{format} {does}"));
+        drive(&program, [&run, &check], options, NOTHING_LOST)
+    });
+    Ok(uses.into())
+}
+
+impl Use {
+    fn new(options: &str, program: &Path, [stores, checks]: [&str; 2], code: i32) -> Self {
+        let (seed, program) = (seed_of_run().to_string(), program.display().to_string());
+        let check = format!("{program} {checks}");
+        let arguments =
+            options.split_whitespace().chain(["--seed", &seed, "--check", &check, &program]);
+        let arguments = arguments.chain(stores.split_whitespace()).map(str::to_owned).collect();
+        Self { arguments, code, says: &[] }
+    }
+
+    fn run(&self, tool: &Path, log: &mut Log) -> Result<()> {
+        let (mut summary, mut is_said) = (String::new(), self.says.is_empty());
+        let cmd = Cmd::new(tool.display().to_string()).args(self.arguments.iter().cloned());
+        let ending = cmd.watch_in(log, |line| {
+            is_said |= self.says.iter().all(|words| line.contains(words));
+            line.clone_into(&mut summary);
+        })?;
+        ensure!(ending.code == Some(self.code), "`{cmd}` {}: {summary}", ending.told);
+        ensure!(is_said, "`{cmd}` does not say {:?}", self.says);
+        let has_dirty = !summary.contains("lost: 0 of 0");
+        ensure!(has_dirty || self.code == NOTHING_TESTED, "no line was dirty at a cut: {summary}");
+        Ok(())
+    }
+}
+
+/// Compiles a program with the compiler of this system: with its defect, and without it.
+fn compiled(lab: &Lab, source: &str) -> Result<[PathBuf; 2]> {
+    let stem = Path::new(source).file_stem().context("the program has no name")?.display();
+    let program = |name, option| {
+        let program = lab.work().join(format!("{stem}-{name}"));
+        let cc = Build::new("cc").words("-O2 -g -Wall -Wextra -Werror").words(option);
+        cc.path(lab.tree().join(source)).arg("-o").path(&program).read()?;
+        Ok(program)
+    };
+    program("wrong", "").and_then(|wrong| Ok([wrong, program("right", "-DRIGHT")?]))
+}

@@ -1,0 +1,68 @@
+//! What a machine or its distribution may lack, so that a check is skipped. Any other error fails its check, also an
+//! installation that was tried and failed.
+
+use core::fmt;
+
+/// The reason to skip a check, by which it is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacks {
+    /// The distribution's Rust has one compiler and one target.
+    Rustup,
+    /// Packages are installed by root, or by a sudo that asks nothing.
+    Root,
+    /// Packages come from Debian or Ubuntu.
+    Apt,
+    /// Nothing can be downloaded here.
+    Network,
+    /// The distribution has no cross compiler for the architecture.
+    CrossCompiler,
+    /// The distribution's emulator is too old or too new.
+    Emulator,
+    /// Only Debian has the kernel.
+    DebianKernel,
+    /// The emulators are programs for x86-64.
+    X86,
+    /// The CPU or its kernel runs no programs of 32 bits.
+    Words32,
+    /// Goldens belong to the compiler that they name.
+    Compiler,
+}
+
+impl Lacks {
+    /// Returns an error for this reason.
+    pub fn error(self, detail: impl fmt::Display) -> anyhow::Error {
+        Absent { lacks: self, detail: format!("{detail:#}") }.into()
+    }
+}
+
+impl fmt::Display for Lacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rustup => "no-rustup",
+            Self::Root => "no-root",
+            Self::Apt => "no-apt",
+            Self::Network => "no-network",
+            Self::CrossCompiler => "no-cross-compiler",
+            Self::Emulator => "other-emulator",
+            Self::DebianKernel => "no-debian-kernel",
+            Self::X86 => "not-x86-64",
+            Self::Words32 => "no-32-bit-programs",
+            Self::Compiler => "other-compiler",
+        })
+    }
+}
+
+/// A check that is skipped.
+#[derive(Clone, Debug)]
+pub struct Absent {
+    pub lacks: Lacks,
+    detail: String,
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.lacks, self.detail)
+    }
+}
+
+impl core::error::Error for Absent {}

@@ -1,0 +1,169 @@
+//! Steps that run the code on this machine: tests, Miri, loom, benchmarks, and one lane of each kind.
+
+use anyhow::{Context as _, Result};
+use lose_lines::debian::{self, Suite};
+use xtask::absent::Lacks;
+use xtask::c_libraries::LIBPMEM;
+use xtask::command::{Cmd, find_program};
+use xtask::host::Host;
+use xtask::install::install;
+use xtask::packages::{GENERATED, LOOM, MIRI, MIRI_OF_FORMATS};
+use xtask::toolchain;
+
+use crate::fuzz;
+use crate::run::Run;
+
+/// Tests of functions without unsafe code or pointers: over recorded machines and texts, and arithmetic. Miri cannot
+/// find more there than the native run, and takes minutes to read the texts.
+const NOTHING_FOR_MIRI: [&str; 12] = [
+    "aliasing::tests::",
+    "arch::aarch64::set_way::",
+    "arch::lines::",
+    "cache::copy::tests::policy::a_translator_promises_nothing",
+    "cache::copy::tests::policy::each_path_has_a_store_that_is_there",
+    "cache::copy::tests::policy::the_promise_is_intels_alone",
+    "cache::copy::tests::policy::without_the_promise_lines_are_written_back_whatever_the_cpu_has",
+    "cpu::aarch64::sysfs::",
+    "cpu::powerpc::sysfs::",
+    "dax::system::linux::ask::",
+    "dax::system::linux::device::",
+    "report::tests::",
+];
+
+/// Unit tests of the formats that use files, or that loop over numbers for minutes there.
+const FORMATS_NATIVELY: [&str; 4] =
+    ["writing::file::", "table::", "record::", "records_of_a_full_window"];
+
+/// PMDK's library, its header and its tool, with the libraries that these load.
+const ORIGINAL: [&str; 10] = [
+    "libpmem1",
+    "libpmem-dev",
+    "pmdk-tools",
+    "libpmemobj1",
+    "libpmemlog1",
+    "libpmemblk1",
+    "libpmempool1",
+    "libndctl6",
+    "libdaxctl1",
+    "libkmod2",
+];
+
+/// Returns `cargo test` for the lanes of the lab.
+fn lab() -> Cmd {
+    Cmd::cargo("test -p cachemaint-lab-tests --test lanes --")
+}
+
+pub(crate) fn test(_host: &Host, run: &mut Run) -> Result<()> {
+    run.needed("tests that make file systems", make_file_systems_available())?;
+    // As the README says.
+    run.tests(&Cmd::cargo("test"))?;
+    // No write-back, fence or order of a format can be left out.
+    run.tests(&Cmd::cargo("test --no-fail-fast -- --ignored --skip commands_of_a_checkout"))?;
+    // Generated histories, killed processes, the examples.
+    let long = "test -p cachemaint-long-tests -p cachemaint-examples -p cachemaint-adapters";
+    run.tests(&Cmd::cargo(long))?;
+    let tools = "test -p xtask -p lose-lines -p cachemaint-lab-tests --lib --bins --examples";
+    run.tests(&Cmd::cargo(tools))?;
+    // Power cuts by system calls.
+    run.tests(&Cmd::cargo("test -p lose-lines -p lose-lines-states --test *")).map(drop)
+}
+
+/// Makes the programs available without which tests that make a file system skip themselves.
+fn make_file_systems_available() -> Result<()> {
+    if Cmd::new("id").arg("-u").read()?.trim() != "0" {
+        return Err(Lacks::Root.error("a loop device needs root"));
+    }
+    install(&["e2fsprogs", "xfsprogs", "btrfs-progs"])?;
+    for program in ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"] {
+        find_program(program).with_context(|| format!("{program} is not in PATH"))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn one_lane_of_each_kind(_host: &Host, run: &mut Run) -> Result<()> {
+    run.tests(&lab().arg("[ci]")).map(drop)
+}
+
+pub(crate) fn all_lanes(_host: &Host, run: &mut Run) -> Result<()> {
+    run.tests(&lab().words("--skip defect/")).map(drop)
+}
+
+pub(crate) fn defects(_host: &Host, run: &mut Run) -> Result<()> {
+    run.tests(&lab().arg("defect/")).map(drop)
+}
+
+/// Runs the commands of documents that build, as a reader types them.
+pub(crate) fn guide(_host: &Host, run: &mut Run) -> Result<()> {
+    let line = "test -p cachemaint-cli --test command commands_of_a_checkout -- --ignored";
+    run.tests(&Cmd::cargo(line))?;
+    run.tests(&Cmd::cargo("test -p xtask --test contributing -- --ignored")).map(drop)
+}
+
+/// The members that `cargo test` leaves out.
+const OTHERS: &str = "--workspace --exclude cachemaint --exclude cachemaint-cli --all-features";
+
+/// Runs each benchmark once. Times mean nothing here; its data must be right afterwards.
+pub(crate) fn benches(_host: &Host, run: &mut Run) -> Result<()> {
+    let bench = Cmd::cargo("bench").words(OTHERS).words("--profile dev --bench * -- --test");
+    run.command(&bench).map(drop)
+}
+
+/// Runs the tests that a change of the library rarely breaks.
+pub(crate) fn members(host: &Host, run: &mut Run) -> Result<()> {
+    run.tests(&Cmd::cargo("test").words(OTHERS).words("--no-fail-fast --lib --bins --examples"))?;
+    let doc = Cmd::cargo("doc --workspace --no-deps --all-features");
+    run.command(&doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    libpmem(host, run)?;
+    run.tests(&Cmd::cargo("test -p cachemaint --no-default-features"))?;
+    run.tests(&Cmd::cargo("test -p xtask --test interface --test figures"))?;
+    run.tests(&fuzz::replay(host)).map(drop)
+}
+
+/// Links the replacement of libpmem with the checks of a debug build, and runs its tests as C programs use it: linked,
+/// and beside the original.
+pub(crate) fn libpmem(host: &Host, run: &mut Run) -> Result<()> {
+    Cmd::cargo("build -p cachemaint-libpmem").read()?;
+    let archive = host.target_dir("debug").join("libcachemaint_libpmem.a");
+    let folder = host.target_dir("libpmem");
+    LIBPMEM.shared("cc", &archive, host.root(), &folder)?;
+    let tests = Cmd::cargo("test -p cachemaint-libpmem --test drop_in");
+    let tests = tests.env("CACHEMAINT_LIBPMEM", &folder);
+    // Without the packages the tests that compare are skipped.
+    let tests = if find_program("apt-get").is_some() {
+        let original = debian::fetch(host.cache(), &ORIGINAL, Suite::System)?;
+        tests.env("CACHEMAINT_LIBPMEM_ORIGINAL", original)
+    } else {
+        tests
+    };
+    run.tests(&tests).map(drop)
+}
+
+/// Runs the tests with many more generated cases, and far more commands on changing files.
+pub(crate) fn cases(_host: &Host, run: &mut Run) -> Result<()> {
+    let many = Cmd::cargo("test --release").words(GENERATED);
+    run.tests(&many.env("PROPTEST_CASES", "20000").env("CACHEMAINT_HISTORIES", "200000"))?;
+    let faults = Cmd::cargo("test --release -p cachemaint-cli --test command no_command_dies");
+    run.tests(&faults.env("CACHEMAINT_FAULT_RUNS", "10000")).map(drop)
+}
+
+pub(crate) fn miri(_host: &Host, run: &mut Run) -> Result<()> {
+    if run.needed("Miri", toolchain::nightly())?.is_none() {
+        return Ok(());
+    }
+    let miri = |packages, skipped: &[&'static str]| {
+        let skips = skipped.iter().flat_map(|name| ["--skip", *name]);
+        let tests = Cmd::cargo("+nightly miri test").words(packages).arg("--").args(skips);
+        tests.env("MIRIFLAGS", "-Zmiri-disable-isolation")
+    };
+    // Miri interprets: few generated cases must do. The other programs have no test for it, or the same ones again.
+    run.tests(&miri(MIRI, &NOTHING_FOR_MIRI).env("PROPTEST_CASES", "4"))?;
+    run.tests(&miri(MIRI_OF_FORMATS, &FORMATS_NATIVELY)).map(drop)
+}
+
+pub(crate) fn loom(host: &Host, run: &mut Run) -> Result<()> {
+    // A target directory of its own: the flag would rebuild everything else. To optimise the crates that the tests need
+    // takes far longer than the tests.
+    let loom = Cmd::cargo("test").words(LOOM).arg("loom_tests");
+    let loom = loom.env("RUSTFLAGS", "--cfg cachemaint_loom");
+    run.tests(&loom.env("CARGO_TARGET_DIR", host.target_dir("loom"))).map(drop)
+}

@@ -5,6 +5,8 @@
 //! lose-lines files --keep log --check true compare run 1
 //! lose-lines drive --bring log --check "compare member log ext4" compare run 1
 //! ```
+//!
+//! `compare forget 1` is the same program without its syncs: the check fails.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, HashSet};
@@ -31,7 +33,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["run", seed] => run(seed.parse()?).map(|()| ExitCode::SUCCESS),
+        ["run", seed] => run(seed.parse()?, true).map(|()| ExitCode::SUCCESS),
+        ["forget", seed] => run(seed.parse()?, false).map(|()| ExitCode::SUCCESS),
+        ["accept"] => Ok(ExitCode::SUCCESS),
         ["member", log, model] => is_member(Path::new(log), model.parse()?),
         ["fingerprint", log, model] => {
             let code = is_member(Path::new(log), model.parse()?)?;
@@ -43,7 +47,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         ["share", log, model, count, shown] => {
             share(Path::new(log), model.parse()?, count.parse()?, Path::new(shown))
         }
-        _ => Err("compare run SEED | member LOG MODEL | fingerprint LOG MODEL | share LOG MODEL COUNT FILE".into()),
+        _ => Err("compare run SEED | forget SEED | accept | member LOG MODEL | fingerprint LOG MODEL | share LOG MODEL COUNT FILE".into()),
     }
 }
 
@@ -76,7 +80,8 @@ impl Random {
     }
 }
 
-fn run(seed: u64) -> Result<(), Box<dyn Error>> {
+/// Runs the operations, and prints a line after each sync, even if it is left out.
+fn run(seed: u64, syncs: bool) -> Result<(), Box<dyn Error>> {
     let (mut random, writes_back) = (Random(seed), env::var_os("WRITE_BACK").is_some());
     if writes_back {
         // The kernel writes back what is older than 10 ms, every 10 ms.
@@ -89,19 +94,19 @@ fn run(seed: u64) -> Result<(), Box<dyn Error>> {
     }
     for number in 1..=STEPS {
         // An error is part of the run: it is the same everywhere.
-        let is_synced = step(&mut random, number).unwrap_or(false);
+        let is_synced = step(&mut random, number, syncs).unwrap_or(false);
         if is_synced {
             writeln!(io::stdout(), "{number}")?;
         }
-        if writes_back && number % 4 == 0 {
-            sleep(Duration::from_millis(30));
+        if writes_back {
+            sleep(Duration::from_millis(20));
         }
     }
     Ok(())
 }
 
 /// Returns true if it was a sync.
-fn step(random: &mut Random, number: u8) -> io::Result<bool> {
+fn step(random: &mut Random, number: u8, syncs: bool) -> io::Result<bool> {
     let (name, other, directory) = (random.of(&FILES), random.of(&FILES), random.of(&DIRECTORIES));
     let (at, len) = (random.place(), usize::try_from(random.place().max(1)).unwrap_or(1));
     let open = || OpenOptions::new().write(true).open(name);
@@ -125,9 +130,15 @@ fn step(random: &mut Random, number: u8) -> io::Result<bool> {
         13 => fs::remove_file(name)?,
         14 => fs::hard_link(name, other)?,
         15 => fs::rename("d", "e")?,
-        16..18 => return open()?.sync_all().map(|()| true),
-        18 => return open()?.sync_data().map(|()| true),
-        _ => return File::open(directory)?.sync_all().map(|()| true),
+        choice => {
+            let file = if choice < 19 { open()? } else { File::open(directory)? };
+            match choice {
+                _ if !syncs => {}
+                18 => file.sync_data()?,
+                _ => file.sync_all()?,
+            }
+            return Ok(true);
+        }
     }
     Ok(false)
 }

@@ -446,19 +446,24 @@ impl<'a> Graph<'a> {
             // The rest of the last block is zeroed in memory and written before the new size (`ext4_block_truncate_page`,
             // `iomap_truncate_page`).
             let unit = self.model.unit();
-            let units: Vec<_> = (size / unit..tail.div_ceil(unit)).collect();
-            let older =
-                units.iter().filter_map(|unit| file.units.get(unit).copied()).collect::<Vec<_>>();
-            let zeros =
-                self.add(record, Effect::Zeros { file: object, at: size, len: tail - size }, older);
+            let mut zeros = Vec::new();
+            for place in size / unit..tail.div_ceil(unit) {
+                let (at, end) = ((place * unit).max(size), ((place + 1) * unit).min(tail));
+                let older = self.files.get(&object).and_then(|file| file.units.get(&place));
+                let older: Vec<_> = older.copied().into_iter().collect();
+                let effect = Effect::Zeros { file: object, at, len: end - at };
+                let number = self.add(record, effect, older);
+                let file = self.files.entry(object).or_default();
+                file.units.insert(place, number);
+                file.pending.push(number);
+                zeros.push(number);
+            }
             let file = self.files.entry(object).or_default();
-            file.units.extend(units.into_iter().map(|unit| (unit, zeros)));
-            file.pending.push(zeros);
             // ext4's commit writes only blocks that are allocated (`ext4_normal_submit_inode_data_buffers`).
             let first = file.allocated.get(&(size / BLOCK));
             let is_delayed = first.is_some_and(|number| file.delayed.contains(number));
             if !(self.model.is_ext4() && is_delayed) {
-                needs.push(zeros);
+                needs.extend(zeros);
             }
         }
         let from = match self.model {

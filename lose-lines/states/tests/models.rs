@@ -256,6 +256,20 @@ fn a_size_that_is_cut_may_precede_the_bytes_of_a_delayed_block_on_ext4() {
 }
 
 #[test]
+fn the_zeros_behind_a_cut_are_torn_by_sectors() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "f");
+    log.write(file, 0, &[b'a'; 2048]);
+    log.begin();
+    log.resize(file, 1024);
+    for model in [Model::Ext4, Model::Xfs] {
+        let found = contents(&log, model, "f", 0);
+        let zeros = ["a*1536 0*512", "a*1024 0*512 a*512", "a*1024 0*1024"];
+        assert_eq!(found, set(&[&["a*2048", "a*1024"], &zeros[..]].concat()), "{model}");
+    }
+}
+
+#[test]
 fn a_sync_on_btrfs_may_bring_a_rename_in_a_logged_directory_without_earlier_names() {
     let mut log = Log::new();
     let old = log.create(ROOT, "old");

@@ -85,6 +85,8 @@ struct File {
     changed_data: Option<Number>,
     /// The directory that has its newest name.
     parent: Option<Object>,
+    /// True if a sync has put it, or a name of it, into btrfs's log.
+    is_logged: bool,
 }
 
 /// The effects of a log up to a record.
@@ -444,15 +446,25 @@ impl<'a> Graph<'a> {
             // The rest of the last block is zeroed in memory and written before the new size (`ext4_block_truncate_page`,
             // `iomap_truncate_page`).
             let unit = self.model.unit();
-            let units: Vec<_> = (size / unit..tail.div_ceil(unit)).collect();
-            let older =
-                units.iter().filter_map(|unit| file.units.get(unit).copied()).collect::<Vec<_>>();
-            let zeros =
-                self.add(record, Effect::Zeros { file: object, at: size, len: tail - size }, older);
+            let mut zeros = Vec::new();
+            for place in size / unit..tail.div_ceil(unit) {
+                let (at, end) = ((place * unit).max(size), ((place + 1) * unit).min(tail));
+                let older = self.files.get(&object).and_then(|file| file.units.get(&place));
+                let older: Vec<_> = older.copied().into_iter().collect();
+                let effect = Effect::Zeros { file: object, at, len: end - at };
+                let number = self.add(record, effect, older);
+                let file = self.files.entry(object).or_default();
+                file.units.insert(place, number);
+                file.pending.push(number);
+                zeros.push(number);
+            }
             let file = self.files.entry(object).or_default();
-            file.units.extend(units.into_iter().map(|unit| (unit, zeros)));
-            file.pending.push(zeros);
-            needs.push(zeros);
+            // ext4's commit writes only blocks that are allocated (`ext4_normal_submit_inode_data_buffers`).
+            let first = file.allocated.get(&(size / BLOCK));
+            let is_delayed = first.is_some_and(|number| file.delayed.contains(number));
+            if !(self.model.is_ext4() && is_delayed) {
+                needs.extend(zeros);
+            }
         }
         let from = match self.model {
             Model::Posix(_) => size.min(old),
@@ -593,6 +605,9 @@ impl<'a> Graph<'a> {
         }
         self.files.insert(object, file);
         self.make_durable(wanted, self.model != Model::Btrfs);
+        if self.model == Model::Btrfs {
+            self.enter_log(object);
+        }
         let Some(file) = self.files.get_mut(&object) else { return };
         let durable = &self.durable;
         let is_left = |number: &Number| !durable[*number as usize];
@@ -602,6 +617,37 @@ impl<'a> Graph<'a> {
         // A cut matters until every older effect on the file is durable.
         let oldest = file.pending.first().copied().unwrap_or(Number::MAX);
         file.cuts.retain(|cut| is_left(&cut.2) || cut.2 > oldest);
+    }
+
+    /// Frees names of the order of the transaction if the log may have them: it takes each later change of a name whose
+    /// directory or object it has (`btrfs_log_new_name`, `btrfs_del_dir_entries_in_log`), and any sync writes it.
+    fn enter_log(&mut self, object: Object) {
+        let mut logged = vec![object];
+        let in_it = self.names.iter().filter(|((directory, _), _)| *directory == object);
+        logged.extend(in_it.filter_map(|(_, (_, object))| *object));
+        let mut above = self.files.get(&object).and_then(|file| file.parent);
+        while let Some(directory) = above.filter(|directory| !logged.contains(directory)) {
+            logged.push(directory);
+            above = self.files.get(&directory).and_then(|file| file.parent);
+        }
+        for object in logged {
+            if let Some(file) = self.files.get_mut(&object) {
+                file.is_logged = true;
+            }
+        }
+        let has = |object: Object| self.files.get(&object).is_some_and(|file| file.is_logged);
+        let is_logged = |number: &Number| {
+            let entries = self.log.records[self.atom(*number).record].entries();
+            let mut objects = entries
+                .iter()
+                .flat_map(|entry| [Some(entry.directory), entry.object].into_iter().flatten());
+            objects.any(has)
+        };
+        let (freed, left): (Vec<_>, Vec<_>) = self.journal.iter().copied().partition(is_logged);
+        self.journal = left;
+        for number in freed {
+            self.atoms[number as usize].is_journalled = false;
+        }
     }
 
     /// Returns the effects that give a directory and those above it their names.

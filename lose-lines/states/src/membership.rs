@@ -200,11 +200,18 @@ fn unexplained(graph: &Graph<'_>, directory: &Directory) -> impl Iterator<Item =
                     was == directory.files.contains_key(path)
                 })
     };
-    let open: Vec<Number> = graph.pending.iter().copied().filter(is_open).collect();
-    (0..=open.len()).map(move |len| {
-        let (fixed, left_out) = open.split_at(len);
-        let left_out: HashSet<_> = left_out.iter().copied().collect();
-        remaining(graph, directory, fixed, left_out)
+    // btrfs has both: names in the order of the transaction, and names in the log.
+    let open = graph.pending.iter().copied().filter(is_open);
+    let (ordered, free): (Vec<_>, Vec<_>) =
+        open.partition(|number| graph.atom(*number).is_journalled);
+    let frees = free.len();
+    let lengths = (0..=ordered.len()).flat_map(move |len| (0..=frees).map(move |free| (len, free)));
+    lengths.map(move |(len, free_len)| {
+        let ((fixed, left_out), (more, less)) = (ordered.split_at(len), free.split_at(free_len));
+        let mut fixed = [fixed, more].concat();
+        fixed.sort_unstable();
+        let left_out = left_out.iter().chain(less).copied().collect();
+        remaining(graph, directory, &fixed, left_out)
     })
 }
 

@@ -241,6 +241,57 @@ fn bytes_behind_a_cut_wait_for_it() {
 }
 
 #[test]
+fn a_size_that_is_cut_may_precede_the_bytes_of_a_delayed_block_on_ext4() {
+    let mut log = Log::new();
+    log.begin();
+    let file = log.create(ROOT, "f");
+    log.write(file, 0, &[b'a'; 4096]);
+    log.resize(file, 720);
+    let other = log.create(ROOT, "g");
+    log.sync(other);
+    log.line("g");
+    assert_eq!(contents(&log, Model::Ext4, "f", 1), set(&["0*720", "a*720"]));
+    // The cut waits for the bytes.
+    assert_eq!(contents(&log, Model::Xfs, "f", 1), set(&["a*720"]));
+}
+
+#[test]
+fn the_zeros_behind_a_cut_are_torn_by_sectors() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "f");
+    log.write(file, 0, &[b'a'; 2048]);
+    log.begin();
+    log.resize(file, 1024);
+    for model in [Model::Ext4, Model::Xfs] {
+        let found = contents(&log, model, "f", 0);
+        let zeros = ["a*1536 0*512", "a*1024 0*512 a*512", "a*1024 0*1024"];
+        assert_eq!(found, set(&[&["a*2048", "a*1024"], &zeros[..]].concat()), "{model}");
+    }
+}
+
+#[test]
+fn a_sync_on_btrfs_may_bring_a_rename_in_a_logged_directory_without_earlier_names() {
+    let mut log = Log::new();
+    let old = log.create(ROOT, "old");
+    log.begin();
+    log.sync(ROOT);
+    log.create(ROOT, "new");
+    log.rename((ROOT, "old"), (ROOT, "moved"));
+    let synced = log.create(ROOT, "synced");
+    let has_gap = |log: &Log| {
+        all(log, Model::Btrfs)
+            .iter()
+            .any(|state| state.image.read("moved").is_some() && state.image.read("new").is_none())
+    };
+    assert!(!has_gap(&log), "without a sync the transaction has all names");
+    log.sync(synced);
+    assert!(has_gap(&log));
+    log.sync(old);
+    log.line("old");
+    assert_eq!(contents(&log, Model::Btrfs, "moved", 1), set(&[""]));
+}
+
+#[test]
 fn older_bytes_do_not_return_after_a_durable_cut() {
     let mut log = Log::new();
     let file = log.create(ROOT, "f");

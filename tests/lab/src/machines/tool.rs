@@ -1,6 +1,7 @@
 //! Programs that are tested for crashes as a user tests one: by the commands `lose-lines cut` and `lose-lines drive`. C
 //! programs that forget a write-back or a sync, the same without this defect, and those of this project.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,6 +18,8 @@ const QUEUE: &str = "capi/examples/queue.c";
 const FORGOTTEN: &str = "lose-lines/examples/forgotten_flush.c";
 const FORGOTTEN_FSYNC: &str = "lose-lines/examples/forgotten_fsync.c";
 const FORMATS: [&str; 3] = ["journal", "store", "recorder"];
+/// The seeds of generated operations.
+const GENERATED: [&str; 2] = ["1", "2"];
 
 /// Exit codes of the command.
 const NOTHING_LOST: i32 = 0;
@@ -63,6 +66,9 @@ pub(super) fn lanes() -> Vec<Lane> {
         lane("drive/formats/ext4", |lab, _name| formats(lab, "--states 200")),
         lane("drive/formats/xfs", |lab, _name| formats(lab, "--states 100 --fs xfs")),
         lane("drive/formats/btrfs", |lab, _name| formats(lab, "--states 100 --fs btrfs")),
+        lane("drive/models/ext4", |lab, _name| models(lab, "ext4")),
+        lane("drive/models/xfs", |lab, _name| models(lab, "xfs")),
+        lane("drive/models/btrfs", |lab, _name| models(lab, "btrfs")),
     ]
 }
 
@@ -93,6 +99,32 @@ fn formats(lab: &Lab, options: &str) -> Result<Vec<Use>> {
         drive(&program, [&run, &check], options, NOTHING_LOST)
     });
     Ok(uses.into())
+}
+
+/// Has generated operations use a drive, and holds its states against the model of the file system. Those of a program that
+/// forgets its syncs must be refused.
+fn models(lab: &Lab, file_system: &str) -> Result<Vec<Use>> {
+    Build::cargo("build -p lose-lines-states --example compare").read()?;
+    let program = lab.host.target_dir("debug").join("examples/compare");
+    let mut uses = Vec::new();
+    for seed in GENERATED {
+        let log = lab.work().join(format!("generated-{file_system}-{seed}"));
+        if log.exists() {
+            fs::remove_file(&log)?;
+        }
+        let log = log.display();
+        let record = format!("files --states 60 --model {file_system} --keep {log}");
+        let run = format!("run {seed}");
+        let accepts = format!("member {log} {file_system}");
+        // Recorded on this system: the check of a state is none of the lane's matter.
+        uses.push(Use::new(&record, &program, [&run, "accept"], NOTHING_LOST));
+        let options =
+            format!("drive --fs {file_system} --states 60 --env WRITE_BACK=1 --bring {log}");
+        uses.push(Use::new(&options, &program, [&run, &accepts], NOTHING_LOST));
+        let forget = format!("forget {seed}");
+        uses.push(Use::new(&options, &program, [&forget, &accepts], LOSS));
+    }
+    Ok(uses)
 }
 
 impl Use {

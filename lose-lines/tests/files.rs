@@ -2,7 +2,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -209,4 +210,92 @@ fn a_program_without_a_task_is_recorded_and_checks_itself() {
         &String::from_utf8(ran.stdout).unwrap(),
         &["recorded: the program succeeded", "posix: 0 of"],
     );
+}
+
+/// Appends with `RWF_APPEND`, copies to a file of `O_DSYNC`, and syncs a mapping whose pages have two permissions.
+const RARE_CALLS: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+int main(void) {
+    struct iovec part = {"x", 1};
+    int append = open("append", O_RDWR | O_CREAT, 0644), source = open("source", O_RDWR | O_CREAT, 0644);
+    int copy = open("copy", O_WRONLY | O_CREAT | O_DSYNC, 0644), map = open("map", O_RDWR | O_CREAT, 0644);
+    if (write(source, "x", 1) != 1 || ftruncate(map, 8192) || fsync(source) || fsync(map) || fsync(append)
+        || fsync(copy) || fsync(open(".", O_RDONLY)))
+        return 1;
+    for (int i = 0; i < 2; i++) {
+        if (pwritev2(append, &part, 1, 0, RWF_APPEND) != 1 || fsync(append))
+            return 2;
+        puts("append");
+        fflush(stdout);
+    }
+    loff_t from = 0;
+    if (copy_file_range(source, &from, copy, NULL, 1, 0) != 1)
+        return 3;
+    puts("copy");
+    fflush(stdout);
+    char *bytes = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+    if (bytes == MAP_FAILED || mprotect(bytes, 4096, PROT_READ))
+        return 4;
+    bytes[4096] = 'x';
+    if (msync(bytes, 8192, MS_SYNC))
+        return 5;
+    puts("map");
+    fflush(stdout);
+    return 0;
+}
+"#;
+
+#[test]
+fn rare_calls_are_recorded_with_their_place_and_their_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (source, program) = (place("rare.c"), place("rare"));
+    fs::write(&source, RARE_CALLS).unwrap();
+    assert!(Command::new("cc").args([&source, "-o", &program]).status().unwrap().success());
+    let check = "n=$(grep -c append $PRINTED); test $n = 0 || test $(wc -c < append) -ge $n || exit 1; \
+                 if grep -q copy $PRINTED; then grep -q x copy || exit 2; fi; \
+                 if grep -q map $PRINTED; then grep -q x map || exit 3; fi";
+    for model in ["ext4", "posix"] {
+        let (code, text) = files(&["--model", model, "--states", "300"], &program, check);
+        assert_eq!(code, 0, "{text}");
+        has(&text, &["recorded: the program succeeded"]);
+        assert!(!text.contains("incomplete"), "{text}");
+    }
+}
+
+#[test]
+fn what_the_recording_does_not_hold_is_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("in");
+    fs::create_dir(&directory).unwrap();
+    let options = ["--model", "ext4", "--states", "20", "--dir", directory.to_str().unwrap()];
+    // On ext4, the new file may have the number of the removed one.
+    let program = "echo long > f; rm f; echo 1 > ../out; mv ../out f; sync f; sync .; echo 1; \
+                   truncate -s 2G sparse";
+    let (code, text) = files(&options, program, IS_NEW.replace("state", "f").as_str());
+    assert_eq!(code, 0, "{text}");
+    has(&text, &["f came from outside", "was not compared: the files have more than 1 GiB"]);
+}
+
+#[test]
+fn an_error_of_the_host_is_no_loss_and_hides_none() {
+    let program = "for i in 1 2 3; do echo $i; done";
+    let (code, text) = files(&["--model", "ext4"], program, "kill -9 $$");
+    assert_eq!(code, 3, "{text}");
+    assert!(!text.contains("FAILED"), "{text}");
+    // The check fails once, and then is gone.
+    let folder = tempfile::tempdir().unwrap();
+    let check = folder.path().join("check");
+    fs::write(&check, "#!/bin/sh\nrm $0; echo lost; exit 1\n").unwrap();
+    fs::set_permissions(&check, Permissions::from_mode(0o755)).unwrap();
+    let check = check.to_str().unwrap();
+    let (code, text) =
+        run(&["--model", "ext4", "--jobs", "1", "--check", check, "--", "/bin/sh", "-c", program]);
+    assert_eq!(code, 3, "{text}");
+    has(&text, &["FAILED", "| lost", "the fewest lost operations were not found"]);
 }

@@ -170,10 +170,10 @@ fn absolute(mut command: Vec<OsString>) -> Result<Vec<OsString>, Usage> {
 pub(crate) fn files(request: &Filing) -> Result<u8> {
     let check = request.check()?;
     let seed = request.seed.map_or_else(checked_seed_of_run, Ok)?;
-    // States are built in memory if there is a place for it.
-    let memory = Path::new("/dev/shm");
-    let work = tempfile::Builder::new().prefix("lose-lines-").tempdir_in(memory);
-    let work = work.or_else(|_| TempDir::with_prefix("lose-lines-"));
+    let work = match memory() {
+        Some(made) => Ok(made),
+        None => TempDir::with_prefix("lose-lines-"),
+    };
     let work = work.context("cannot make a directory for the states")?;
     let mut report = Report { request, seed, junit: Vec::new() };
     if let Some(path) = &request.log {
@@ -212,8 +212,21 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
     if !is_kept && matches!(code, Ok(0 | NOTHING_TESTED)) && !report.has_failures() {
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
-    let code = code?;
-    report.end().map(|()| code)
+    // What was found is reported also if the test then failed.
+    let ended = report.end();
+    let code = code.with_context(|| {
+        format!("the recording is kept; use it again: --log {}", path.display())
+    })?;
+    ended.map(|()| code)
+}
+
+/// Makes a directory in memory, if there is room: a container may have only 64 MiB.
+fn memory() -> Option<TempDir> {
+    const ROOM: u64 = 1 << 30;
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).ok()?;
+    let has_room = room.f_bavail.saturating_mul(room.f_frsize) >= ROOM;
+    has_room.then(|| tempfile::Builder::new().prefix("lose-lines-").tempdir_in(memory).ok())?
 }
 
 impl Filing {
@@ -324,9 +337,10 @@ impl Run<'_> {
             between += usize::from(trial.acknowledged > 0);
             let Some(failure) = failure else { return Ok(()) };
             if kinds.is_new(&failure) {
-                let reason = trials.reason(&trial.choice, &failure, &mut sources)?;
+                let (reason, found) = trials.explained(&trial, failure, &mut sources);
                 let repeat = request.repeating(self.path, model, &reason.choice);
                 report.failure((model, role), &trial, &reason, Some(&repeat))?;
+                found?;
             }
             Ok(())
         })?;
@@ -665,6 +679,9 @@ fn in_words(reason: &Reason, acknowledged: usize) -> Vec<String> {
         return vec![format!(
             "   nothing is lost here: {what}the check fails on files that the program was still changing"
         )];
+    }
+    if *cause == Cause::Unknown {
+        return vec![String::from("   the fewest lost operations were not found")];
     }
     let mut lines: Vec<_> =
         lost.iter().take(LISTED).map(|one| format!("   {} {}", one.what, one.why)).collect();

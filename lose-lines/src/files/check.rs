@@ -71,6 +71,11 @@ impl Check {
         let (status, output) = self.wait(&mut child, &mut reader)?;
         let why = match status {
             Some(status) if status.success() => return Ok(None),
+            Some(status) if status.signal() == Some(libc::SIGKILL) => {
+                bail!(
+                    "the check was killed by signal 9, perhaps for lack of memory; try fewer --jobs"
+                )
+            }
             Some(status) => in_words(status),
             None => format!("took longer than {} s", self.limit.as_secs()),
         };

@@ -213,6 +213,14 @@ fn position(thread: Thread, fd: i32) -> (u64, i32) {
     (field("pos:").parse().unwrap_or(0), i32::from_str_radix(field("flags:"), 8).unwrap_or(0))
 }
 
+/// Returns a line of /proc/PID/maps: first address, end, offset in the file, inode.
+fn map(line: &str) -> Option<(u64, u64, u64, u64)> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    let (from, to) = words.first()?.split_once('-')?;
+    Some((number(from)?, number(to)?, number(words.get(2)?)?, words.get(4)?.parse().ok()?))
+}
+
 /// Arguments have 64 bits, descriptors 32.
 fn fd(argument: u64) -> i32 {
     #[expect(clippy::cast_possible_truncation, reason = "the kernel takes these bits")]
@@ -336,7 +344,9 @@ impl<'a> Recorder<'a> {
     /// Logs a file or a directory with its content, if the log does not know it yet.
     fn import(&mut self, path: &Path, parent: Option<Object>) -> Option<Object> {
         let found = fs::symlink_metadata(path).ok()?;
-        let known = self.ids.get(&key(&found)).copied();
+        // Without another name, the number is that of an older file which was removed.
+        let is_linked = !found.is_dir() && found.nlink() > 1;
+        let known = self.ids.get(&key(&found)).copied().filter(|_known| is_linked);
         let kind = if found.is_dir() {
             Kind::Directory
         } else if found.is_symlink() {
@@ -352,7 +362,10 @@ impl<'a> Recorder<'a> {
             self.push(Operation::Entries(vec![entry]));
         }
         if known.is_none() && found.is_file() {
-            let bytes = fs::read(path).unwrap_or_default();
+            let bytes = fs::read(path).unwrap_or_else(|why| {
+                self.note(format!("{} is empty in all states: {why}", path.display()));
+                Vec::new()
+            });
             self.sizes.insert(object, bytes.len() as u64);
             if self.fails(FaultKind::Fsync) {
                 self.synced.insert(object, bytes.clone());
@@ -433,7 +446,7 @@ impl<'a> Recorder<'a> {
                     fd: fd(to),
                     at,
                     bytes: None,
-                    is_synced: false,
+                    is_synced: position(thread, fd(to)).1 & libc::O_DSYNC != 0,
                     via: Via::Cache,
                 })
             }
@@ -561,7 +574,9 @@ impl<'a> Recorder<'a> {
         let is_plain = matches!(number, libc::SYS_write | libc::SYS_pwrite64);
         let has_own_place = matches!(number, libc::SYS_write | libc::SYS_writev)
             || number == libc::SYS_pwritev2 && a[3] == u64::MAX;
-        let appends = flags & libc::O_APPEND != 0;
+        let asked = if number == libc::SYS_pwritev2 { a[5] } else { 0 };
+        let asks = |flags: i32| asked & u64::from(flags.cast_unsigned()) != 0;
+        let appends = flags & libc::O_APPEND != 0 || asks(libc::RWF_APPEND);
         let at = match (has_own_place, appends) {
             (true, _) => None,
             (false, true) => Some(found.len()),
@@ -572,9 +587,7 @@ impl<'a> Recorder<'a> {
         } else {
             gather(thread, a[1], a[2])
         };
-        let asks = u64::from((libc::RWF_DSYNC | libc::RWF_SYNC).cast_unsigned());
-        let is_synced =
-            flags & libc::O_DSYNC != 0 || number == libc::SYS_pwritev2 && a[5] & asks != 0;
+        let is_synced = flags & libc::O_DSYNC != 0 || asks(libc::RWF_DSYNC | libc::RWF_SYNC);
         let via = if flags & libc::O_DIRECT != 0 { Via::Direct } else { Via::Cache };
         Some(Call::Write { file, fd: fd(a[0]), at, bytes: Some(bytes), is_synced, via })
     }
@@ -633,26 +646,25 @@ impl<'a> Recorder<'a> {
         Some(Call::Make(kind, self.path(thread, directory, at)?))
     }
 
-    /// Returns the sync of the file and the range that are mapped at an address.
+    /// Returns the sync of the file and the range that are mapped at an address. Other permissions split a mapping.
     fn mapping(&self, thread: Thread, at: u64, len: u64) -> Option<Call> {
         let maps = fs::read_to_string(format!("/proc/{thread}/maps")).ok()?;
-        maps.lines().find_map(|line| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            let number = |text| u64::from_str_radix(text, 16).ok();
-            let (from, to) = words.first()?.split_once('-')?;
-            let (from, to, offset) = (number(from)?, number(to)?, number(words.get(2)?)?);
-            let inode: u64 = words.get(4)?.parse().ok()?;
+        let (mut end, mut found) = (at, None);
+        for (from, to, offset, inode) in maps.lines().filter_map(map) {
+            if !(from..to).contains(&end) || end >= at.saturating_add(len) {
+                continue;
+            }
             let is_it = |(known, object): &(&(u64, u64), &Object)| {
                 known.1 == inode && self.mapped.contains_key(object)
             };
-            let object = *self.ids.iter().find(is_it)?.1;
-            let is_mapped = (from..to).contains(&at);
-            let range = Synced::Range {
-                at: offset + at.saturating_sub(from),
-                len: len.min(to.saturating_sub(at)),
-            };
-            is_mapped.then_some(Call::Sync(object, range))
-        })
+            let Some((_, object)) = self.ids.iter().find(is_it) else { break };
+            let start = (offset + (end - from)).wrapping_sub(end - at);
+            if *found.get_or_insert((*object, start)) != (*object, start) {
+                break;
+            }
+            end = to.min(at.saturating_add(len));
+        }
+        found.map(|(object, start)| Call::Sync(object, Synced::Range { at: start, len: end - at }))
     }
 
     /// Logs the stores through mappings since the last look: where a file differs from what the log says.
@@ -725,6 +737,10 @@ impl<'a> Recorder<'a> {
             }
             Call::Names(names, arrived) => {
                 if let Some(path) = arrived {
+                    let name = path.strip_prefix(&self.root).unwrap_or(&path).display();
+                    self.note(format!(
+                        "{name} came from outside: its bytes are taken as not synced; name a directory that has both places with --dir"
+                    ));
                     let parent = path.parent().and_then(|parent| self.object(parent, true));
                     self.import(&path, parent);
                 }
@@ -922,6 +938,9 @@ impl<'a> Recorder<'a> {
                 }
                 Stop::Call => queue.push_back(thread),
                 Stop::Started => {
+                    // Another thread of the process may have started it, and has ended this one within its call.
+                    busy.take_if(|_| is_busy);
+                    queue.retain(|one| *one != thread);
                     self.stacks.forget(thread);
                     tracee::resume(thread, 0);
                 }

@@ -218,8 +218,11 @@ impl Registers {
     }
 }
 
-/// Reads memory of a thread, up to the first byte that is not there.
+/// Reads memory of a thread, up to the first byte that is not there, or as much as one call transfers.
 pub(super) fn memory(thread: Thread, at: u64, len: usize) -> Vec<u8> {
+    /// `MAX_RW_COUNT` of the kernel.
+    const LIMIT: usize = 0x7fff_f000;
+    let len = len.min(LIMIT);
     let mut bytes = vec![0; len];
     let local = iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: len };
     let address = usize::try_from(at).unwrap_or(0);

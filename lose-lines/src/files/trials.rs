@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use lose_lines_states::{Choice, Cut, Kept, Log, LostOperation, Model, State, States};
 use serde::Serialize;
 
@@ -50,6 +50,8 @@ pub enum Cause {
     Lost,
     /// The check fails because a later operation survived an earlier one.
     Order,
+    /// The search for the fewest losses failed.
+    Unknown,
 }
 
 /// The fewest losses with which a check fails.
@@ -169,16 +171,35 @@ impl Trials<'_> {
         let (directory, printed) = self.place(number);
         let built = state.image.build(&directory);
         built.with_context(|| format!("cannot build a state in {}", directory.display()))?;
-        self.check.run(&directory, &printed, &self.printed(state))
+        let failure = self.check.run(&directory, &printed, &self.printed(state))?;
+        if failure.is_some() {
+            let room = rustix::fs::statvfs(self.work).context("cannot see the free space")?;
+            let work = self.work.display();
+            ensure!(room.f_bavail > 0, "{work} is full, so a check failed; make room there");
+        }
+        Ok(failure)
+    }
+
+    /// Returns the reason of a failure, and the error if it was not found: the failure stands without it.
+    pub fn explained(
+        &self,
+        trial: &Trial,
+        failure: Failure,
+        sources: &mut Sources,
+    ) -> (Reason, Result<()>) {
+        match self.reason(&trial.choice, &failure, sources) {
+            Ok(reason) => (reason, Ok(())),
+            Err(why) => {
+                let (choice, cause) = (trial.choice.clone(), Cause::Unknown);
+                let reason =
+                    Reason { choice, failure, cause, lost: Vec::new(), survived: Vec::new() };
+                (reason, Err(why.context("cannot look for the fewest losses")))
+            }
+        }
     }
 
     /// Returns the fewest losses with which the check of a failed state fails, and what survived them.
-    pub fn reason(
-        &self,
-        failed: &Choice,
-        first: &Failure,
-        sources: &mut Sources,
-    ) -> Result<Reason> {
+    fn reason(&self, failed: &Choice, first: &Failure, sources: &mut Sources) -> Result<Reason> {
         let cut = Cut::new(self.log, self.model, failed.cut);
         let check = |state: State| self.check_one(&state, self.jobs);
         let fails = |state: State| check(state).map(|failure| failure.is_some());
@@ -251,8 +272,9 @@ impl Trials<'_> {
             Ok(())
         })?;
         if let Some((trial, failure)) = failed {
-            let reason = inner.reason(&trial.choice, &failure, sources)?;
+            let (reason, found) = inner.explained(&trial, failure, sources);
             take(trial, reason)?;
+            found?;
         }
         Ok(checked)
     }

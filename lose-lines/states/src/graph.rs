@@ -72,7 +72,7 @@ struct File {
     allocated: HashMap<u64, Number>,
     /// The newest sizes.
     sizes: Vec<Number>,
-    /// The cuts and holes: from, to, effect.
+    /// The cuts and holes: from, to, effect. Each needs the one before, so those that are durable come first.
     cuts: Vec<(u64, u64, Number)>,
     /// All effects on the file that are not durable.
     pending: Vec<Number>,
@@ -232,14 +232,22 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// Returns the durable cuts of a file that are later than an effect.
+    fn durable_cuts(
+        &self,
+        of: Object,
+        number: Number,
+    ) -> impl Iterator<Item = &(u64, u64, Number)> {
+        let cuts = self.files.get(&of).map_or(&[][..], |file| &file.cuts);
+        let first = cuts.partition_point(|cut| cut.2 <= number);
+        cuts[first..].iter().take_while(|cut| self.is_durable(cut.2))
+    }
+
     /// Applies an effect to an image that has all earlier ones which it shall have.
     fn apply(&self, image: &mut Image, number: Number) {
         let Atom { record, effect, .. } = self.atom(number);
         // A later cut or hole that is durable already has removed what it covers.
-        let later = |file: &Object| {
-            let cuts = self.files.get(file).map_or(&[][..], |file| &file.cuts);
-            cuts.iter().filter(move |cut| cut.2 > number && self.is_durable(cut.2))
-        };
+        let later = |file: &Object| self.durable_cuts(*file, number);
         match (effect, &self.log.records[*record].operation) {
             (Effect::Bytes { file, at, from, len }, Operation::Write { bytes, .. }) => {
                 image.file(*file).write(*at, &bytes[*from..from + len]);
@@ -276,8 +284,7 @@ impl<'a> Graph<'a> {
             Effect::Cut { file, size } => (file, size, u64::MAX),
             _ => return false,
         };
-        let cuts = self.files.get(&file).map_or(&[][..], |file| &file.cuts);
-        let mut later = cuts.iter().filter(|cut| cut.2 > number && self.is_durable(cut.2));
+        let mut later = self.durable_cuts(file, number);
         file == of
             && (from..to).contains(&place)
             && !later.any(|cut| (cut.0..cut.1).contains(&place))
@@ -357,8 +364,8 @@ impl<'a> Graph<'a> {
             let unit = if is_new { BLOCK } else { model.unit() };
             let stop = ((at / unit + 1) * unit).min(end);
             let units = at / model.unit()..stop.div_ceil(model.unit());
-            let covering = file.cuts.iter().filter(|(from, to, _)| *from < stop && *to > at);
-            let mut needs: Vec<_> = covering.map(|(_, _, number)| *number).collect();
+            let covering = file.cuts.iter().rfind(|(from, to, _)| *from < stop && *to > at);
+            let mut needs: Vec<_> = covering.map(|(_, _, number)| *number).into_iter().collect();
             needs.extend(units.clone().filter_map(|unit| file.units.get(&unit).copied()));
             let is_garbage = model.posix().is_some_and(|posix| posix.garbage) && stop > file.size;
             if is_garbage {
@@ -415,7 +422,7 @@ impl<'a> Graph<'a> {
             Model::Ext4 | Model::Posix(_) => Vec::new(),
         };
         let is_chained = self.model.is_ext4() || self.model.posix().is_some();
-        let shrunk = file.cuts.iter().filter(|cut| cut.1 == u64::MAX).map(|cut| cut.2);
+        let shrunk = file.cuts.iter().rfind(|cut| cut.1 == u64::MAX).map(|cut| cut.2);
         needs.extend(shrunk);
         if is_chained {
             needs.extend(&file.sizes);
@@ -501,7 +508,7 @@ impl<'a> Graph<'a> {
     ) -> Number {
         // Cuts of one file keep their order; without a journal too, since one inode has them.
         let file = self.files.entry(object).or_default();
-        let before = file.cuts.iter().map(|cut| cut.2).chain(needs).collect();
+        let before = file.cuts.last().map(|cut| cut.2).into_iter().chain(needs).collect();
         let number = self.journal(record, effect(object), before);
         let file = self.files.entry(object).or_default();
         file.cuts.push((from, to, number));

@@ -37,7 +37,7 @@ enum Found {
 
 impl Directory {
     fn read(root: &Path) -> io::Result<Self> {
-        let (mut files, mut left) = (HashMap::new(), vec![PathBuf::new()]);
+        let (mut files, mut left, mut len) = (HashMap::new(), vec![PathBuf::new()], 0);
         while let Some(below) = left.pop() {
             for entry in fs::read_dir(root.join(&below))? {
                 let entry = entry?;
@@ -51,6 +51,10 @@ impl Directory {
                 } else if kind.is_symlink() {
                     Found::Link(fs::read_link(entry.path())?.as_os_str().as_bytes().to_vec())
                 } else if kind.is_file() {
+                    len = entry.metadata()?.len().saturating_add(len);
+                    if len > LIMIT {
+                        return Err(io::Error::other("the files have more than 1 GiB"));
+                    }
                     Found::File(fs::read(entry.path())?)
                 } else {
                     // A socket or a FIFO has no content that a cut could lose.
@@ -96,6 +100,9 @@ impl Directory {
         found
     }
 }
+
+/// The length of all files that are compared, in bytes: they are held in memory, with their holes.
+const LIMIT: u64 = 1 << 30;
 
 /// The unit in which bytes are compared.
 const PART: usize = 512;

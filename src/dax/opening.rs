@@ -284,7 +284,13 @@ fn new_file(path: &Path, is_named: bool) -> Result<OpenFile, Error> {
         Err(why) => {
             let error = Error::failed(path, why);
             Err(if matches!(error.kind(), ErrorKind::NotFound) {
-                let text = "its directory does not exist; create that first";
+                // The kernel also refuses new files in directories such as /proc by ENOENT.
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let text = if directory.unwrap_or(Path::new(".")).is_dir() {
+                    "its directory does not permit new files; choose another directory"
+                } else {
+                    "its directory does not exist; create that first"
+                };
                 Error::because(path, ErrorKind::NotFound, text).numbered(why.errno)
             } else {
                 error

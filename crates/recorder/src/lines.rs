@@ -7,6 +7,7 @@ use std::io;
 use thread_local::ThreadLocal;
 
 /// A destination of loggers: each call of [`write`](io::Write::write) is one event of the calling thread.
+/// Needs the feature `lines`.
 ///
 /// Each thread gets its own shard at its first line. A thread that ends leaves its shard to the next new thread, so the
 /// file needs as many shards as threads that log at the same time.

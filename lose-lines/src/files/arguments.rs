@@ -592,7 +592,7 @@ impl Report<'_> {
         }
         let warning = if is_warning && failed > 0 { " (a warning)" } else { "" };
         self.say(&format!(
-            "{model}: {failed} of {distinct} distinct states failed{warning}, {between} of them after an acknowledgement; seed {}; {coverage}",
+            "{model}: {failed} of {distinct} distinct states failed{warning}; {between} states are after an acknowledgement; seed {}; {coverage}",
             self.seed
         ))?;
         for (kind, count) in found.iter().filter(|_kind| found.len() > 1) {

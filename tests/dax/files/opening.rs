@@ -36,6 +36,9 @@ fn an_unusable_file_is_refused() {
     let in_missing = at("missing/file");
     let text = refusal(&in_missing, options().create_new(&in_missing, LEN));
     assert!(text.starts_with("its directory does not exist"), "{text}");
+    let in_proc = Path::new("/proc/missing");
+    let text = refusal(in_proc, options().create_new(in_proc, LEN));
+    assert!(text.starts_with("its directory does not permit new files"), "{text}");
     assert!(refusal(&missing, probe(&missing)).starts_with("no such file"));
 
     assert!(

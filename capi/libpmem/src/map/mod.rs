@@ -298,6 +298,7 @@ fn open(path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<File, Failure> 
     let descriptor = unsafe { libc::open64(path.as_ptr(), flags, libc::c_uint::from(mode)) };
     let advice = match errno() {
         _ if descriptor >= 0 => "",
+        libc::ENOENT if create != 0 => "correct the path, or create its directory first",
         libc::ENOENT => "correct the path, or create the file with PMEM_FILE_CREATE",
         libc::EEXIST => "remove the file, or leave PMEM_FILE_EXCL out",
         libc::EACCES | libc::EPERM | libc::EROFS => "permit this user to read and write it",

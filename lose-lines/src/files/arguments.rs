@@ -11,8 +11,9 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
+use lose_lines::check::Failure;
 use lose_lines::command::quoted;
-use lose_lines::files::check::{Check, Failure};
+use lose_lines::files::check::Check;
 use lose_lines::files::recorder::{Fault, FaultKind, Recorded, Recording};
 use lose_lines::files::stack::Sources;
 use lose_lines::files::trials::{Cause, Reason, Trial, Trials};
@@ -444,17 +445,8 @@ enum Role {
 impl Kinds {
     /// Counts a failure. Returns true if it is the first of its kind and shall be explained.
     fn is_new(&mut self, failure: &Failure) -> bool {
-        let line = failure.output.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
-        let mut kind = String::new();
-        for character in format!("{}: {line}", failure.why).chars() {
-            if !character.is_ascii_digit() {
-                kind.push(character);
-            } else if !kind.ends_with('N') {
-                kind.push('N');
-            }
-        }
         let known = self.found.len();
-        *self.found.entry(kind).or_default() += 1;
+        *self.found.entry(failure.kind()).or_default() += 1;
         let limit = if self.role == Role::Decides { EXPLAINED } else { 1 };
         self.found.len() > known && known < limit
     }

@@ -10,20 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
+use crate::check::{Failure, in_words};
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// The part of a check's output that is kept, in bytes.
 const KEPT: usize = 64 << 10;
-
-/// A check that failed.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Failure {
-    /// The end of the check, in words that follow "it".
-    pub why: String,
-    pub output: String,
-}
 
 /// The command that checks a state. It must exit with 0 if the state is right.
 #[derive(Clone, Debug)]
@@ -76,10 +69,10 @@ impl Check {
                     "the check was killed by signal 9, perhaps for lack of memory; try fewer --jobs"
                 )
             }
-            Some(status) => in_words(status),
+            Some(status) => in_words((status.code(), status.signal())),
             None => format!("took longer than {} s", self.limit.as_secs()),
         };
-        Ok(Some(Failure { why, output: printable(&output) }))
+        Ok(Some(Failure::new(why, &output)))
     }
 
     /// Returns the command, to be started in the directory.
@@ -134,23 +127,4 @@ fn read(from: &mut PipeReader, bytes: &mut Vec<u8>) -> bool {
             Err(_would_block) => return true,
         }
     }
-}
-
-fn in_words(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => format!("ended ({status})"),
-    }
-}
-
-/// Returns text that a terminal shows as it is.
-fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let shown = |character: char| match character {
-        '\n' | '\t' => character,
-        _ if character.is_control() => '\u{fffd}',
-        _ => character,
-    };
-    text.chars().map(shown).collect()
 }

@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result, ensure};
 use lose_lines_states::{Choice, Cut, Kept, Log, LostOperation, Model, State, States};
 use serde::Serialize;
 
-use super::check::{Check, Failure};
+use super::check::Check;
 use super::recorder::Recorded;
 use super::stack::Sources;
+use crate::check::Failure;
 use crate::fewest::fewest;
 
 /// The number of checks that look for the fewest losses, and for the fewest effects that survived.

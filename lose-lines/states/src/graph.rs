@@ -358,7 +358,7 @@ impl<'a> Graph<'a> {
     fn write(&mut self, record: usize, object: Object, (start, len): (u64, u64), via: Via) {
         let (model, end) = (self.model, start + len);
         let mut file = self.files.remove(&object).unwrap_or_default();
-        let (mut at, mut fresh) = (start, Vec::new());
+        let (mut at, mut fresh, mut sized) = (start, Vec::new(), 0);
         while at < end {
             let is_new = model.has_journal() && !file.allocated.contains_key(&(at / BLOCK));
             let unit = if is_new { BLOCK } else { model.unit() };
@@ -392,7 +392,11 @@ impl<'a> Graph<'a> {
             fresh.push(number);
             at = stop;
             if stop > file.size && (stop == end || stop % BLOCK == 0) {
-                self.grow(record, (object, &mut file), stop, (is_new, via), &fresh);
+                // Sizes are a chain, or need one block: the bytes since the last one are enough.
+                let needs_all = via == Via::Direct || model == Model::Btrfs;
+                let bytes = &fresh[if needs_all { 0 } else { sized }..];
+                self.grow(record, (object, &mut file), stop, (is_new, via), bytes);
+                sized = fresh.len();
             }
         }
         self.files.insert(object, file);
@@ -415,7 +419,9 @@ impl<'a> Graph<'a> {
         let mut needs: Vec<Number> = match self.model {
             _ if via == Via::Direct => bytes.to_vec(),
             Model::OrderedExt4 => {
-                bytes.iter().copied().filter(|n| file.delayed.contains(n)).collect()
+                // They are in order.
+                let is_delayed = |number: &Number| file.delayed.binary_search(number).is_ok();
+                bytes.iter().copied().filter(is_delayed).collect()
             }
             Model::Xfs => bytes.iter().copied().filter(in_block).collect(),
             Model::Btrfs => bytes.first().copied().or(last).into_iter().collect(),

@@ -1,4 +1,4 @@
-    ldr x8, [x0, #376]
+    ldr x8, [x0, #112]
     cmp x8, #1
     b.hi .L0
     dmb osh

@@ -1,36 +1,36 @@
     sub sp, sp, #64
     stp x29, x30, [sp, #48]
     add x29, sp, #48
-    ldr x8, [x0, #456]
+    ldr x8, [x0, #192]
     cmn x1, #9
     b.hi .L0
     add x2, x1, #8
     cmp x2, x8
     b.hi .L0
-    ldr x8, [x0, #416]
+    ldr x8, [x0, #152]
     tst x1, #0x7
     str x1, [sp, #8]
     b.ne .L1
     add x8, x8, x1
     mov w9, #7
     stlr x9, [x8]
-    ldr x9, [x0, #376]
+    ldur x9, [x0, #112]
     sub x10, x9, #2
     cmp x10, #2
     b.hs .L2
-    add x0, x0, #376
+    add x0, x0, #112
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
     b _ZN10cachemaint3dax7mapping7Mapping13persist_pagesE
 .L2:
     cbnz x9, .L3
     dsb sy
-    ldr x8, [x0, #440]
+    ldr x8, [x0, #176]
     ldr x8, [x8, #80]
     cbz x8, .L4
     b .L5
 .L3:
-    ldr x9, [x0, #384]
+    ldr x9, [x0, #120]
     lsr w10, w9, #16
     tbnz w10, #0, .L6
     ubfx w12, w9, #16, #8
@@ -50,7 +50,7 @@
     b.lo .L10
 .L9:
     dsb sy
-    ldr x8, [x0, #440]
+    ldr x8, [x0, #176]
     ldr x8, [x8, #80]
     cbz x8, .L4
     b .L5
@@ -69,7 +69,7 @@
     b.lo .L12
 .L11:
     dsb sy
-    ldr x8, [x0, #440]
+    ldr x8, [x0, #176]
     ldr x8, [x8, #80]
     cbz x8, .L4
     b .L5
@@ -88,7 +88,7 @@
     b.lo .L14
 .L13:
     dsb sy
-    ldr x8, [x0, #440]
+    ldr x8, [x0, #176]
     ldr x8, [x8, #80]
     cbnz x8, .L5
 .L4:
@@ -108,11 +108,11 @@
     b.lo .L16
 .L15:
     dsb sy
-    ldr x8, [x0, #440]
+    ldr x8, [x0, #176]
     ldr x8, [x8, #80]
     cbz x8, .L4
 .L5:
-    add x0, x0, #376
+    add x0, x0, #112
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
     b _ZN10cachemaint3dax7mapping7Mapping6failedE

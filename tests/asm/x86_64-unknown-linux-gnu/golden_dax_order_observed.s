@@ -1,4 +1,4 @@
-    cmp dword ptr [rdi + 376], 1
+    cmp dword ptr [rdi + 112], 1
     ja .L0
     mfence
 .L0:

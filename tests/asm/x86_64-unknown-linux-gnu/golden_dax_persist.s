@@ -1,17 +1,17 @@
     sub rsp, 40
-    mov rax, qword ptr [rdi + 456]
+    mov rax, qword ptr [rdi + 192]
     cmp rsi, -9
     ja .L0
     lea rdx, [rsi + 8]
     cmp rdx, rax
     ja .L0
-    mov rcx, qword ptr [rdi + 416]
+    mov rcx, qword ptr [rdi + 152]
     mov qword ptr [rsp], rsi
     test sil, 7
     jne .L1
-    lea rax, [rdi + 376]
+    lea rax, [rdi + 112]
     mov qword ptr [rcx + rsi], 7
-    mov r8, qword ptr [rdi + 376]
+    mov r8, qword ptr [rdi + 112]
     lea r9d, [r8 - 2]
     cmp r9d, 2
     jae .L2
@@ -21,7 +21,7 @@
 .L2:
     test r8, r8
     jne .L3
-    movzx ecx, byte ptr [rdi + 386]
+    movzx ecx, byte ptr [rdi + 122]
     test cl, 1
     jne .L4
     test cl, 2
@@ -32,7 +32,7 @@
     jmp .L7
 .L3:
     add rcx, rsi
-    mov rdx, qword ptr [rdi + 384]
+    mov rdx, qword ptr [rdi + 120]
     bt edx, 16
     jb .L8
     mov esi, edx
@@ -114,7 +114,7 @@
 .L17:
     sfence
 .L7:
-    mov rcx, qword ptr [rdi + 440]
+    mov rcx, qword ptr [rdi + 176]
     mov rcx, qword ptr [rcx + 80]
     test rcx, rcx
     jne .L19

@@ -71,12 +71,14 @@ const CI: [&[Step]; 2] = [
         ("doc", "Build the documentation without warnings, and check its links", text::doc),
         ("no-std", "Build the library without the standard library", targets::no_std),
         ("msrv", "Compile the library with the oldest supported compiler", targets::msrv),
+        ("asm", "Compare the generated machine code with the reviewed listings", asm::check),
     ],
     &[
         ("miri", "Run the tests under Miri, which detects undefined behaviour", suites::miri),
         ("loom", "Run the loom tests, which try interleavings of threads", suites::loom),
         ("lanes", "Run one lane of each kind", suites::one_lane_of_each_kind),
         ("benches", "Run each benchmark once", suites::benches),
+        ("corpora", "Run the fuzzers on the inputs of their corpora", suites::corpora),
     ],
 ];
 
@@ -87,7 +89,6 @@ const FULL: [&[Step]; 2] = [
         ("defects", "Plant defects, and check that a test notices each", suites::defects),
     ],
     &[
-        ("asm", "Compare the generated machine code with the reviewed listings", asm::check),
         ("deny", "Check the licences and advisories of dependencies", targets::deny),
         ("package", "Check the packages and the number of dependencies", targets::package),
         ("features", "Lint with each feature on its own", targets::features_alone),

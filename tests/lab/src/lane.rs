@@ -13,13 +13,14 @@ use crate::lab::Lab;
 use crate::{c_programs, cpus, defects, dma, freestanding, last_events, machines};
 
 /// The lanes of each change: of another architecture, of a machine that loses lines, of an ordinary drive, of the plugin that
-/// follows write-backs, and of devices that do not see the cache. Their kind is `ci`.
-const OF_EACH_CHANGE: [&str; 5] = [
+/// follows write-backs, of devices that do not see the cache, and of C programs. Their kind is `ci`.
+const OF_EACH_CHANGE: [&str; 6] = [
     "cpu/qemu-aarch64/neoverse-n1",
     "machine/x86_64/power-cut-pmem",
     "drive/formats/ext4",
     "flush/x86_64/max",
     "dma/aarch64/left-out",
+    "capi/x86_64",
 ];
 
 /// A test on one machine. `tests/lab/LANES.md` has the claim that it proves.

@@ -4,17 +4,9 @@
 //! never a verdict.
 
 use core::time::Duration;
-use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::agent::Request;
@@ -114,13 +106,19 @@ fn kept(output: &[u8]) -> String {
         }
         text
     };
-    match output.len().checked_sub(2 * KEPT) {
-        Some(left_out) if left_out > 0 => format!(
-            "{}\n({left_out} bytes left out)\n{}",
-            text(&output[..KEPT]),
-            text(&output[output.len() - KEPT..])
-        ),
-        _ => text(output),
+    if output.len() <= 2 * KEPT {
+        return text(output);
+    }
+    let [first, last] = [&output[..KEPT], &output[output.len() - KEPT..]].map(text);
+    format!("{first}\n(the middle is left out)\n{last}")
+}
+
+/// Adds to an output, of which the middle may be dropped.
+pub(crate) fn keep(output: &mut Vec<u8>, part: &[u8]) {
+    output.extend(part);
+    if output.len() > 4 * KEPT {
+        // One byte more than is shown, so that it shows.
+        output.drain(KEPT..output.len() - KEPT - 1);
     }
 }
 
@@ -192,137 +190,21 @@ impl Check<'_> {
         Ok(match ran {
             Ran::Ended((Some(0), _)) => (Verdict::Right, Left::Idle),
             Ran::Ended(end) => (failed(in_words(end)), Left::Idle),
-            Ran::Unended => (failed(self.unended()), Left::Busy),
+            Ran::Unended => (failed(unended(self.limit)), Left::Busy),
             Ran::Reset => (failed(String::from("took the machine down")), Left::Down),
             Ran::Cut => bail!("the power was cut during a check"),
         })
     }
-
-    /// Runs the check on this system in a directory, which is its `TMPDIR` too. `printed` is the file of the lines that
-    /// the program had printed. Afterwards none of the check's process group is left.
-    ///
-    /// # Errors
-    /// If the command cannot be started, or its output cannot be kept.
-    pub fn on_host(&self, directory: &Path, printed: &Path) -> Result<Verdict> {
-        let (program, arguments) = self.command.on_host()?;
-        let mut output = tempfile::tempfile().context("cannot keep the output of a check")?;
-        let [out, errors] = [output.try_clone(), output.try_clone()];
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(directory).stdin(Stdio::null());
-        command.env("TMPDIR", directory).env("PRINTED", printed);
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdout(out?).stderr(errors?).process_group(0);
-        let mut child =
-            command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-        let status = ended_in(&mut child, self.limit).context("cannot wait for a check")?;
-        let why = match status {
-            Some(status) if status.success() => return Ok(Verdict::Right),
-            Some(status) => in_words((status.code(), status.signal())),
-            None => self.unended(),
-        };
-        let output = ends_of(&mut output).context("cannot read the output of a check")?;
-        Ok(Verdict::Failed(Failure::new(why, &output)))
-    }
-
-    fn unended(&self) -> String {
-        format!("did not end in {} s", self.limit.as_secs())
-    }
 }
 
-/// Waits for a child that leads a process group, and kills what is left of the group. Returns `None` if the time ran out.
-fn ended_in(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    let group = Pid::from_child(child);
-    let handle = pidfd_open(group, PidfdFlags::empty())?;
-    let end = Instant::now() + limit;
-    let has_ended = loop {
-        let left = Timespec::try_from(end.saturating_duration_since(Instant::now())).ok();
-        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], left.as_ref()) {
-            Err(rustix::io::Errno::INTR) => {}
-            ready => break ready? > 0,
-        }
-    };
-    // The child was not waited for, so its number is still that of its group.
-    let _gone = kill_process_group(group, Signal::KILL);
-    let status = child.wait()?;
-    Ok(has_ended.then_some(status))
-}
-
-/// Returns the part of an output that is kept, and a little more.
-fn ends_of(output: &mut File) -> io::Result<Cow<'static, [u8]>> {
-    let len = output.metadata()?.len();
-    output.rewind()?;
-    let mut bytes = Vec::new();
-    let most = 2 * KEPT as u64;
-    if len <= most {
-        output.read_to_end(&mut bytes)?;
-        return Ok(bytes.into());
-    }
-    (&*output).take(most / 2).read_to_end(&mut bytes)?;
-    output.seek(SeekFrom::Start(len - most / 2))?;
-    bytes.extend(format!("\n({} bytes left out)\n", len - most).bytes());
-    output.read_to_end(&mut bytes)?;
-    Ok(bytes.into())
+/// Returns the end of a check whose time ran out, in words.
+pub(crate) fn unended(limit: Duration) -> String {
+    format!("did not end in {} s", limit.as_secs())
 }
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-    use std::fs;
-
-    use rustix::event::{PollFd, PollFlags, poll};
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
-
-    use super::{Check, Failure, Verdict};
-    use crate::program::CommandLine;
-
-    fn on_host(line: &str, limit: u64) -> Verdict {
-        let folder = tempfile::tempdir().unwrap();
-        let printed = folder.path().join("printed");
-        fs::write(&printed, "7\n").unwrap();
-        let command = CommandLine::find(line, &[]).unwrap();
-        let environment = [(String::from("A"), String::from("b"))];
-        let limit = Duration::from_secs(limit);
-        Check { command: &command, environment: &environment, limit }
-            .on_host(folder.path(), &printed)
-            .unwrap()
-    }
-
-    fn failed(verdict: Verdict) -> (String, String) {
-        match verdict {
-            Verdict::Failed(Failure { why, output }) => (why, output),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_check_on_the_host_sees_its_directory_and_what_was_printed() {
-        let line = r#"/bin/sh -c 'test "$(cat "$PRINTED")" = 7 && test "$A" = b && test "$PWD" = "$TMPDIR"'"#;
-        assert_eq!(on_host(line, 60), Verdict::Right);
-        let (why, output) = failed(on_host("/bin/sh -c 'echo lost; echo why >&2; exit 3'", 60));
-        assert_eq!((&*why, &*output), ("ended with exit code 3", "lost\nwhy\n"));
-        assert_eq!(failed(on_host("/bin/sh -c 'kill -SEGV $$'", 60)).0, "was ended by signal 11");
-    }
-
-    #[test]
-    fn a_check_that_hangs_is_ended_with_its_children() {
-        let (why, output) = failed(on_host("/bin/sh -c 'sleep 600000 & echo $!; wait'", 1));
-        assert_eq!(why, "did not end in 1 s");
-        // The poll returns when the child has ended; without the kill it would not in a week.
-        let child = Pid::from_raw(output.trim().parse().unwrap()).unwrap();
-        if let Ok(child) = pidfd_open(child, PidfdFlags::empty()) {
-            poll(&mut [PollFd::new(&child, PollFlags::IN)], None).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_flood_and_escape_sequences_do_not_reach_the_terminal() {
-        let line = r#"/bin/sh -c 'printf "\033[2Jfirst\n"; yes word | head -c 1000000; echo last; exit 1'"#;
-        let (why, output) = failed(on_host(line, 60));
-        assert!(output.starts_with("\\u{1b}[2Jfirst\n"), "{}", &output[..40]);
-        assert!(output.ends_with("last\n") && output.len() < 80_000, "{}", output.len());
-        let failure = Failure { why, output };
-        assert!(failure.shown().lines().count() < 30 && failure.shown().contains("left out"));
-    }
+    use super::Failure;
 
     #[test]
     fn failures_that_differ_in_numbers_are_of_one_kind() {

@@ -252,17 +252,6 @@ impl CommandLine {
             output: None,
         }
     }
-
-    /// Returns the path of the program here, and its arguments; for a script, those of its interpreter.
-    pub fn on_host(&self) -> Result<(&Path, Vec<String>)> {
-        let HostProgram { place, before, files, .. } = &self.program;
-        let here = |word: &String| match files.get(Path::new(word)) {
-            Some(script) => script.display().to_string(),
-            None => word.clone(),
-        };
-        let path = files.get(place).context("the program has no file")?;
-        Ok((path, before.iter().map(here).chain(self.arguments.iter().cloned()).collect()))
-    }
 }
 
 /// Returns the absolute path of a program, which may be found in `PATH`.
@@ -377,9 +366,6 @@ mod tests {
             let Request::Run { program, arguments, .. } = command.request(&[]) else { panic!() };
             assert!(program.ends_with("/sh"), "{program}");
             assert_eq!(arguments, [before, &["/lab/host/script", "x"]].concat());
-            let (program, arguments) = command.on_host().unwrap();
-            assert!(program.ends_with("sh"), "{}", program.display());
-            assert_eq!(arguments, [before, &[script.to_str().unwrap(), "x"]].concat());
             let files: Vec<_> = command.program.files.keys().collect();
             assert!(files.contains(&&PathBuf::from("/lab/host/tree/inner/most/data")), "{files:?}");
         }

@@ -10,13 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use crate::check::{Failure, in_words};
+use crate::check::{Failure, in_words, keep, unended};
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-
-/// The part of a check's output that is kept, in bytes.
-const KEPT: usize = 64 << 10;
 
 /// The command that checks a state. It must exit with 0 if the state is right.
 #[derive(Clone, Debug)]
@@ -70,7 +67,7 @@ impl Check {
                 )
             }
             Some(status) => in_words((status.code(), status.signal())),
-            None => format!("took longer than {} s", self.limit.as_secs()),
+            None => unended(self.limit),
         };
         Ok(Some(Failure::new(why, &output)))
     }
@@ -122,9 +119,64 @@ fn read(from: &mut PipeReader, bytes: &mut Vec<u8>) -> bool {
     loop {
         match from.read(&mut part) {
             Ok(0) => return false,
-            Ok(count) => bytes.extend(&part[..count.min(KEPT.saturating_sub(bytes.len()))]),
+            Ok(count) => keep(bytes, &part[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_would_block) => return true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+    use std::ffi::OsString;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+    use super::{Check, Failure};
+
+    /// Runs a check of this many seconds after the line `7`.
+    fn checked(line: &str, limit: u64) -> Option<Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let command = shlex::split(line).unwrap().into_iter().map(OsString::from).collect();
+        let environment = vec![(String::from("A"), String::from("b"))];
+        let check = Check { command, environment, limit: Duration::from_secs(limit) };
+        check.run(folder.path(), &folder.path().join("printed"), b"7\n").unwrap()
+    }
+
+    fn failed(line: &str, limit: u64) -> (String, String) {
+        let Failure { why, output } = checked(line, limit).unwrap();
+        (why, output)
+    }
+
+    #[test]
+    fn a_check_on_the_host_sees_its_directory_and_what_was_printed() {
+        let line = r#"/bin/sh -c 'test "$(cat "$PRINTED")" = 7 && test "$A" = b && test "$PWD" = "$TMPDIR"'"#;
+        assert_eq!(checked(line, 60), None);
+        let (why, output) = failed("/bin/sh -c 'echo lost; echo why >&2; exit 3'", 60);
+        assert_eq!((&*why, &*output), ("ended with exit code 3", "lost\nwhy\n"));
+        assert_eq!(failed("/bin/sh -c 'kill -SEGV $$'", 60).0, "was ended by signal 11");
+    }
+
+    #[test]
+    fn a_check_that_hangs_is_ended_with_its_children() {
+        let (why, output) = failed("/bin/sh -c 'sleep 600000 & echo $!; wait'", 1);
+        assert_eq!(why, "did not end in 1 s");
+        // The poll returns when the child has ended; without the kill it would not in a week.
+        let child = Pid::from_raw(output.trim().parse().unwrap()).unwrap();
+        if let Ok(child) = pidfd_open(child, PidfdFlags::empty()) {
+            poll(&mut [PollFd::new(&child, PollFlags::IN)], None).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_flood_and_escape_sequences_do_not_reach_the_terminal() {
+        let line = r#"/bin/sh -c 'printf "\033[2Jfirst\n"; yes word | head -c 1000000; echo last; exit 1'"#;
+        let (why, output) = failed(line, 60);
+        assert!(output.starts_with("\\u{1b}[2Jfirst\n"), "{}", &output[..40]);
+        assert!(output.ends_with("last\n") && output.len() < 80_000, "{}", output.len());
+        let failure = Failure { why, output };
+        assert!(failure.shown().lines().count() < 30 && failure.shown().contains("left out"));
     }
 }

@@ -126,31 +126,18 @@ extern "C" fn read_write(
     result
 }
 
-extern "C" fn read(
+/// The hook of functions that only read, or only write.
+extern "C" fn one_way<const NUMBER: usize, const IS_WRITE: bool>(
     space: *mut c_void,
     at: u64,
     attributes: u64,
     buffer: *mut c_void,
     len: u64,
 ) -> u32 {
-    // SAFETY: (1) this hook is that of function 3.
-    let function = unsafe { old::<OneWay>(3) };
+    // SAFETY: (1) this hook is made for functions 3 and 4 alone, which have this type.
+    let function = unsafe { old::<OneWay>(NUMBER) };
     let result = function(space, at, attributes, buffer, len);
-    note(at, len, false);
-    result
-}
-
-extern "C" fn write(
-    space: *mut c_void,
-    at: u64,
-    attributes: u64,
-    buffer: *mut c_void,
-    len: u64,
-) -> u32 {
-    // SAFETY: (1) this hook is that of function 4.
-    let function = unsafe { old::<OneWay>(4) };
-    let result = function(space, at, attributes, buffer, len);
-    note(at, len, true);
+    note(at, len, IS_WRITE);
     result
 }
 
@@ -203,8 +190,8 @@ pub(super) fn install() -> Result<(), String> {
         (c"address_space_map", map as *const ()),
         (c"address_space_unmap", unmap as *const ()),
         (c"address_space_rw", read_write as *const ()),
-        (c"address_space_read_full", read as *const ()),
-        (c"address_space_write", write as *const ()),
+        (c"address_space_read_full", one_way::<3, false> as *const ()),
+        (c"address_space_write", one_way::<4, true> as *const ()),
     ];
     let mut found = Vec::new();
     for (name, hook) in hooks {

@@ -18,7 +18,9 @@ mod memory;
 
 #[cfg(not(target_os = "none"))]
 fn main() -> Result<(), &'static str> {
-    Err("this runs on machines without an operating system: cargo xtask lab dma")
+    Err(
+        "this runs on machines without an operating system: cargo test -p cachemaint-lab-tests -- dma/",
+    )
 }
 
 #[cfg(all(target_os = "none", not(target_arch = "aarch64")))]

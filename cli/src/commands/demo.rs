@@ -207,11 +207,7 @@ fn print(
     writeln!(out)?;
     text::survival(out, report)?;
     writeln!(out)?;
-    row(
-        out,
-        "It proves",
-        "that a new process finds every acknowledged record, and that records are persisted before they are acknowledged.",
-    )?;
+    row(out, "It proves", "that a new process finds every acknowledged record.")?;
     row(
         out,
         "It does not",

@@ -193,7 +193,12 @@ fn print(out: &mut impl Write, path: &Path, facts: &Facts<'_>) -> io::Result<()>
         row(out, "shutdowns", shutdowns(report))?;
     }
     if let Some(advice) = report.advice {
-        row(out, "advice", advice)?;
+        // Such a file may survive more with its pages than one in reserved RAM.
+        let purpose = match report.granularity {
+            Granularity::Page(_) => "to persist single lines, ",
+            _ => "",
+        };
+        row(out, "advice", format!("{purpose}{advice}"))?;
     }
     writeln!(out)?;
     if let Some(contents) = contents {

@@ -191,6 +191,13 @@ impl Watch {
         self.model.as_mut().unwrap_or_else(|| give_up("an instruction ran before its translation"))
     }
 
+    /// Returns the guest's address of a place in its RAM.
+    fn physical(&mut self, host: u64) -> Option<u64> {
+        let offset = host.wrapping_sub(self.host);
+        let ram = self.model().ram();
+        (offset < ram.len()).then(|| ram.base() + offset)
+    }
+
     fn register(&self, name: &str) -> Option<u64> {
         self.handles.get(name).and_then(|handle| read_register(*handle))
     }
@@ -265,7 +272,8 @@ impl Watch {
                 (false, _) => {}
             }
         }
-        for hooks::Access { at, len, device_writes } in hooks::take() {
+        for hooks::Access { host, len, device_writes } in hooks::take() {
+            let Some(at) = self.physical(host as u64) else { continue };
             match self.doorbell {
                 (_, true) if device_writes => self.model().store_around(at, len),
                 (_, true) => {}
@@ -510,9 +518,7 @@ unsafe fn instrument(watch: &mut Watch, level: u8, instruction: *mut Instruction
     let address = unsafe { qemu_plugin_insn_vaddr(instruction) };
     // SAFETY: (1) is the caller's duty.
     let code = unsafe { Code::of(instruction) };
-    let ram = watch.model().ram();
-    let offset = (code.0 as u64).wrapping_sub(watch.host);
-    let physical = if offset < ram.len() { ram.base() + offset } else { 0 };
+    let physical = watch.physical(code.0 as u64).unwrap_or_default();
     let effect = if len == bytes.len() { effect(u32::from_le_bytes(bytes)) } else { None };
     let number = watch.number(Site { physical, address, level, effect });
     let data = ptr::without_provenance_mut(number as usize);

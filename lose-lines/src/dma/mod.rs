@@ -165,7 +165,9 @@ fn start(child: &mut Child, socket: &Path, machine: &Path, ram: Temporary) -> Re
 /// their names. The emulator prints lines such as `  0000000040000000-0000000047ffffff (prio 0, ram): lose-lines-ram`.
 fn describe(tree: &str) -> Option<String> {
     let (mut memory, mut devices) = (None, String::new());
-    for line in tree.lines() {
+    // Buses have views of their own, where the memory may be somewhere else.
+    let of_cpus = tree.split("FlatView #").find(|view| view.contains(" AS \"memory\","))?;
+    for line in of_cpus.lines() {
         let parts = line.trim().split_once(" (prio ").and_then(|(range, rest)| {
             let (kind, name) = rest.split_once("): ")?;
             Some((range.split_once('-')?, kind.split_once(", ")?.1, name))
@@ -261,10 +263,14 @@ mod tests {
             0000000080000000-00000000bfffffff (prio 0, ram): lose-lines-ram @0000000040000000\n  \
             000000000a000000-000000000a0001ff (prio 0, i/o): virtio-mmio\n  \
             0000000010000000-000000003efeffff (prio 0, i/o): gpex_mmio_window\n  \
-            0000000040000000-000000007fffffff (prio 0, ram): lose-lines-ram\n";
+            0000000040000000-000000007fffffff (prio 0, ram): lose-lines-ram\nFlatView #2\n AS \"bus\", root: bus\n  \
+            0000000000000000-000000000000007f (prio 0, i/o): mailbox\n  \
+            0000000000000080-000000003fffffff (prio 0, ram): lose-lines-ram\n";
         let described = "40000000\n000000000a000000 000000000a0001ff virtio-mmio\n";
         assert_eq!(describe(tree).as_deref(), Some(described));
-        assert_eq!(describe("  0-1 (prio 0, ram): mach-virt.ram\n"), None);
+        let other =
+            "FlatView #0\n AS \"memory\", root: system\n  0-1 (prio 0, ram): mach-virt.ram\n";
+        assert_eq!(describe(other), None);
     }
 
     #[test]

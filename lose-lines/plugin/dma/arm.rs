@@ -9,6 +9,7 @@ use super::tables::LongDescriptors;
 use crate::decode::Address;
 
 pub(super) const ARM: Architecture = Architecture {
+    name: "arm",
     registers: &[
         "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "sp", "lr",
     ],

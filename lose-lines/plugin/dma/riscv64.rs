@@ -10,6 +10,7 @@ use crate::decode::Action;
 use crate::riscv64::{self, CBO_FLUSH, CBO_ZERO, RS1};
 
 pub(super) const RISCV64: Architecture = Architecture {
+    name: "riscv64",
     registers: riscv64::DECODER.registers,
     link: "ra",
     required: &["satp", "priv"],

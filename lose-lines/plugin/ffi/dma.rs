@@ -437,7 +437,8 @@ impl Watch {
             "counts loads={loads} stores={stores} maintained={maintained} fences={fences} handed={handed} \
              refreshed={refreshed} doorbells={doorbells} chains={chains} streamed={streamed}\n",
         );
-        model.found().map(line).chain([counts]).collect()
+        let cpu = format!("cpu {}\n", self.architecture().name);
+        [cpu].into_iter().chain(model.found().map(line)).chain([counts]).collect()
     }
 }
 

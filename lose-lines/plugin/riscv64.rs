@@ -22,11 +22,12 @@ pub const DECODER: Decoder = Decoder {
 };
 
 /// The register `rs1`, from bit 15 on.
-const RS1: u32 = 0x1f << 15;
+pub(crate) const RS1: u32 = 0x1f << 15;
 
 const CBO_INVAL: u32 = 0x0000_200f;
 const CBO_CLEAN: u32 = 0x0010_200f;
-const CBO_FLUSH: u32 = 0x0020_200f;
+pub(crate) const CBO_FLUSH: u32 = 0x0020_200f;
+pub(crate) const CBO_ZERO: u32 = 0x0040_200f;
 /// FENCE with neither predecessors nor successors.
 const FENCE: u32 = 0x0000_000f;
 const PREDECESSORS: u32 = 0xf << 24;
@@ -55,7 +56,8 @@ fn decode(bytes: &[u8], _at: u64) -> Option<Action> {
     }
 }
 
-fn address(word: u32) -> Address {
+/// Returns the address in `rs1`.
+pub(crate) fn address(word: u32) -> Address {
     let [register, ..] = ((word & RS1) >> 15).to_le_bytes();
     let base: Option<Register> = (register != 0).then_some(register);
     Address { base, ..Address::default() }

@@ -84,10 +84,18 @@ pub struct Links {
 
 /// Returns true if a file is a program or a library for any machine.
 pub fn is_elf(file: &Path) -> Result<bool> {
-    let mut magic = Vec::new();
-    let read = fs::File::open(file).and_then(|file| file.take(4).read_to_end(&mut magic));
+    Ok(machine(file)?.is_some())
+}
+
+/// Returns the machine of an ELF file (`e_machine`, little-endian); `None` for other files.
+pub fn machine(file: &Path) -> Result<Option<u16>> {
+    let mut header = Vec::new();
+    let read = fs::File::open(file).and_then(|file| file.take(20).read_to_end(&mut header));
     read.with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(magic == ELFMAG)
+    Ok(match header.as_chunks().0 {
+        [magic, .., last] if *magic == *ELFMAG => Some(u16::from_le_bytes([last[2], last[3]])),
+        _ => None,
+    })
 }
 
 /// Returns the links of a program or library of this system.

@@ -29,10 +29,13 @@
 //! - Stores that the emulator makes by itself look like a device's: SVE stores, MOPS, semihosting. Run the guest on a CPU
 //!   without SVE (`max,sve=off`).
 
-pub mod instructions;
+mod aarch64;
+pub mod architecture;
+mod arm;
 pub mod machine;
 pub mod model;
 pub mod options;
 pub mod ram;
-pub mod tables;
+mod riscv64;
+mod tables;
 pub mod virtio;

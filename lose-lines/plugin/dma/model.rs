@@ -151,19 +151,18 @@ pub struct Model {
     cpus: Vec<Cpu>,
     found: HashMap<(Kind, Place, Place), Found>,
     newest: Option<(Kind, Place, Place)>,
-    /// True if page walks may set the access flag and the dirty state of a descriptor.
-    pub walks_store: bool,
+    /// The bits of descriptors that page walks may set.
+    pub set_by_walks: u64,
+    /// True if an invalidation is complete for its CPU without a fence.
+    drops_in_order: bool,
     /// What has happened.
     pub counts: Counts,
 }
 
-/// The access flag and AP\[2\] of a descriptor (Arm ARM, "Hardware management of the Access flag and dirty state").
-const SET_BY_WALKS: u64 = 1 << 10 | 1 << 7;
-
 impl Model {
     /// Returns a model of RAM with lines of a power of two of bytes, from 16 to 2048, for this number of CPUs.
     #[must_use]
-    pub fn new(ram: Ram, line: u64, cpus: usize) -> Self {
+    pub fn new(ram: Ram, line: u64, cpus: usize, drops_in_order: bool) -> Self {
         let words = usize::try_from(ram.len() / 8).unwrap_or_default();
         let lines = usize::try_from(ram.len() / line).unwrap_or_default();
         let mut shadow = vec![0; words];
@@ -183,7 +182,8 @@ impl Model {
             cpus: (0..cpus).map(|_number| Cpu::default()).collect(),
             found: HashMap::new(),
             newest: None,
-            walks_store: false,
+            set_by_walks: 0,
+            drops_in_order,
             counts: Counts::default(),
         }
     }
@@ -333,8 +333,12 @@ impl Model {
         self.lines[number] = line;
         let written_back = if what.writes_back { line.cleaning } else { 0 };
         if written_back != 0 || what.drops {
-            let pending =
+            let mut pending =
                 Pending { line: number, written_back, drops: what.drops, keeps, by: place };
+            if self.drops_in_order && what.drops {
+                self.complete(cpu, Pending { written_back: 0, ..pending });
+                pending.drops = false;
+            }
             self.cpus[cpu].pending.push(pending);
         }
     }
@@ -499,8 +503,8 @@ impl Model {
         if !words.clone().any(|word| self.ram.nth(word) != self.shadow[word]) {
             return false;
         }
-        let is_of_walks = self.walks_store
-            && words.all(|word| (self.ram.nth(word) ^ self.shadow[word]) & !SET_BY_WALKS == 0);
+        let is_of_walks =
+            words.all(|word| (self.ram.nth(word) ^ self.shadow[word]) & !self.set_by_walks == 0);
         if is_of_walks {
             self.refresh(number);
         }

@@ -23,7 +23,7 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let (ram, words) = ram(0x1000);
-        Self { model: Model::new(ram, 64, 2), words }
+        Self { model: Model::new(ram, 64, 2, false), words }
     }
 
     fn load(&mut self, place: Place, at: u64) {
@@ -239,10 +239,10 @@ fn page_walks_may_set_the_access_flag() {
     let mut machine = Machine::new();
     machine.store(0, 0x4000_0703);
     machine.device(0, 0x4000_0703 | 1 << 7);
-    machine.model.walks_store = true;
+    machine.model.set_by_walks = 1 << 7;
     machine.load(READ, 0);
     machine.expect(&[]);
-    machine.model.walks_store = false;
+    machine.model.set_by_walks = 0;
     machine.device(0, 0x4000_0703);
     machine.load(READ, 0);
     machine.expect(&[(Kind::WrittenOver, READ, STORE, 1)]);

@@ -18,21 +18,13 @@ use super::emulator::{
 };
 use super::{complain, give_up, hooks};
 use crate::decode::Address;
-use crate::dma::instructions::{Effect, effect};
+use crate::dma::architecture::{Architecture, Effect};
 use crate::dma::machine::Machine;
 use crate::dma::model::{Counts, Found, Kind, Model, Place};
 use crate::dma::options::Options;
 use crate::dma::ram::Ram;
-use crate::dma::tables::{Regime, has_el2_two_ranges, translating_level};
 use crate::dma::virtio::{Registers, Virtio};
 use crate::system::Mapping;
-
-/// The emulator's names of the registers of each regime: SCTLR, TCR, MAIR, TTBR0, TTBR1.
-const REGIMES: [[&str; 5]; 3] = [
-    ["SCTLR", "TCR_EL1", "MAIR_EL1", "TTBR0_EL1", "TTBR1_EL1"],
-    ["SCTLR_EL2", "TCR_EL2", "MAIR_EL2", "TTBR0_EL2", "TTBR1_EL2"],
-    ["SCTLR_EL3", "TCR_EL3", "MAIR_EL3", "TTBR0_EL3", ""],
-];
 
 /// An instruction of the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +32,7 @@ struct Site {
     /// 0 outside of RAM.
     physical: u64,
     address: u64,
-    /// The exception level.
+    /// The privilege, as far as translation depends on it.
     level: u8,
     effect: Option<Effect>,
 }
@@ -75,6 +67,8 @@ struct Cpu {
 
 struct Watch {
     options: Options,
+    /// Known when the first CPU exists.
+    architecture: Option<Architecture>,
     translation: Translation,
     /// The file of the guest's RAM, which has no name any more when the guest starts.
     ram: File,
@@ -128,8 +122,10 @@ pub(super) fn install(id: u64, info: &Info, target: &str, arguments: &[&str]) ->
 
 impl Watch {
     fn new(info: &Info, target: &str, arguments: &[&str]) -> Result<Self, String> {
-        if target != "aarch64" || !info.system_emulation {
-            return Err(format!("{target}: only machines with arm64 CPUs are understood"));
+        if !matches!(target, "aarch64" | "arm" | "riscv64") || !info.system_emulation {
+            return Err(format!(
+                "{target}: only machines with Arm and riscv64 CPUs are understood"
+            ));
         }
         let options = Options::parse(arguments)?;
         let translation = Translation::find().ok_or(
@@ -147,6 +143,7 @@ impl Watch {
                 .open(&options.ram)
                 .map_err(|why| format!("{}: {why}", options.ram.display()))?,
             options,
+            architecture: None,
             translation,
             model: None,
             machine: Machine::default(),
@@ -184,7 +181,8 @@ impl Watch {
         let len = usize::try_from(len).map_err(|why| failed(&name, &why))?;
         let mapping = Mapping::new(&self.ram, 0, len).map_err(|why| failed(&name, &why))?;
         let ram = Ram::new(machine.ram, mapping.words());
-        Ok((Model::new(ram, *line, self.cpus.len()), machine, host))
+        let model = Model::new(ram, *line, self.cpus.len(), self.architecture().drops_in_order);
+        Ok((model, machine, host))
     }
 
     fn model(&mut self) -> &mut Model {
@@ -202,26 +200,20 @@ impl Watch {
         self.handles.get(name).and_then(|handle| read_register(*handle))
     }
 
-    /// Returns the exception level of the running CPU; 1 if the emulator does not show it here.
-    fn level(&self) -> u8 {
-        self.register("cpsr").map_or(1, |pstate| (pstate >> 2 & 3) as u8)
+    fn architecture(&self) -> Architecture {
+        self.architecture.unwrap_or_else(|| give_up("an instruction ran before there was a CPU"))
     }
 
-    fn regime(&self, level: u8) -> Regime {
-        let hcr = self.register("HCR_EL2").unwrap_or_default();
-        let level = translating_level(level, hcr);
-        let [sctlr, tcr, mair, lower, upper] = REGIMES[usize::from(level.clamp(1, 3)) - 1]
-            .map(|name| self.register(name).unwrap_or_default());
-        let has_two_ranges = level == 1 || level == 2 && has_el2_two_ranges(hcr);
-        Regime { sctlr, tcr, mair, ttbr: [lower, upper], has_two_ranges }
+    fn level(&self) -> u8 {
+        (self.architecture().level)(&|name| self.register(name))
     }
 
     fn is_cacheable(&mut self, level: u8, address: u64) -> bool {
-        let regime = self.regime(level);
-        let model = self.model();
-        model.walks_store |= regime.do_walks_store();
-        let ram = model.ram();
-        regime.is_cacheable(address, |at| ram.word(at))
+        let ram = self.model().ram();
+        let read = |name: &str| self.register(name);
+        let mapped = (self.architecture().mapped)(&read, level, address, &|at| ram.word(at));
+        self.model().set_by_walks |= mapped.set_by_walks;
+        mapped.is_cacheable
     }
 
     /// Returns the physical address and the memory of an access.
@@ -282,9 +274,9 @@ impl Watch {
         }
     }
 
-    /// Returns the length of a block of DC ZVA.
+    /// Returns the length of the block that one instruction zeroes.
     fn zero_len(&self) -> u64 {
-        self.register("DCZID_EL0").map_or(64, |id| 4 << (id & 15))
+        (self.architecture().zeroed)(&|name| self.register(name))
     }
 
     fn perform(&mut self, cpu: usize, place: Place) {
@@ -317,7 +309,8 @@ impl Watch {
 
     /// Returns the virtual and the physical address that an instruction names.
     fn resolve(&self, cpu: usize, address: Address) -> Option<(u64, u64)> {
-        let address = address.resolve(|register| self.register(&format!("x{register}")))?;
+        let names = self.architecture().registers;
+        let address = address.resolve(|place| self.register(names.get(usize::from(place))?))?;
         Some((address, self.translate(cpu, address)?))
     }
 
@@ -422,7 +415,8 @@ impl Watch {
     /// Notes the caller of the instruction at which something was found for the first time.
     fn note_caller(&mut self) {
         if let Some(found) = self.model().take_newest() {
-            let caller = self.register("x30").unwrap_or_default();
+            // The lowest bit is that of Thumb.
+            let caller = self.register(self.architecture().link).unwrap_or_default() & !1;
             self.callers.insert(found, caller);
         }
     }
@@ -451,15 +445,28 @@ impl Watch {
             "counts loads={loads} stores={stores} maintained={maintained} fences={fences} handed={handed} \
              refreshed={refreshed} doorbells={doorbells} chains={chains} streamed={streamed}\n",
         );
-        model.found().map(line).chain([counts]).collect()
+        let cpu = format!("cpu {}\n", self.architecture().name);
+        [cpu].into_iter().chain(model.found().map(line)).chain([counts]).collect()
     }
 }
 
 /// Returns true for a region of a device that makes no DMA.
 fn is_without_dma(name: &str) -> bool {
-    ["gic", "pl0", "uart", "serial", "rtc", "timer", "gpio", "fwcfg.ctl", "fwcfg.data", "mmcfg"]
-        .iter()
-        .any(|part| name.contains(part))
+    const PARTS: [&str; 12] = [
+        "gic",
+        "plic",
+        "aclint",
+        "pl0",
+        "uart",
+        "serial",
+        "rtc",
+        "timer",
+        "gpio",
+        "fwcfg.ctl",
+        "fwcfg.data",
+        "mmcfg",
+    ];
+    PARTS.iter().any(|part| name.contains(part))
 }
 
 extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
@@ -470,8 +477,9 @@ extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
             let name = if name == "SCTLR_EL1" { String::from("SCTLR") } else { name };
             watch.handles.insert(name, handle);
         }
-        if let Some(missing) = REGIMES[0].iter().find(|name| !watch.handles.contains_key(**name)) {
-            give_up(&format!("the emulator shows no register {missing}"));
+        watch.architecture = Architecture::of(|name| watch.handles.contains_key(name));
+        if watch.architecture.is_none() {
+            give_up("the emulator does not show the registers of address translation");
         }
     });
 }
@@ -519,7 +527,7 @@ unsafe fn instrument(watch: &mut Watch, level: u8, instruction: *mut Instruction
     // SAFETY: (1) is the caller's duty.
     let code = unsafe { Code::of(instruction) };
     let physical = watch.physical(code.0 as u64).unwrap_or_default();
-    let effect = if len == bytes.len() { effect(u32::from_le_bytes(bytes)) } else { None };
+    let effect = (watch.architecture().effect)(&bytes[..len.min(bytes.len())]);
     let number = watch.number(Site { physical, address, level, effect });
     let data = ptr::without_provenance_mut(number as usize);
     // SAFETY: (1), and the callback lives as long as the plugin.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use goblin::elf::header::{EM_AARCH64, EM_ARM, EM_RISCV};
 use lose_lines::dma::report::Suppressions;
 use lose_lines::dma::symbols::{Placed, Symbols};
 use lose_lines::dma::{DmaTest, image_of};
@@ -14,20 +15,13 @@ use lose_lines::elf;
 
 use crate::{LOSS, NOTHING_TESTED, Usage, progress};
 
-const EMULATOR: &str = "qemu-system-aarch64";
-const DEFAULTS: [&str; 11] = [
-    "-M",
-    "virt",
-    "-cpu",
-    "cortex-a57",
-    "-nodefaults",
-    "-display",
-    "none",
-    "-serial",
-    "stdio",
-    "-kernel",
-    "",
+/// The emulators, the machines of images for them, and the CPUs of these images. The first one runs other files.
+const EMULATORS: [(&str, u16, &str); 3] = [
+    ("qemu-system-aarch64", EM_AARCH64, "cortex-a57"),
+    ("qemu-system-arm", EM_ARM, "cortex-a15"),
+    ("qemu-system-riscv64", EM_RISCV, "max"),
 ];
+const DEFAULTS: &str = "-M virt -nodefaults -display none -serial stdio";
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Watching {
@@ -61,7 +55,7 @@ pub(crate) struct Watching {
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
-        value_name = "QEMU-SYSTEM-AARCH64 …",
+        value_name = "QEMU-SYSTEM-… …",
         required_unless_present = "image"
     )]
     emulator: Vec<String>,
@@ -78,16 +72,21 @@ impl Watching {
     /// Returns the emulator and its arguments.
     fn line(&self) -> Result<(String, Vec<String>)> {
         if let Some(image) = &self.image {
-            let mut arguments = DEFAULTS.map(String::from);
-            arguments[DEFAULTS.len() - 1] = image.display().to_string();
-            let arguments = arguments.into_iter().chain(self.emulator.iter().cloned()).collect();
-            return Ok((String::from(EMULATOR), arguments));
+            let machine = elf::machine(image)?.unwrap_or(EM_AARCH64);
+            let known = EMULATORS.iter().find(|(_, of, _)| *of == machine);
+            let (emulator, _, cpu) = known.with_context(|| {
+                format!("{} is not for arm64, 32-bit Arm or riscv64", image.display())
+            })?;
+            let image = ["-cpu", cpu, "-kernel", &image.display().to_string()].map(String::from);
+            let defaults = DEFAULTS.split(' ').map(String::from).chain(image);
+            let arguments = defaults.chain(self.emulator.iter().cloned()).collect();
+            return Ok(((*emulator).to_owned(), arguments));
         }
         let mut words = self.emulator.iter().cloned();
         let emulator = words.next().unwrap_or_default();
         ensure!(
-            emulator.ends_with(EMULATOR),
-            "{emulator} is not {EMULATOR}; only machines with arm64 CPUs are understood"
+            EMULATORS.iter().any(|(known, ..)| emulator.ends_with(known)),
+            "{emulator} is not qemu-system-aarch64, qemu-system-arm or qemu-system-riscv64"
         );
         Ok((emulator, words.collect()))
     }

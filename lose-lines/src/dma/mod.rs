@@ -200,7 +200,8 @@ fn find_emulator(cache: &Cache, name: &str) -> Result<Cmd> {
             return Ok(emulator);
         }
     }
-    Ok(Emulators::fetch(cache, Emulated::Every)?.plain_system("aarch64"))
+    let architecture = name.rsplit('-').next().unwrap_or_default();
+    Ok(Emulators::fetch(cache, Emulated::Every)?.plain_system(architecture))
 }
 
 /// Makes a file for the guest's memory, in RAM if the system has such a folder.
@@ -214,18 +215,14 @@ fn memory_file(work: &Path, size: u64) -> Result<Temporary> {
     Ok(file_of_size)
 }
 
-/// Returns the device tree of the machine, without `dma-coherent`.
+/// Returns the device tree of the machine, without coherent devices.
 fn noncoherent_tree(emulator: &Cmd, work: &Path) -> Result<String> {
     let (tree, new) = (work.join("coherent.dtb"), work.join("noncoherent.dtb"));
     let dump = format!("dumpdtb={}", value(tree.display()));
     emulator.clone().arg("-machine").arg(dump).read()?;
     let bytes = fs::read(&tree).context("the emulator wrote no device tree")?;
-    let (bytes, dropped) = tree::without_coherence(&bytes)?;
-    ensure!(
-        dropped > 0,
-        "the machine's device tree has no coherent devices; leave out --dtb-noncoherent"
-    );
-    fs::write(&new, bytes).with_context(|| format!("cannot write {}", new.display()))?;
+    fs::write(&new, tree::without_coherence(&bytes)?)
+        .with_context(|| format!("cannot write {}", new.display()))?;
     Ok(new.display().to_string())
 }
 

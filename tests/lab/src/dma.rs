@@ -15,6 +15,7 @@ use lose_lines::log::Log;
 use serde_json::Value;
 
 use crate::board;
+use crate::kernel_module;
 use crate::lab::Lab;
 use crate::lane::Lane;
 
@@ -46,7 +47,11 @@ const DISKS: [(&str, &str); 2] = [
 
 pub(super) fn lanes() -> Vec<Lane> {
     let linux = DISKS.iter().map(|(name, device)| linux(name, device));
-    [Lane::new("dma/aarch64/left-out", left_out)].into_iter().chain(linux).collect()
+    let others = [
+        Lane::new("dma/aarch64/left-out", left_out),
+        Lane::new("dma/aarch64/linux-module", linux_module),
+    ];
+    others.into_iter().chain(linux).collect()
 }
 
 /// Leaves out each operation in turn.
@@ -127,4 +132,58 @@ fn found(report: &Value) -> Result<BTreeSet<String>> {
         Ok(finding["kind"].as_str().context("no kind")?.to_owned())
     };
     findings.iter().map(kind).collect()
+}
+
+/// Boots Linux with a module that is right, and again with one that forgets `dma_sync_single_for_cpu`.
+///
+/// Linux writes back a buffer that a device will write, and keeps its lines (`arch/arm64/mm/dma-mapping.c`), so the loads are
+/// stale, and not only by speculation.
+fn linux_module(lab: &Lab) -> Result<crate::lane::Run> {
+    lab.plugin("aarch64")?;
+    let kit = lab.kit(Architecture::Arm64)?;
+    let module = kernel_module::build(lab, &kit, "edu")?;
+    let mut files = Initramfs::default();
+    files.file("/lab/edu.ko", module).text("/lab/modules", "/lab/edu.ko\n");
+    let initrd = kit.initrd(&files, "dma-module")?.display().to_string();
+    let tool = Cmd::new(lab.tool()?.display().to_string()).limit(LIMIT);
+    let machine = tool
+        .words("dma --json --dtb-noncoherent -- qemu-system-aarch64 -M virt -cpu cortex-a57")
+        .words("-m 512M -nodefaults -display none -serial stdio -device edu,dma_mask=0xffffffff")
+        .args(["-kernel", &kit.kernel.display().to_string(), "-initrd", &initrd]);
+    Ok(Box::new(move |log| {
+        for (forgets, expected) in [(0, &[][..]), (1, &["stale-read in wrong_bytes"])] {
+            let words = format!("console=ttyAMA0 panic=-1 edu.forgets={forgets} -- symbols edu");
+            let before = log.text()?.len();
+            let report = report(&machine.clone().args(["-append", &words]), log)?;
+            let console = &log.text()?[before..];
+            ensure!(console.contains("0 of 768 bytes are wrong"), "the module did not run");
+            let found = found_in_module(&report, console)?;
+            ensure!(found == expected, "forgets={forgets}: {found:?}, not {expected:?}");
+        }
+        Ok(())
+    }))
+}
+
+/// Returns the kind and the function of each finding, which must be in the module.
+fn found_in_module(report: &Value, symbols: &str) -> Result<Vec<String>> {
+    let findings = report["findings"].as_array().context("no findings")?;
+    let named = |finding: &Value| {
+        let at = finding["at"]["address"].as_u64().context("no address")?;
+        let function = function_at(symbols, at).with_context(|| format!("{at:#x}: {symbols}"))?;
+        Ok(format!("{} in {function}", finding["kind"].as_str().context("no kind")?))
+    };
+    findings.iter().map(named).collect()
+}
+
+/// Returns the function with an instruction, from lines of `/proc/kallsyms`: address, `t` or `T` for code, name, module.
+fn function_at(symbols: &str, at: u64) -> Option<&str> {
+    let functions = symbols.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let address = u64::from_str_radix(words.next()?, 16).ok()?;
+        let is_code = words.next()?.eq_ignore_ascii_case("t");
+        // The code of the module has less than a page.
+        let is_before = is_code && at.checked_sub(address).is_some_and(|offset| offset < 4096);
+        is_before.then_some((address, words.next()?))
+    });
+    functions.max().map(|(_, name)| name)
 }

@@ -165,6 +165,11 @@ impl Lab {
         for_x86()?;
         fetched(debian::root(self.host.cache(), architecture, packages, Suite::System))
     }
+
+    /// Returns packages of this release of Debian, of one architecture, unpacked without those that they need.
+    pub(crate) fn unpacked(&self, packages: &[&str]) -> Result<PathBuf> {
+        fetched(debian::fetch(self.host.cache(), packages, Suite::System))
+    }
 }
 
 /// Returns a file of the agent in the folder of machines.

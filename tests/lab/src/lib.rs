@@ -15,6 +15,7 @@ mod defects;
 mod dma;
 mod expectation;
 mod freestanding;
+mod kernel_module;
 mod lab;
 mod lane;
 mod last_events;

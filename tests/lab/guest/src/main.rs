@@ -13,6 +13,8 @@ mod holes;
 mod journals;
 #[cfg(target_os = "linux")]
 mod media;
+#[cfg(target_os = "linux")]
+mod once;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod paths;
 #[cfg(target_os = "linux")]
@@ -54,7 +56,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["make", kind, path] => beside::make(kind, path.as_ref()),
         ["open-beside", kind, path] => beside::open(kind, path.as_ref()),
         ["load", path, at] => media::load(path.as_ref(), at),
-        ["use-disk"] => disk::use_and_power_off(),
+        ["use-disk"] => once::run(disk::check),
+        ["symbols", module] => once::run(|| once::symbols(module)),
         // The kernel passes words of its command line to its first program.
         _ => match lose_lines::agent::serve(requests::answer)? {},
     }

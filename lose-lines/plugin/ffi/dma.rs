@@ -3,14 +3,15 @@
 //! All CPUs run in one thread, so the order of callbacks is that of the accesses.
 
 use core::ffi::{c_int, c_uint, c_void};
+use core::ops::Range;
 use core::ptr;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::sync::{Mutex, PoisonError};
 
 use super::emulator::{
-    Block, Code, Handle, Info, Instruction, READS_AND_WRITES, READS_REGISTERS, Target, Translation,
-    accessed, qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_mem_is_store,
+    Block, Code, Handle, Info, Instruction, READS_AND_WRITES, READS_REGISTERS, Running, Target,
+    Translation, accessed, qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_mem_is_store,
     qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
     qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
     qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
@@ -60,6 +61,8 @@ const ENTRIES: usize = 4096;
 
 /// One CPU's part.
 struct Cpu {
+    /// The emulator's address of this CPU.
+    state: usize,
     entries: Vec<Entry>,
     /// A block that the last instruction zeroes, if it does not fault: its place, address, and true if it is cacheable.
     zeroing: Option<(Place, u64, bool)>,
@@ -77,6 +80,7 @@ struct Watch {
     virtio: Virtio,
     handles: HashMap<String, Handle>,
     cpus: Vec<Cpu>,
+    running: Running,
     /// The number of times that translations were invalidated.
     round: u64,
     sites: Vec<Site>,
@@ -134,7 +138,8 @@ impl Watch {
         if options.has_hooks {
             hooks::install()?;
         }
-        let cpu = |_number| Cpu { entries: vec![Entry::default(); ENTRIES], zeroing: None };
+        let cpu =
+            |_number| Cpu { state: 0, entries: vec![Entry::default(); ENTRIES], zeroing: None };
         let nowhere = Site { physical: 0, address: 0, level: 0, effect: None };
         Ok(Self {
             ram: File::options()
@@ -150,6 +155,7 @@ impl Watch {
             virtio: Virtio::default(),
             handles: HashMap::new(),
             cpus: (0..info.max_vcpus).map(cpu).collect(),
+            running: Running::default(),
             round: 1,
             sites: vec![nowhere],
             numbers: HashMap::new(),
@@ -183,6 +189,13 @@ impl Watch {
         let ram = Ram::new(machine.ram, mapping.words());
         let model = Model::new(ram, *line, self.cpus.len(), self.architecture().drops_in_order);
         Ok((model, machine, host))
+    }
+
+    /// Returns the running CPU. In callbacks, QEMU 10.0 with one thread gives the number of the CPU that translated the
+    /// block.
+    fn running(&self) -> usize {
+        let state = self.running.state();
+        self.cpus.iter().position(|cpu| cpu.state == state).unwrap_or_default()
     }
 
     fn model(&mut self) -> &mut Model {
@@ -251,13 +264,16 @@ impl Watch {
         })
     }
 
-    /// Takes over what happened before an instruction: zeroed blocks, and accesses of devices.
-    fn catch_up(&mut self, cpu: usize) {
+    /// Takes over what happened before an instruction, which may have stored already: zeroed blocks, and accesses of
+    /// devices.
+    fn catch_up(&mut self, cpu: usize, stored: Range<u64>) {
         if let Some((place, at, is_cacheable)) = self.cpus[cpu].zeroing.take() {
             let len = self.zero_len();
             let ram = self.model().ram();
             // It may have faulted.
-            let is_zero = (at..at + len).step_by(8).all(|at| ram.word(at) == Some(0));
+            let is_stored = |at| at < stored.end && stored.start < at + 8;
+            let mut words = (at..at + len).step_by(8);
+            let is_zero = words.all(|at| is_stored(at) || ram.word(at) == Some(0));
             match (is_zero, is_cacheable) {
                 (true, true) => self.model().store(cpu, place, at, len),
                 (true, false) => self.model().store_around(at, len),
@@ -280,7 +296,7 @@ impl Watch {
     }
 
     fn perform(&mut self, cpu: usize, place: Place) {
-        self.catch_up(cpu);
+        self.catch_up(cpu, 0..0);
         let site = self.sites[place as usize];
         match site.effect {
             Some(Effect::Translation) => self.round += 1,
@@ -319,11 +335,11 @@ impl Watch {
     }
 
     fn access(&mut self, cpu: usize, place: Place, info: u32, address: u64) {
-        self.catch_up(cpu);
         let level = self.sites[place as usize].level;
         let len = 1 << qemu_plugin_mem_size_shift(info);
         let first = len.min(PAGE - address % PAGE);
         let (at, memory) = self.memory(cpu, level, info, address);
+        self.catch_up(cpu, at..at + first);
         if memory == Memory::Device {
             return self.access_device(cpu, place, info, (address, at));
         }
@@ -469,9 +485,14 @@ fn is_without_dma(name: &str) -> bool {
     PARTS.iter().any(|part| name.contains(part))
 }
 
-extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
+extern "C" fn on_cpu(_id: u64, cpu: c_uint) {
     let all = registers();
     with_watch(|watch| {
+        watch.running = Running::find();
+        watch.cpus[cpu as usize].state = watch.running.state();
+        if watch.cpus.len() > 1 && watch.running.state() == 0 {
+            give_up("this emulator does not show which CPU is running: run a machine with one");
+        }
         for (name, handle) in all {
             // QEMU names one register by its AArch32 view.
             let name = if name == "SCTLR_EL1" { String::from("SCTLR") } else { name };
@@ -558,10 +579,10 @@ fn place(data: *mut c_void) -> Place {
     Place::try_from(data.addr()).unwrap_or_default()
 }
 
-extern "C" fn on_execution(cpu: c_uint, data: *mut c_void) {
-    with_watch(|watch| watch.perform(cpu as usize, place(data)));
+extern "C" fn on_execution(_cpu: c_uint, data: *mut c_void) {
+    with_watch(|watch| watch.perform(watch.running(), place(data)));
 }
 
-extern "C" fn on_access(cpu: c_uint, info: u32, address: u64, data: *mut c_void) {
-    with_watch(|watch| watch.access(cpu as usize, place(data), info, address));
+extern "C" fn on_access(_cpu: c_uint, info: u32, address: u64, data: *mut c_void) {
+    with_watch(|watch| watch.access(watch.running(), place(data), info, address));
 }

@@ -301,6 +301,26 @@ pub(super) fn accessed(info: u32) -> u64 {
     }
 }
 
+/// The emulator's variable `current_cpu` of the thread of all CPUs.
+#[derive(Default)]
+pub(super) struct Running(usize);
+
+impl Running {
+    /// Finds the variable, in that thread.
+    pub(super) fn find() -> Self {
+        Self(symbol(c"current_cpu").expose_provenance())
+    }
+
+    /// Returns the emulator's address of the CPU that runs, in a callback of that CPU; 0 if it is not known.
+    pub(super) fn state(&self) -> usize {
+        if self.0 == 0 {
+            return 0;
+        }
+        // SAFETY: the variable lives as long as its thread, which this callback runs in.
+        unsafe { with_exposed_provenance::<usize>(self.0).read_volatile() }
+    }
+}
+
 /// The emulator's translation of virtual addresses.
 #[derive(Clone, Copy)]
 pub(super) enum Translation {

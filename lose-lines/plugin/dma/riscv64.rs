@@ -28,6 +28,7 @@ const SETS: u32 = 0xff << 20;
 /// Writes before output: a doorbell is a store to a device.
 const WRITES_BEFORE_OUTPUT: u32 = 1 << 24 | 1 << 22;
 const SFENCE_VMA: u32 = 0x1200_0073;
+const SINVAL_VMA: u32 = 0x1600_0073;
 const SATP: u32 = 0x180;
 
 fn effect(bytes: &[u8]) -> Option<Effect> {
@@ -36,7 +37,8 @@ fn effect(bytes: &[u8]) -> Option<Effect> {
         return (word & WRITES_BEFORE_OUTPUT == WRITES_BEFORE_OUTPUT).then_some(Effect::Fence);
     }
     let is_csr = word & 0x7f == 0x73 && word >> 12 & 3 != 0;
-    if word & 0xfe00_7fff == SFENCE_VMA || is_csr && word >> 20 == SATP {
+    let is_invalidation = matches!(word & 0xfe00_7fff, SFENCE_VMA | SINVAL_VMA);
+    if is_invalidation || is_csr && word >> 20 == SATP {
         return Some(Effect::Translation);
     }
     if word & !RS1 == CBO_ZERO {
@@ -109,6 +111,7 @@ mod tests {
             ("fence r, o", 0x0240_000f, None),
             ("sfence.vma", 0x1200_0073, Some(Effect::Translation)),
             ("sfence.vma a0, a1", 0x12b5_0073, Some(Effect::Translation)),
+            ("sinval.vma a0, a1", 0x16b5_0073, Some(Effect::Translation)),
             ("csrw satp, a0", 0x1805_1073, Some(Effect::Translation)),
             ("csrw stvec, a0", 0x1055_1073, None),
             ("ecall", 0x0000_0073, None),

@@ -1,25 +1,16 @@
 //! The run: requests to a disk, and the driver's own comparison of their data.
 
-use core::arch::asm;
 use core::panic::PanicInfo;
 use core::ptr::{self, NonNull};
 
-use cachemaint::Cache;
 use cachemaint_lab_freestanding::Board as _;
-use cachemaint_lab_freestanding::image::cpus::Cpus;
-use cachemaint_lab_freestanding::image::{self, Machine};
+use cachemaint_lab_freestanding::image::{self, Caches, Machine};
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceType, Transport as _};
 
-use super::memory::{
-    CACHE, Kernel, LEFT_OUT, LeftOut, acquire, neighbour, write_back_without_fence,
-};
-
-/// The registers of virtio devices (QEMU `hw/arm/virt.c`, `VIRT_MMIO`).
-const REGISTERS: usize = 0x0a00_0000;
-const DEVICE: usize = 0x200;
-const DEVICES: usize = 32;
+use super::machine::{self, DEVICE, DEVICES, REGISTERS};
+use super::memory::{CACHE, Kernel, LEFT_OUT, LeftOut, acquire, neighbour};
 
 const SECTOR: usize = 512;
 const ROUNDS: u8 = 20;
@@ -36,9 +27,9 @@ type Disk = VirtIOBlk<Kernel, MmioTransport<'static>>;
 
 /// The function that the boot code calls.
 #[unsafe(no_mangle)]
-extern "Rust" fn program(cache: Cache) {
-    assert!(CACHE.set(cache).is_ok(), "the image runs once");
-    let cpus = Cpus::start();
+extern "Rust" fn program(cache: Caches) {
+    CACHE.0.set(Some(cache));
+    machine::prepare();
     let (read, write) = (&raw mut READ, &raw mut WRITE);
     // SAFETY: only this CPU uses the buffer.
     let read = unsafe { &mut (*read).0 };
@@ -55,7 +46,7 @@ extern "Rust" fn program(cache: Cache) {
         receive(&mut disk, sector, read);
         // SAFETY: nothing else is there but a status that the driver shares.
         wrong += usize::from(unsafe { neighbour().read_volatile() } != NEIGHBOUR);
-        fill(&cpus, write, round + 1);
+        machine::fill(write, round + 1);
         disk.write_blocks(sector, write).unwrap_or_else(|why| panic!("write: {why}"));
         receive(&mut disk, sector, read);
         wrong += usize::from(read != write);
@@ -100,31 +91,6 @@ fn receive(disk: &mut Disk, sector: usize, buffer: &mut [u8]) {
     // SAFETY: the same buffers.
     let done = unsafe { disk.complete_read_blocks(token, &request, buffer, &mut response) };
     done.unwrap_or_else(|why| panic!("read: {why}"));
-}
-
-/// Fills the buffer, on the last CPU if there are several.
-fn fill(cpus: &Cpus, buffer: &mut [u8], value: u8) {
-    let Some(last) = cpus.numbers().skip(1).last() else { return buffer.fill(value) };
-    let (start, len) = (buffer.as_mut_ptr().expose_provenance(), buffer.len());
-    cpus.run(&|| {
-        if number() == last {
-            // SAFETY: the first CPU waits for this one, and lends it the buffer.
-            unsafe { ptr::with_exposed_provenance_mut::<u8>(start).write_bytes(value, len) };
-            if LEFT_OUT.0.get() == LeftOut::FenceOfOneCpu {
-                write_back_without_fence(ptr::without_provenance(start), len);
-            }
-        }
-    });
-}
-
-/// Returns the number of this CPU (`MPIDR_EL1.Aff0`).
-fn number() -> u32 {
-    let affinity: u64;
-    // SAFETY: this reads a register.
-    unsafe {
-        asm!("mrs {}, mpidr_el1", out(reg) affinity, options(nomem, nostack, preserves_flags));
-    };
-    (affinity & 0xff) as u32
 }
 
 #[panic_handler]

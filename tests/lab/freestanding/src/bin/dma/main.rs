@@ -7,14 +7,21 @@
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+#[cfg(target_os = "none")]
 #[expect(clippy::panic, reason = "a failure ends the run")]
 #[expect(unsafe_code, reason = "a driver gives addresses to a device")]
 mod driver;
-#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+#[cfg(target_os = "none")]
+#[macro_use]
 #[expect(clippy::panic, reason = "a failure ends the run")]
 #[expect(unsafe_code, reason = "a driver gives addresses to a device")]
 mod memory;
+#[cfg(target_os = "none")]
+#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+#[cfg_attr(target_arch = "arm", path = "armv7.rs")]
+#[cfg_attr(target_arch = "riscv64", path = "riscv64.rs")]
+#[expect(unsafe_code, reason = "instructions of the machine")]
+mod machine;
 
 #[cfg(not(target_os = "none"))]
 fn main() -> Result<(), &'static str> {
@@ -23,5 +30,8 @@ fn main() -> Result<(), &'static str> {
     )
 }
 
-#[cfg(all(target_os = "none", not(target_arch = "aarch64")))]
-compile_error!("the driver is for arm64");
+#[cfg(all(
+    target_os = "none",
+    not(any(target_arch = "aarch64", target_arch = "arm", target_arch = "riscv64"))
+))]
+compile_error!("the driver is for Arm and RISC-V");

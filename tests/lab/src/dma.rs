@@ -14,7 +14,7 @@ use lose_lines::initramfs::Initramfs;
 use lose_lines::log::Log;
 use serde_json::Value;
 
-use crate::board;
+use crate::board::{self, Board};
 use crate::kernel_module;
 use crate::lab::Lab;
 use crate::lane::Lane;
@@ -39,6 +39,22 @@ const CASES: [Case; 11] = [
     ("fence-of-one-cpu", 2, &["unfenced-at-doorbell"]),
 ];
 
+/// A machine for the driver.
+struct Guest {
+    name: &'static str,
+    board: Board,
+    /// The emulator's options, behind those that the tool gives it.
+    options: &'static str,
+    /// The CPUs that the image can use.
+    cpus: u32,
+}
+
+const GUESTS: [Guest; 3] = [
+    Guest { name: "aarch64", board: board::AARCH64, options: "", cpus: 2 },
+    Guest { name: "riscv64", board: board::RISCV64, options: "-bios none", cpus: 1 },
+    Guest { name: "armv7", board: board::ARMV7, options: "", cpus: 1 },
+];
+
 /// Disks of Linux. A virtio device goes through the kernel's mappings for DMA only with `iommu_platform`.
 const DISKS: [(&str, &str); 2] = [
     ("virtio", "-device virtio-blk-pci,drive=disk,iommu_platform=on,disable-legacy=on"),
@@ -47,34 +63,37 @@ const DISKS: [(&str, &str); 2] = [
 
 pub(super) fn lanes() -> Vec<Lane> {
     let linux = DISKS.iter().map(|(name, device)| linux(name, device));
-    let others = [
-        Lane::new("dma/aarch64/left-out", left_out),
-        Lane::new("dma/aarch64/linux-module", linux_module),
-    ];
-    others.into_iter().chain(linux).collect()
+    let module = Lane::new("dma/aarch64/linux-module", linux_module);
+    GUESTS.iter().map(left_out).chain(linux).chain([module]).collect()
 }
 
 /// Leaves out each operation in turn.
-fn left_out(lab: &Lab) -> Result<crate::lane::Run> {
-    lab.plugin("aarch64")?;
-    let image = board::AARCH64.build(lab, "dma")?;
-    let tool = Cmd::new(lab.tool()?.display().to_string()).limit(LIMIT);
-    let tool = tool.args(["dma", "--json", "--image", &image, "--"]);
-    let disk = lab.work().join("dma.disk");
-    Ok(Box::new(move |log| {
-        for (name, cpus, kinds) in CASES {
-            fs::write(&disk, format!("{name}\n")).context("cannot write the disk")?;
-            sized(&disk)?;
-            let machine = with_disk(&tool, &disk, "-device virtio-blk-device,drive=disk")
-                .words("-global virtio-mmio.force-legacy=false")
-                .args(["-smp", &cpus.to_string()]);
-            let found = report(&machine, log).and_then(|report| found(&report));
-            let found = found.with_context(|| format!("without {name}, {cpus} CPUs"))?;
-            let expected: BTreeSet<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-            ensure!(found == expected, "without {name}, {cpus} CPUs: {found:?}, not {expected:?}");
-        }
-        Ok(())
-    }))
+fn left_out(guest: &'static Guest) -> Lane {
+    Lane::new(format!("dma/{}/left-out", guest.name), move |lab| {
+        lab.plugin(guest.board.architecture)?;
+        let image = guest.board.build(lab, "dma")?;
+        let tool = Cmd::new(lab.tool()?.display().to_string()).limit(LIMIT);
+        let tool = tool.args(["dma", "--json", "--image", &image, "--"]).words(guest.options);
+        let disk = lab.work().join(format!("dma-{}.disk", guest.name));
+        Ok(Box::new(move |log| {
+            for (name, cpus, kinds) in CASES.iter().filter(|(_, cpus, _)| *cpus <= guest.cpus) {
+                fs::write(&disk, format!("{name}\n")).context("cannot write the disk")?;
+                sized(&disk)?;
+                let machine = with_disk(&tool, &disk, "-device virtio-blk-device,drive=disk")
+                    .words("-global virtio-mmio.force-legacy=false")
+                    .args(["-smp", &cpus.to_string()]);
+                let found = report(&machine, log).and_then(|report| found(&report));
+                let found = found.with_context(|| format!("without {name}, {cpus} CPUs"))?;
+                let expected: BTreeSet<String> =
+                    kinds.iter().map(|kind| (*kind).to_owned()).collect();
+                ensure!(
+                    found == expected,
+                    "without {name}, {cpus} CPUs: {found:?}, not {expected:?}"
+                );
+            }
+            Ok(())
+        }))
+    })
 }
 
 /// Boots Linux, which reads and writes a disk and leaves nothing out.

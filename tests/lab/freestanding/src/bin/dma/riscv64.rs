@@ -1,4 +1,4 @@
-//! RISC-V on QEMU's board `virt`. Names are those of the privileged manual.
+//! RISC-V on QEMU's board `virt`, with Zicbom and Svpbmt. Names are those of the privileged manual.
 
 use core::arch::asm;
 

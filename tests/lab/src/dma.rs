@@ -147,7 +147,8 @@ fn report(tool: &Cmd, log: &mut Log) -> Result<Value> {
 fn found(report: &Value) -> Result<BTreeSet<String>> {
     let findings = report["findings"].as_array().context("no findings")?;
     let kind = |finding: &Value| {
-        ensure!(finding["at"]["address"].as_u64().is_some_and(|at| at != 0), "{finding}");
+        let function = finding["at"]["function"].as_str();
+        ensure!(function.is_some_and(|name| !name.starts_with('.')), "{finding}");
         Ok(finding["kind"].as_str().context("no kind")?.to_owned())
     };
     findings.iter().map(kind).collect()

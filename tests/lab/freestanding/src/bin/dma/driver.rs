@@ -5,12 +5,14 @@ use core::ptr::{self, NonNull};
 
 use cachemaint_lab_freestanding::Board as _;
 use cachemaint_lab_freestanding::image::{self, Caches, Machine};
+use virtio_drivers::Hal;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceType, Transport as _};
 
 use super::machine::{self, DEVICE, DEVICES, REGISTERS};
 use super::memory::{CACHE, Kernel, LEFT_OUT, LeftOut, acquire, neighbour};
+use super::reports;
 
 const SECTOR: usize = 512;
 const ROUNDS: u8 = 20;
@@ -36,9 +38,9 @@ extern "Rust" fn program(cache: Caches) {
     // SAFETY: the same, except for a function that it waits for.
     let write = unsafe { &mut (*write).0 };
     Machine.begin("disk");
-    let left_out = name_on_disk(read);
+    let Some(left_out) = name_on_disk(read) else { return reports::run(&read[..SECTOR]) };
     LEFT_OUT.0.set(left_out);
-    let mut disk = disk();
+    let mut disk: Disk = disk();
     let mut wrong = 0;
     for round in 0..ROUNDS {
         let sector = usize::from(8 + round % 4 * 8);
@@ -54,16 +56,16 @@ extern "Rust" fn program(cache: Caches) {
     Machine.print(format_args!("{left_out:?} left out, {wrong} of {ROUNDS} rounds wrong"));
 }
 
-/// Returns what the disk's first sector names. The driver that reads it leaves nothing out.
-fn name_on_disk(buffer: &mut [u8]) -> LeftOut {
+/// Returns the operation that the disk's first sector names, if it is one. The driver that reads it leaves nothing out.
+fn name_on_disk(buffer: &mut [u8]) -> Option<LeftOut> {
     let sector = &mut buffer[..SECTOR];
-    disk().read_blocks(0, sector).unwrap_or_else(|why| panic!("name: {why}"));
+    disk::<Kernel>().read_blocks(0, sector).unwrap_or_else(|why| panic!("name: {why}"));
     let end = sector.iter().position(|byte| *byte <= b' ').unwrap_or(0);
     let known = LeftOut::NAMES.iter().find(|(name, _)| name.as_bytes() == &sector[..end]);
-    known.map_or_else(|| panic!("no operation has this name"), |(_, left_out)| *left_out)
+    known.map(|(_, left_out)| *left_out)
 }
 
-fn disk() -> Disk {
+pub(super) fn disk<H: Hal>() -> VirtIOBlk<H, MmioTransport<'static>> {
     let transport = (0..DEVICES).find_map(|number| {
         let at = ptr::with_exposed_provenance_mut(REGISTERS + DEVICE * number);
         // SAFETY: the registers of the board, which one driver at a time uses.
@@ -71,7 +73,7 @@ fn disk() -> Disk {
         (transport.device_type() == DeviceType::Block).then_some(transport)
     });
     let transport = transport.unwrap_or_else(|| panic!("there is no disk"));
-    Disk::new(transport).unwrap_or_else(|why| panic!("{why}"))
+    VirtIOBlk::new(transport).unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// Reads from the disk.

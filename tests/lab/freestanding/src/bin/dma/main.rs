@@ -1,6 +1,6 @@
 //! The image with a driver: virtio-drivers, unmodified, reads and writes a disk on the board `virt`. Its memory is
 //! maintained by the library, or by a driver that leaves out an operation. The name of what is left out stands in the
-//! disk's first sector.
+//! disk's first sector, or `report` and that of a public bug ([`reports`]).
 //!
 //! The emulator shows every store to every device, so the data are right in every case. `lose-lines dma` must find what
 //! was left out, and nothing else.
@@ -22,6 +22,10 @@ mod memory;
 #[cfg_attr(target_arch = "riscv64", path = "riscv64.rs")]
 #[expect(unsafe_code, reason = "instructions of the machine")]
 mod machine;
+#[cfg(target_os = "none")]
+#[expect(clippy::panic, reason = "a failure ends the run")]
+#[expect(unsafe_code, reason = "a driver gives addresses to a device")]
+mod reports;
 
 #[cfg(not(target_os = "none"))]
 fn main() -> Result<(), &'static str> {

@@ -96,8 +96,13 @@ static USED_SLOTS: OneCpu<Cell<usize>> = OneCpu(Cell::new(0));
 /// The services for the driver.
 pub(crate) struct Kernel;
 
-fn cache() -> Caches {
+pub(crate) fn cache() -> Caches {
     CACHE.0.get().unwrap_or_else(|| panic!("the cache is set first"))
+}
+
+/// Returns the same memory, not cached.
+pub(crate) fn uncached(at: *mut u8) -> *mut u8 {
+    at.map_addr(|at| at + UNCACHED)
 }
 
 /// Returns a number that is stored beside a status; the device does not know of it.
@@ -167,7 +172,7 @@ unsafe impl Hal for Kernel {
         assert!(used + pages <= PAGES, "the rings need {pages} more pages");
         let at = (&raw mut RINGS).cast::<u8>().wrapping_add(used * PAGE_SIZE);
         let is_cached = LEFT_OUT.0.get() == LeftOut::UncachedRings;
-        let mapped = at.map_addr(|at| if is_cached { at } else { at + UNCACHED });
+        let mapped = if is_cached { at } else { uncached(at) };
         (at.addr() as u64, NonNull::new(mapped).unwrap_or(NonNull::dangling()))
     }
 

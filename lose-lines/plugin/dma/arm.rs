@@ -74,7 +74,7 @@ fn level(read: Read<'_>) -> u8 {
     }
 }
 
-/// `SCTLR.M`, `SCTLR.C` and `SCTLR.TRE`.
+/// Bits of SCTLR: M and C, and the one for remapped memory types.
 const MMU_AND_CACHE: u64 = 1 | 1 << 2;
 const REMAPPED: u64 = 1 << 28;
 /// `TTBCR.EAE`.

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::sync::{Mutex, PoisonError};
 
 use super::emulator::{
-    Block, Code, Handle, Info, Instruction, READS_AND_WRITES, READS_REGISTERS, Running, Target,
+    Block, Code, Cpus, Handle, Info, Instruction, READS_AND_WRITES, READS_REGISTERS, Target,
     Translation, accessed, qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_mem_is_store,
     qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
     qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
@@ -61,8 +61,6 @@ const ENTRIES: usize = 4096;
 
 /// One CPU's part.
 struct Cpu {
-    /// The emulator's address of this CPU.
-    state: usize,
     entries: Vec<Entry>,
     /// A block that the last instruction zeroes, if it does not fault: its place, address, and true if it is cacheable.
     zeroing: Option<(Place, u64, bool)>,
@@ -73,6 +71,8 @@ struct Watch {
     /// Known when the first CPU exists.
     architecture: Option<Architecture>,
     translation: Translation,
+    /// Unknown if there is one CPU.
+    several: Option<Cpus>,
     /// The file of the guest's RAM, which has no name any more when the guest starts.
     ram: File,
     model: Option<Model>,
@@ -80,7 +80,6 @@ struct Watch {
     virtio: Virtio,
     handles: HashMap<String, Handle>,
     cpus: Vec<Cpu>,
-    running: Running,
     /// The number of times that translations were invalidated.
     round: u64,
     sites: Vec<Site>,
@@ -138,8 +137,7 @@ impl Watch {
         if options.has_hooks {
             hooks::install()?;
         }
-        let cpu =
-            |_number| Cpu { state: 0, entries: vec![Entry::default(); ENTRIES], zeroing: None };
+        let cpu = |_number| Cpu { entries: vec![Entry::default(); ENTRIES], zeroing: None };
         let nowhere = Site { physical: 0, address: 0, level: 0, effect: None };
         Ok(Self {
             ram: File::options()
@@ -150,12 +148,12 @@ impl Watch {
             options,
             architecture: None,
             translation,
+            several: None,
             model: None,
             machine: Machine::default(),
             virtio: Virtio::default(),
             handles: HashMap::new(),
             cpus: (0..info.max_vcpus).map(cpu).collect(),
-            running: Running::default(),
             round: 1,
             sites: vec![nowhere],
             numbers: HashMap::new(),
@@ -168,8 +166,13 @@ impl Watch {
         })
     }
 
-    /// Maps the guest's RAM; the emulator has made it by now.
-    fn open(&self) -> Result<(Model, Machine, u64), String> {
+    /// Maps the guest's RAM, and finds the CPUs; the emulator has made them by now.
+    fn open(&mut self) -> Result<(Model, Machine, u64), String> {
+        if self.cpus.len() > 1 {
+            let several = Cpus::find(self.cpus.len());
+            self.several =
+                Some(several.ok_or("this emulator does not show which CPU runs: give -smp 1")?);
+        }
         let Options { ram, machine, line, .. } = &self.options;
         let failed = |what: &str, why: &dyn core::fmt::Display| format!("{what}: {why}");
         let name = ram.display().to_string();
@@ -191,15 +194,15 @@ impl Watch {
         Ok((model, machine, host))
     }
 
-    /// Returns the running CPU. In callbacks, QEMU 10.0 with one thread gives the number of the CPU that translated the
-    /// block.
-    fn running(&self) -> usize {
-        let state = self.running.state();
-        self.cpus.iter().position(|cpu| cpu.state == state).unwrap_or_default()
-    }
-
     fn model(&mut self) -> &mut Model {
         self.model.as_mut().unwrap_or_else(|| give_up("an instruction ran before its translation"))
+    }
+
+    /// Returns the number of the CPU that runs.
+    fn running(&self) -> usize {
+        self.several.as_ref().map_or(0, |cpus| {
+            cpus.running().unwrap_or_else(|| give_up("a CPU was added while the machine ran"))
+        })
     }
 
     /// Returns the guest's address of a place in its RAM.
@@ -485,14 +488,9 @@ fn is_without_dma(name: &str) -> bool {
     PARTS.iter().any(|part| name.contains(part))
 }
 
-extern "C" fn on_cpu(_id: u64, cpu: c_uint) {
+extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
     let all = registers();
     with_watch(|watch| {
-        watch.running = Running::find();
-        watch.cpus[cpu as usize].state = watch.running.state();
-        if watch.cpus.len() > 1 && watch.running.state() == 0 {
-            give_up("this emulator does not show which CPU is running: run a machine with one");
-        }
         for (name, handle) in all {
             // QEMU names one register by its AArch32 view.
             let name = if name == "SCTLR_EL1" { String::from("SCTLR") } else { name };

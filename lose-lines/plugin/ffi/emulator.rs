@@ -301,23 +301,34 @@ pub(super) fn accessed(info: u32) -> u64 {
     }
 }
 
-/// The emulator's variable `current_cpu` of the thread of all CPUs.
-#[derive(Default)]
-pub(super) struct Running(usize);
+/// The CPUs of a machine that run in one thread. QEMU 10 gives callbacks the CPU for which the code was translated then,
+/// and not the one that runs (`accel/tcg/plugin-gen.c`, `gen_cpu_index`).
+pub(super) struct Cpus {
+    /// The address of the thread's `current_cpu`, which QEMU exports for modules of its own.
+    current: usize,
+    all: Vec<usize>,
+}
 
-impl Running {
-    /// Finds the variable, in that thread.
-    pub(super) fn find() -> Self {
-        Self(symbol(c"current_cpu").expose_provenance())
+impl Cpus {
+    /// Finds the CPUs, in a callback of one of them.
+    pub(super) fn find(count: usize) -> Option<Self> {
+        let [current, get] = [c"current_cpu", c"qemu_get_cpu"].map(symbol);
+        if current.is_null() || get.is_null() {
+            return None;
+        }
+        // SAFETY: QEMU 10.0 `include/hw/core/cpu.h` declares the function of this name so.
+        let get =
+            unsafe { transmute::<*mut c_void, unsafe extern "C" fn(c_int) -> *mut c_void>(get) };
+        // SAFETY: the emulator returns null for a number that no CPU has.
+        let cpu = |number| unsafe { get(c_int::try_from(number).unwrap_or(-1)) }.addr();
+        Some(Self { current: current.expose_provenance(), all: (0..count).map(cpu).collect() })
     }
 
-    /// Returns the emulator's address of the CPU that runs, in a callback of that CPU; 0 if it is not known.
-    pub(super) fn state(&self) -> usize {
-        if self.0 == 0 {
-            return 0;
-        }
-        // SAFETY: the variable lives as long as its thread, which this callback runs in.
-        unsafe { with_exposed_provenance::<usize>(self.0).read_volatile() }
+    /// Returns the number of the CPU that runs.
+    pub(super) fn running(&self) -> Option<usize> {
+        // SAFETY: the variable of the thread that runs all CPUs, which lives as long as they do.
+        let current = unsafe { with_exposed_provenance::<usize>(self.current).read() };
+        self.all.iter().position(|cpu| *cpu == current)
     }
 }
 

@@ -95,7 +95,7 @@ const INSTRUCTIONS: [(&str, [(&str, &str); 4]); 3] = [
             ("{invalidate}", "cbo.inval or cbo.flush"),
             ("{clean}", "cbo.clean, then fence w, o"),
             ("{both}", "cbo.flush, then fence w, o"),
-            ("{fence}", "fence w, o (not fence rw, rw)"),
+            ("{fence}", "fence w, o"),
         ],
     ),
 ];
@@ -145,7 +145,7 @@ const KINDS: [Explained; 8] = [
     ),
     (
         "bytes-lost",
-        "loads bytes whose last stores were dropped by an invalidation",
+        "loads bytes, or hands a device bytes, whose last stores were dropped by an invalidation",
         "the line was invalidated by",
         "invalidate only whole lines that hold nothing else, or write the lines at both ends back as well ({both})",
     ),

@@ -112,7 +112,7 @@ struct Line {
     fetched: Place,
     stored: Place,
     dropped: Place,
-    /// The CPU that dropped the line, and its numbers of accesses and of doorbells then.
+    /// The CPU that dropped the line, its number of doorbells then, and of accesses then or when the line was fetched.
     dropper: u16,
     flags: u8,
     doorbells: u32,
@@ -239,10 +239,11 @@ impl Model {
         if self.lines[number].flags & HANDED != 0 {
             self.check_lost(place, at, len);
         }
+        let accesses = self.cpus[cpu].accesses;
         let line = &mut self.lines[number];
         if line.flags & CACHED == 0 {
             line.flags |= CACHED;
-            line.fetched = place;
+            (line.fetched, line.accesses) = (place, accesses);
         }
     }
 
@@ -264,13 +265,19 @@ impl Model {
         if line.dirty != 0 {
             return (Kind::WrittenOver, line.stored);
         }
-        if line.flags & CACHED != 0 {
-            return (Kind::StaleRead, line.fetched);
-        }
         let Cpu { accesses, doorbells, .. } = self.cpus[cpu];
         let is_since_doorbell =
             line.dropped != 0 && usize::from(line.dropper) == cpu && line.doorbells == doorbells;
-        let polls = line.flags & POLLED != 0 || accesses - line.accesses < POLL;
+        let is_at_once = accesses - line.accesses < POLL;
+        if line.flags & CACHED != 0 {
+            // The device wrote between two loads of one round.
+            return if is_since_doorbell && is_at_once {
+                (Kind::PollRace, line.dropped)
+            } else {
+                (Kind::StaleRead, line.fetched)
+            };
+        }
+        let polls = line.flags & POLLED != 0 || is_at_once;
         let kind = if is_since_doorbell && polls { Kind::PollRace } else { Kind::SpeculativeRead };
         (kind, line.dropped)
     }

@@ -272,6 +272,19 @@ fn a_loop_that_polls_is_no_mistake() {
     machine.wait();
     machine.load(READ, 0);
     machine.expect(&[(Kind::PollRace, READ, MAINTAIN, 1)]);
+    // Between two loads of one round; a later load is stale.
+    for (waits, kind, by) in [(false, Kind::PollRace, MAINTAIN), (true, Kind::StaleRead, FETCH)] {
+        let mut machine = Machine::new();
+        machine.ring(0, 16, true);
+        machine.maintain(0, INVALIDATE);
+        machine.load(FETCH, 0);
+        machine.device(8, 7);
+        if waits {
+            machine.wait();
+        }
+        machine.load(READ, 8);
+        machine.expect(&[(kind, READ, by, 1)]);
+    }
     // A doorbell after the invalidation: the device had not begun.
     let mut machine = Machine::new();
     machine.maintain(0, INVALIDATE);

@@ -267,9 +267,8 @@ impl Watch {
         })
     }
 
-    /// Takes over what happened before an instruction, which may have stored already: zeroed blocks, and accesses of
-    /// devices.
-    fn catch_up(&mut self, cpu: usize, stored: Range<u64>) {
+    /// Takes over a block that was zeroed before an instruction, which may have stored already.
+    fn finish_zeroing(&mut self, cpu: usize, stored: Range<u64>) {
         if let Some((place, at, is_cacheable)) = self.cpus[cpu].zeroing.take() {
             let len = self.zero_len();
             let ram = self.model().ram();
@@ -283,6 +282,10 @@ impl Watch {
                 (false, _) => {}
             }
         }
+    }
+
+    /// Takes over what devices have accessed since the last call.
+    fn follow_devices(&mut self) {
         for hooks::Access { host, len, device_writes } in hooks::take() {
             let Some(at) = self.physical(host as u64) else { continue };
             match self.doorbell {
@@ -299,7 +302,8 @@ impl Watch {
     }
 
     fn perform(&mut self, cpu: usize, place: Place) {
-        self.catch_up(cpu, 0..0);
+        self.finish_zeroing(cpu, 0..0);
+        self.follow_devices();
         let site = self.sites[place as usize];
         match site.effect {
             Some(Effect::Translation) => self.round += 1,
@@ -342,10 +346,14 @@ impl Watch {
         let len = 1 << qemu_plugin_mem_size_shift(info);
         let first = len.min(PAGE - address % PAGE);
         let (at, memory) = self.memory(cpu, level, info, address);
-        self.catch_up(cpu, at..at + first);
+        self.finish_zeroing(cpu, at..at + first);
         if memory == Memory::Device {
-            return self.access_device(cpu, place, info, (address, at));
+            self.access_device(cpu, place, info, (address, at));
+            // A device may act at once.
+            self.follow_devices();
+            return self.note_caller();
         }
+        self.follow_devices();
         self.access_memory(cpu, place, info, (at, first, memory));
         // The emulator translates only the first byte.
         if first < len

@@ -173,11 +173,11 @@ fn describe(tree: &str) -> Option<String> {
             Some((range.split_once('-')?, kind.split_once(", ")?.1, name))
         });
         let Some(((start, last), kind, name)) = parts else { continue };
-        let mut words = name.split(' ');
-        let name = words.next().unwrap_or_default();
-        // The part that begins later in the memory has an offset.
-        if name == MEMORY && !words.any(|word| word.starts_with('@')) {
-            let start = u64::from_str_radix(start, 16).ok()?;
+        let (name, offset) = name.split_once(" @").unwrap_or((name, "0"));
+        if name == MEMORY {
+            let [start, offset] = [start, offset].map(|text| u64::from_str_radix(text, 16).ok());
+            // A board may hide the first part of the memory, or have the rest somewhere else.
+            let start = start?.wrapping_sub(offset?);
             memory = Some(memory.map_or(start, |other: u64| other.min(start)));
         // Devices appear later in the windows of PCI, which the emulator names when they are accessed.
         } else if kind == "i/o" && !name.ends_with("_window") {
@@ -260,7 +260,7 @@ mod tests {
             0000000080000000-00000000bfffffff (prio 0, ram): lose-lines-ram @0000000040000000\n  \
             000000000a000000-000000000a0001ff (prio 0, i/o): virtio-mmio\n  \
             0000000010000000-000000003efeffff (prio 0, i/o): gpex_mmio_window\n  \
-            0000000040000000-000000007fffffff (prio 0, ram): lose-lines-ram\nFlatView #2\n AS \"bus\", root: bus\n  \
+            0000000040001000-000000007fffffff (prio 0, ram): lose-lines-ram @0000000000001000\nFlatView #2\n AS \"bus\", root: bus\n  \
             0000000000000000-000000000000007f (prio 0, i/o): mailbox\n  \
             0000000000000080-000000003fffffff (prio 0, ram): lose-lines-ram\n";
         let described = "40000000\n000000000a000000 000000000a0001ff virtio-mmio\n";

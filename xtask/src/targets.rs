@@ -49,10 +49,11 @@ const SYSTEMS: [&str; 5] = [
 ];
 
 /// The targets of the lab's images, and the arguments that select the images of a target.
-const IMAGES: [(&str, &str); 6] = [
-    ("x86_64-unknown-none", "-p cachemaint-lab-freestanding"),
+const IMAGES: [(&str, &str); 7] = [
+    ("x86_64-unknown-none", "-p cachemaint-lab-freestanding --bin freestanding --bin last_events"),
     ("aarch64-unknown-none", "-p cachemaint-lab-freestanding"),
-    ("riscv64gc-unknown-none-elf", "-p cachemaint-lab-freestanding --bin freestanding"),
+    ("riscv64gc-unknown-none-elf", "-p cachemaint-lab-freestanding --bin freestanding --bin dma"),
+    ("armv7a-none-eabi", "-p cachemaint-lab-freestanding --bin dma"),
     ("riscv64gc-unknown-none-elf", "-p cachemaint-lab-boards"),
     ("thumbv7em-none-eabi", "-p cachemaint-lab-boards"),
     ("armv7a-none-eabi", "-p cachemaint-lab-boards"),

@@ -6,6 +6,7 @@ use crate::aarch64;
 use crate::decode::Action;
 
 pub(super) const AARCH64: Architecture = Architecture {
+    name: "aarch64",
     registers: aarch64::DECODER.registers,
     link: "x30",
     required: &["SCTLR", "TCR_EL1", "MAIR_EL1", "TTBR0_EL1", "TTBR1_EL1"],

@@ -45,6 +45,8 @@ pub struct Mapped {
 /// The facts of one architecture.
 #[derive(Clone, Copy, Debug)]
 pub struct Architecture {
+    /// The name in reports.
+    pub name: &'static str,
     /// The names of the registers with addresses.
     pub registers: &'static [&'static str],
     /// The register with the address to return to.

@@ -9,6 +9,7 @@ use super::tables::LongDescriptors;
 use crate::decode::Address;
 
 pub(super) const ARM: Architecture = Architecture {
+    name: "arm",
     registers: &[
         "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "sp", "lr",
     ],
@@ -73,7 +74,7 @@ fn level(read: Read<'_>) -> u8 {
     }
 }
 
-/// `SCTLR.M`, `SCTLR.C` and `SCTLR.TRE`.
+/// Bits of SCTLR: M and C, and the one for remapped memory types.
 const MMU_AND_CACHE: u64 = 1 | 1 << 2;
 const REMAPPED: u64 = 1 << 28;
 /// `TTBCR.EAE`.

@@ -24,7 +24,7 @@ pub enum Kind {
     DirtyAtDoorbell,
     /// The same, written back but not fenced.
     UnfencedAtDoorbell,
-    /// A load of bytes whose stores an invalidation dropped.
+    /// A load, or a device's read, of bytes whose stores an invalidation dropped.
     BytesLost,
     /// A loop that polls read bytes that a device wrote after the invalidation; it reads again. Not a mistake.
     PollRace,
@@ -148,6 +148,9 @@ pub struct Model {
     lines: Vec<Line>,
     /// The dirty parts of lines that an invalidation dropped. A device may have been told to write them.
     lost: HashMap<usize, u64>,
+    /// The words of RAM under lines with old bytes that were written back: a real memory has the old bytes, until a device
+    /// writes again.
+    overwritten: HashMap<usize, Vec<u64>>,
     cpus: Vec<Cpu>,
     found: HashMap<(Kind, Place, Place), Found>,
     newest: Option<(Kind, Place, Place)>,
@@ -179,6 +182,7 @@ impl Model {
             shadow,
             lines: vec![Line::default(); lines],
             lost: HashMap::new(),
+            overwritten: HashMap::new(),
             cpus: (0..cpus).map(|_number| Cpu::default()).collect(),
             found: HashMap::new(),
             newest: None,
@@ -229,21 +233,26 @@ impl Model {
             if kind != Kind::WrittenOver || line.flags & TOLD == 0 {
                 self.report(kind, place, by, at);
             }
+            self.overwritten.remove(&number);
             self.refresh(number);
         }
-        let mask = self.mask(at, len);
-        let line = &mut self.lines[number];
-        if line.flags & (LOST | HANDED) == LOST | HANDED
-            && self.lost.get(&number).is_some_and(|lost| lost & mask != 0)
-        {
-            let dropped = line.dropped;
-            self.find_again(number, u64::MAX);
-            self.report(Kind::BytesLost, place, dropped, at);
+        if self.lines[number].flags & HANDED != 0 {
+            self.check_lost(place, at, len);
         }
         let line = &mut self.lines[number];
         if line.flags & CACHED == 0 {
             line.flags |= CACHED;
             line.fetched = place;
+        }
+    }
+
+    /// Reports bytes that an invalidation dropped, and that are used now.
+    fn check_lost(&mut self, place: Place, at: u64, len: u64) {
+        let (number, mask) = (self.number(at), self.mask(at, len));
+        let Line { flags, dropped, .. } = self.lines[number];
+        if flags & LOST != 0 && self.lost.get(&number).is_some_and(|lost| lost & mask != 0) {
+            self.find_again(number, u64::MAX);
+            self.report(Kind::BytesLost, place, dropped, at);
         }
     }
 
@@ -379,21 +388,24 @@ impl Model {
         let line = &mut self.lines[number];
         line.dirty &= !(done.written_back & line.cleaning);
         line.cleaning &= !done.written_back;
+        if done.keeps && done.written_back != 0 {
+            let words = self.words_of(number).map(|word| self.ram.nth(word));
+            self.overwritten.insert(number, words.collect());
+        }
         if !done.drops {
             return;
         }
         if !done.keeps && self.line_differs(number) {
             self.counts.refreshed += 1;
             self.refresh(number);
+        } else if !done.keeps {
+            self.lines[number].flags &= !MERGED;
         }
         let Cpu { accesses, doorbells, .. } = self.cpus[cpu];
         let line = &mut self.lines[number];
         let is_same = usize::from(line.dropper) == cpu && line.doorbells == doorbells;
         let has_polled = line.dropped != 0 && is_same && line.flags & (CACHED | POLLED) != 0;
         line.flags &= !(CACHED | POLLED);
-        if !done.keeps {
-            line.flags &= !MERGED;
-        }
         if has_polled {
             line.flags |= POLLED;
         }
@@ -416,6 +428,9 @@ impl Model {
             let (number, mask) = (self.number(at), self.mask(at, len));
             if device_writes {
                 self.find_again(number, mask);
+                self.overwritten.remove(&number);
+            } else {
+                self.check_lost(place, at, len);
             }
             let Line { dirty, cleaning, stored, flags, fetched, .. } = self.lines[number];
             self.counts.handed += u64::from(fetched != 0 || stored != 0);
@@ -517,13 +532,27 @@ impl Model {
         self.ram.base() + 8 * first.unwrap_or_default() as u64
     }
 
-    /// Takes a line from RAM.
+    /// Takes a line from RAM, except for bytes that were overwritten since a device wrote them.
     fn refresh(&mut self, number: usize) {
-        for word in self.words_of(number) {
-            self.shadow[word] = self.ram.nth(word);
+        let overwritten = self.overwritten.get(&number);
+        let mut is_old = false;
+        for (place, word) in self.words_of(number).enumerate() {
+            let new = self.ram.nth(word);
+            let kept = overwritten.map_or(0, |words| equal_bytes(words[place], new));
+            self.shadow[word] = self.shadow[word] & kept | new & !kept;
+            is_old |= self.shadow[word] != new;
         }
-        self.lines[number].flags &= !MERGED;
+        if !is_old {
+            self.lines[number].flags &= !MERGED;
+            self.overwritten.remove(&number);
+        }
     }
+}
+
+/// Returns a mask of the bytes that are equal in two words.
+fn equal_bytes(one: u64, other: u64) -> u64 {
+    let bytes = (one ^ other).to_le_bytes();
+    u64::from_le_bytes(bytes.map(|byte| if byte == 0 { 0xff } else { 0 }))
 }
 
 /// Returns a number of a line or word, which are fewer than the bytes that this process has mapped.

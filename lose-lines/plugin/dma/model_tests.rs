@@ -198,6 +198,63 @@ fn stores_that_an_invalidation_drops_are_lost_unless_a_device_writes_there() {
 }
 
 #[test]
+fn bytes_that_are_invalidated_instead_of_written_back_do_not_reach_a_device() {
+    let mut machine = Machine::new();
+    machine.store(0, 1);
+    machine.maintain(0, INVALIDATE);
+    machine.ring(8, 8, false);
+    machine.expect(&[]);
+    machine.ring(0, 8, false);
+    machine.expect(&[(Kind::BytesLost, RING, MAINTAIN, 1)]);
+}
+
+#[test]
+fn a_write_back_of_old_bytes_stays_until_a_device_writes_again() {
+    let merged = || {
+        let mut machine = Machine::new();
+        machine.ring(8, 8, true);
+        machine.load(FETCH, 0);
+        machine.device(8, 7);
+        machine.store(0, 1);
+        machine.maintain(0, BOTH);
+        machine
+    };
+    let mut machine = merged();
+    machine.maintain(0, INVALIDATE);
+    machine.load(READ, 0);
+    machine.expect(&[]);
+    machine.load(READ, 8);
+    machine.load(READ, 8);
+    machine.expect(&[(Kind::OldBytesMerged, READ, STORE, 1)]);
+    // Other bytes, and the same after another doorbell.
+    let mut machine = merged();
+    machine.device(8, 9);
+    machine.maintain(0, INVALIDATE);
+    machine.load(READ, 8);
+    machine.expect(&[]);
+    let mut machine = merged();
+    machine.ring(8, 8, true);
+    machine.maintain(0, INVALIDATE);
+    machine.load(READ, 8);
+    machine.expect(&[]);
+}
+
+#[test]
+fn an_invalidation_that_is_ordered_needs_no_fence() {
+    let mut machine = Machine::new();
+    machine.model = Model::new(machine.model.ram(), 64, 2, true);
+    machine.load(FETCH, 0);
+    machine.device(0, 7);
+    machine.model.maintain(0, MAINTAIN, RAM, INVALIDATE);
+    machine.load(READ, 0);
+    machine.expect(&[]);
+    machine.store(64, 1);
+    machine.model.maintain(0, MAINTAIN, RAM + 64, BOTH);
+    machine.ring(64, 8, false);
+    machine.expect(&[(Kind::UnfencedAtDoorbell, RING, STORE, 1)]);
+}
+
+#[test]
 fn a_loop_that_polls_is_no_mistake() {
     let mut machine = Machine::new();
     machine.ring(0, 8, true);

@@ -2,6 +2,7 @@
 //! Extensions").
 //!
 //! # Limits
+//! FENCE W,W completes write-backs, as for a device that reads an index first, also if the doorbell after it is not ordered.
 //! Blocks that CBO.ZERO zeroes have 64 bytes. CBO.INVAL is taken for one, also where `menvcfg.CBIE` makes it a flush.
 //! Accesses by `mstatus.MPRV`, a guest's second stage, and memory types of T-Head are not followed.
 
@@ -10,6 +11,7 @@ use crate::decode::Action;
 use crate::riscv64::{self, CBO_FLUSH, CBO_ZERO, RS1};
 
 pub(super) const RISCV64: Architecture = Architecture {
+    name: "riscv64",
     registers: riscv64::DECODER.registers,
     link: "ra",
     required: &["satp", "priv"],
@@ -21,21 +23,26 @@ pub(super) const RISCV64: Architecture = Architecture {
     zeroed: |_read| 64,
 };
 
-/// FENCE with neither predecessors nor successors, and its sets.
+/// FENCE with neither predecessors nor successors, its sets, and the bit of FENCE.TSO.
 const FENCE: u32 = 0xf;
-const SETS: u32 = 0xff << 20;
-/// Writes before output: a doorbell is a store to a device.
-const WRITES_BEFORE_OUTPUT: u32 = 1 << 24 | 1 << 22;
+const SETS: u32 = 0xff << 20 | 1 << 31;
+/// Writes among the predecessors. Among the successors, output is a doorbell, and writes are an index that the device
+/// reads before what it refers to.
+const WRITES_BEFORE: u32 = 1 << 24;
+const STORES_AFTER: u32 = 1 << 22 | 1 << 20;
 const SFENCE_VMA: u32 = 0x1200_0073;
+const SINVAL_VMA: u32 = 0x1600_0073;
 const SATP: u32 = 0x180;
 
 fn effect(bytes: &[u8]) -> Option<Effect> {
     let word = u32::from_le_bytes(*bytes.first_chunk()?);
     if word & !SETS == FENCE {
-        return (word & WRITES_BEFORE_OUTPUT == WRITES_BEFORE_OUTPUT).then_some(Effect::Fence);
+        let is_fence = word & WRITES_BEFORE != 0 && word & STORES_AFTER != 0;
+        return is_fence.then_some(Effect::Fence);
     }
     let is_csr = word & 0x7f == 0x73 && word >> 12 & 3 != 0;
-    if word & 0xfe00_7fff == SFENCE_VMA || is_csr && word >> 20 == SATP {
+    let is_invalidation = matches!(word & 0xfe00_7fff, SFENCE_VMA | SINVAL_VMA);
+    if is_invalidation || is_csr && word >> 20 == SATP {
         return Some(Effect::Translation);
     }
     if word & !RS1 == CBO_ZERO {
@@ -104,10 +111,13 @@ mod tests {
             ("cbo.zero (a0)", 0x0045_200f, Some(Effect::Zero(Address::of(10)))),
             ("fence iorw, iorw", 0x0ff0_000f, Some(Effect::Fence)),
             ("fence w, o", 0x0140_000f, Some(Effect::Fence)),
-            ("fence rw, rw", 0x0330_000f, None),
+            ("fence rw, rw", 0x0330_000f, Some(Effect::Fence)),
+            ("fence.tso", 0x8330_000f, Some(Effect::Fence)),
+            ("fence w, r", 0x0120_000f, None),
             ("fence r, o", 0x0240_000f, None),
             ("sfence.vma", 0x1200_0073, Some(Effect::Translation)),
             ("sfence.vma a0, a1", 0x12b5_0073, Some(Effect::Translation)),
+            ("sinval.vma a0, a1", 0x16b5_0073, Some(Effect::Translation)),
             ("csrw satp, a0", 0x1805_1073, Some(Effect::Translation)),
             ("csrw stvec, a0", 0x1055_1073, None),
             ("ecall", 0x0000_0073, None),

@@ -9,8 +9,8 @@ use std::fs::{self, File};
 use std::sync::{Mutex, PoisonError};
 
 use super::emulator::{
-    Block, Code, Handle, Info, Instruction, READS_AND_WRITES, READS_REGISTERS, Target, Translation,
-    accessed, qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_mem_is_store,
+    Block, Code, Cpus, Handle, Info, Instruction, READS_AND_WRITES, READS_REGISTERS, Target,
+    Translation, accessed, qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_mem_is_store,
     qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
     qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
     qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
@@ -70,6 +70,8 @@ struct Watch {
     /// Known when the first CPU exists.
     architecture: Option<Architecture>,
     translation: Translation,
+    /// Unknown if there is one CPU.
+    several: Option<Cpus>,
     /// The file of the guest's RAM, which has no name any more when the guest starts.
     ram: File,
     model: Option<Model>,
@@ -145,6 +147,7 @@ impl Watch {
             options,
             architecture: None,
             translation,
+            several: None,
             model: None,
             machine: Machine::default(),
             virtio: Virtio::default(),
@@ -162,8 +165,13 @@ impl Watch {
         })
     }
 
-    /// Maps the guest's RAM; the emulator has made it by now.
-    fn open(&self) -> Result<(Model, Machine, u64), String> {
+    /// Maps the guest's RAM, and finds the CPUs; the emulator has made them by now.
+    fn open(&mut self) -> Result<(Model, Machine, u64), String> {
+        if self.cpus.len() > 1 {
+            let several = Cpus::find(self.cpus.len());
+            self.several =
+                Some(several.ok_or("this emulator does not show which CPU runs: give -smp 1")?);
+        }
         let Options { ram, machine, line, .. } = &self.options;
         let failed = |what: &str, why: &dyn core::fmt::Display| format!("{what}: {why}");
         let name = ram.display().to_string();
@@ -187,6 +195,13 @@ impl Watch {
 
     fn model(&mut self) -> &mut Model {
         self.model.as_mut().unwrap_or_else(|| give_up("an instruction ran before its translation"))
+    }
+
+    /// Returns the number of the CPU that runs.
+    fn running(&self) -> usize {
+        self.several.as_ref().map_or(0, |cpus| {
+            cpus.running().unwrap_or_else(|| give_up("a CPU was added while the machine ran"))
+        })
     }
 
     fn register(&self, name: &str) -> Option<u64> {
@@ -437,7 +452,8 @@ impl Watch {
             "counts loads={loads} stores={stores} maintained={maintained} fences={fences} handed={handed} \
              refreshed={refreshed} doorbells={doorbells} chains={chains} streamed={streamed}\n",
         );
-        model.found().map(line).chain([counts]).collect()
+        let cpu = format!("cpu {}\n", self.architecture().name);
+        [cpu].into_iter().chain(model.found().map(line)).chain([counts]).collect()
     }
 }
 
@@ -551,10 +567,10 @@ fn place(data: *mut c_void) -> Place {
     Place::try_from(data.addr()).unwrap_or_default()
 }
 
-extern "C" fn on_execution(cpu: c_uint, data: *mut c_void) {
-    with_watch(|watch| watch.perform(cpu as usize, place(data)));
+extern "C" fn on_execution(_cpu: c_uint, data: *mut c_void) {
+    with_watch(|watch| watch.perform(watch.running(), place(data)));
 }
 
-extern "C" fn on_access(cpu: c_uint, info: u32, address: u64, data: *mut c_void) {
-    with_watch(|watch| watch.access(cpu as usize, place(data), info, address));
+extern "C" fn on_access(_cpu: c_uint, info: u32, address: u64, data: *mut c_void) {
+    with_watch(|watch| watch.access(watch.running(), place(data), info, address));
 }

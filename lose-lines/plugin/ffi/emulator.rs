@@ -301,6 +301,37 @@ pub(super) fn accessed(info: u32) -> u64 {
     }
 }
 
+/// The CPUs of a machine that run in one thread. QEMU 10 gives callbacks the CPU for which the code was translated then,
+/// and not the one that runs (`accel/tcg/plugin-gen.c`, `gen_cpu_index`).
+pub(super) struct Cpus {
+    /// The address of the thread's `current_cpu`, which QEMU exports for modules of its own.
+    current: usize,
+    all: Vec<usize>,
+}
+
+impl Cpus {
+    /// Finds the CPUs, in a callback of one of them.
+    pub(super) fn find(count: usize) -> Option<Self> {
+        let [current, get] = [c"current_cpu", c"qemu_get_cpu"].map(symbol);
+        if current.is_null() || get.is_null() {
+            return None;
+        }
+        // SAFETY: QEMU 10.0 `include/hw/core/cpu.h` declares the function of this name so.
+        let get =
+            unsafe { transmute::<*mut c_void, unsafe extern "C" fn(c_int) -> *mut c_void>(get) };
+        // SAFETY: the emulator returns null for a number that no CPU has.
+        let cpu = |number| unsafe { get(c_int::try_from(number).unwrap_or(-1)) }.addr();
+        Some(Self { current: current.expose_provenance(), all: (0..count).map(cpu).collect() })
+    }
+
+    /// Returns the number of the CPU that runs.
+    pub(super) fn running(&self) -> Option<usize> {
+        // SAFETY: the variable of the thread that runs all CPUs, which lives as long as they do.
+        let current = unsafe { with_exposed_provenance::<usize>(self.current).read() };
+        self.all.iter().position(|cpu| *cpu == current)
+    }
+}
+
 /// The emulator's translation of virtual addresses.
 #[derive(Clone, Copy)]
 pub(super) enum Translation {

@@ -56,18 +56,49 @@ pub struct Finding {
     pub cached: u64,
     pub memory: u64,
     /// The operation that mends it.
-    pub remedy: &'static str,
+    pub remedy: String,
 }
 
 /// A kind of finding: its name, what happened at the place, what the other place did, and the remedy.
 type Explained = (&'static str, &'static str, &'static str, &'static str);
 
-const INVALIDATE_AFTER: &str = "after the device has finished and before this load, invalidate the line (dc ivac or dc \
-    civac, then dsb sy; Linux: dma_sync_single_for_cpu or dma_unmap_single; cachemaint: acquire)";
-const CLEAN_BEFORE: &str = "between the store and the doorbell, write the line back (dc cvac, then dsb sy; Linux: \
-    dma_map_single or dma_sync_single_for_device; cachemaint: release)";
-const CLEAN_TO_WRITER: &str = "between the store and the doorbell, write back and invalidate the line (dc civac, then dsb \
-    sy; Linux: dma_map_single; cachemaint: release_to_writer); nothing else may be stored to a line that a device writes";
+const INVALIDATE_AFTER: &str = "after the device has finished and before this load, invalidate the line ({invalidate}; \
+    Linux: dma_sync_single_for_cpu or dma_unmap_single; cachemaint: acquire)";
+const CLEAN_BEFORE: &str = "between the store and the doorbell, write the line back ({clean}; Linux: dma_map_single or \
+    dma_sync_single_for_device; cachemaint: release)";
+const CLEAN_TO_WRITER: &str = "between the store and the doorbell, write back and invalidate the line ({both}; Linux: \
+    dma_map_single; cachemaint: release_to_writer); nothing else may be stored to a line that a device writes";
+
+/// The architectures by the plugin's names, and the instructions that the remedies name.
+const INSTRUCTIONS: [(&str, [(&str, &str); 4]); 3] = [
+    (
+        "aarch64",
+        [
+            ("{invalidate}", "dc ivac or dc civac, then dsb sy"),
+            ("{clean}", "dc cvac, then dsb sy"),
+            ("{both}", "dc civac, then dsb sy"),
+            ("{fence}", "dsb sy (not dmb, dsb ish or dsb osh)"),
+        ],
+    ),
+    (
+        "arm",
+        [
+            ("{invalidate}", "DCIMVAC or DCCIMVAC, then dsb"),
+            ("{clean}", "DCCMVAC, then dsb"),
+            ("{both}", "DCCIMVAC, then dsb"),
+            ("{fence}", "dsb (not dmb or dsb ish)"),
+        ],
+    ),
+    (
+        "riscv64",
+        [
+            ("{invalidate}", "cbo.inval or cbo.flush"),
+            ("{clean}", "cbo.clean, then fence w, o"),
+            ("{both}", "cbo.flush, then fence w, o"),
+            ("{fence}", "fence w, o"),
+        ],
+    ),
+];
 
 const KINDS: [Explained; 8] = [
     (
@@ -86,7 +117,7 @@ const KINDS: [Explained; 8] = [
         "old-bytes-merged",
         "loads bytes that a device had written, from a line in which a store had merged with older ones",
         "the line was stored to by",
-        "after the device has finished and before the store, invalidate the line (dc ivac or dc civac, then dsb sy)",
+        "after the device has finished and before the store, invalidate the line ({invalidate})",
     ),
     (
         "written-over",
@@ -110,14 +141,13 @@ const KINDS: [Explained; 8] = [
         "unfenced-at-doorbell",
         "hands a device bytes whose write-back was not completed",
         "the bytes were stored by",
-        "between the write-back and the doorbell, execute dsb sy on the CPU that wrote back; dmb, dsb ish and dsb osh do \
-         not complete it for devices",
+        "between the write-back and the doorbell, on the CPU that wrote back, execute {fence}",
     ),
     (
         "bytes-lost",
-        "loads bytes whose last stores were dropped by an invalidation",
+        "loads bytes, or hands a device bytes, whose last stores were dropped by an invalidation",
         "the line was invalidated by",
-        "invalidate only whole lines that hold nothing else, or write the lines at both ends back as well (dc civac)",
+        "invalidate only whole lines that hold nothing else, or write the lines at both ends back as well ({both})",
     ),
 ];
 
@@ -135,6 +165,8 @@ pub struct Report {
     pub counts: BTreeMap<String, u64>,
     /// What this run could not show.
     pub unseen: Vec<&'static str>,
+    #[serde(skip)]
+    instructions: [(&'static str, &'static str); 4],
 }
 
 impl Report {
@@ -155,6 +187,11 @@ impl Report {
     fn take(&mut self, line: &str, symbols: &Symbols, suppressions: &Suppressions) -> Option<()> {
         let mut words = line.split(' ');
         let kind = words.next()?;
+        if kind == "cpu" {
+            let name = words.next()?;
+            self.instructions = INSTRUCTIONS.iter().find(|(known, _)| *known == name)?.1;
+            return Some(());
+        }
         let fields: BTreeMap<&str, &str> = words.filter_map(|word| word.split_once('=')).collect();
         if kind == "counts" {
             for (name, value) in fields {
@@ -182,7 +219,10 @@ impl Report {
             address: field("address")?,
             cached: field("cached")?,
             memory: field("memory")?,
-            remedy,
+            remedy: self
+                .instructions
+                .iter()
+                .fold((*remedy).to_owned(), |remedy, (what, name)| remedy.replace(what, name)),
         };
         if suppressions.cover(&finding) {
             self.suppressed += 1;
@@ -298,6 +338,7 @@ mod tests {
     use crate::dma::symbols::Symbols;
 
     const TEXT: &str = "\
+cpu riscv64
 found kind=stale-read count=3 at=0x40201000:0xffff800008001000 by=0x40202000:0xffff800008002000 address=0x41000040 \
 cached=0x0 memory=0x7 caller=0xffff800008003004
 found kind=poll-race count=2 at=0x40201000:0x1000 by=0x0:0x0 address=0x41000040 cached=0x0 memory=0x7 caller=0x0
@@ -317,7 +358,7 @@ counts loads=10 handed=4 refreshed=0
             "it returns to 0xffff800008003000\n",
             "the line was fetched by 0xffff800008002000\n",
             "first at 0x41000040: cache 0x0000000000000000, RAM 0x0000000000000007\n",
-            "dma_sync_single_for_cpu",
+            "(cbo.inval or cbo.flush; Linux: dma_sync_single_for_cpu",
             "1 findings, 0 suppressed; 4 cacheable lines",
         ] {
             assert!(text.contains(part), "{part:?} in {text}");

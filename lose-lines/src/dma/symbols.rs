@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use addr2line::Loader;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use goblin::elf::Elf;
+use goblin::elf::header::EM_ARM;
 use goblin::elf::program_header::PT_LOAD;
+use goblin::elf::sym::{STB_GLOBAL, STT_NOTYPE, Sym};
 
 use crate::crash::code::source;
 
@@ -36,9 +38,16 @@ struct Segment {
     address: u64,
 }
 
+/// An image: its debug information, its segments, and its functions in the order of their addresses.
+struct Image {
+    lines: Loader,
+    segments: Vec<Segment>,
+    functions: Vec<(u64, String)>,
+}
+
 /// The symbols of images.
 #[derive(Default)]
-pub struct Symbols(Vec<(Loader, Vec<Segment>)>);
+pub struct Symbols(Vec<Image>);
 
 impl Symbols {
     /// Adds the symbols of an ELF file.
@@ -59,22 +68,23 @@ impl Symbols {
             Segment { physical, address: segment.p_vaddr }
         };
         let segments = loaded().map(segment).collect();
-        let symbols = Loader::new(&placed.file).map_err(|why| anyhow!("{name}: {why}"))?;
-        self.0.push((symbols, segments));
+        let lines = Loader::new(&placed.file).map_err(|why| anyhow!("{name}: {why}"))?;
+        self.0.push(Image { lines, segments, functions: functions(&elf) });
         Ok(())
     }
 
     /// Returns the function of an instruction, and its line if there is debug information.
     pub fn name(&self, physical: u64) -> Option<String> {
-        self.0.iter().find_map(|(loader, segments)| {
+        self.0.iter().find_map(|Image { lines, segments, functions }| {
             let segment = segments.iter().find(|segment| segment.physical.contains(&physical))?;
             let address = segment.address + (physical - segment.physical.start);
-            let symbol = loader.find_symbol_info(address);
-            let symbol = symbol.map(|found| {
-                let name = addr2line::demangle_auto(found.name().into(), None).into_owned();
-                (name, address - found.address())
+            let behind = functions.partition_point(|(start, _)| *start <= address);
+            let symbol = behind.checked_sub(1).map(|last| &functions[last]);
+            let symbol = symbol.map(|(start, name)| {
+                let name = addr2line::demangle_auto(name.into(), None).into_owned();
+                (name, address - start)
             });
-            match (symbol, source(loader, address)) {
+            match (symbol, source(lines, address)) {
                 (Some((name, _)), Some(line)) if !line.contains(&name) => {
                     Some(format!("{name}, {line}"))
                 }
@@ -83,6 +93,22 @@ impl Symbols {
             }
         })
     }
+}
+
+/// Returns the functions, and the global labels of assembly. Local labels are within functions.
+fn functions(elf: &Elf<'_>) -> Vec<(u64, String)> {
+    // The lowest bit of a function in Thumb instructions is set.
+    let thumb = u64::from(elf.header.e_machine == EM_ARM);
+    let is_label = |symbol: &Sym| symbol.st_type() == STT_NOTYPE && symbol.st_bind() == STB_GLOBAL;
+    let symbols = elf.syms.iter().filter(|symbol| symbol.is_function() || is_label(symbol));
+    let mut symbols: Vec<_> = symbols.filter(|symbol| !symbol.is_import()).collect();
+    // A function comes behind a label of its address.
+    symbols.sort_by_key(|symbol| (symbol.st_value & !thumb, symbol.is_function()));
+    let named = |symbol: Sym| {
+        let name = elf.strtab.get_at(symbol.st_name)?;
+        Some((symbol.st_value & !thumb, name.to_owned()))
+    };
+    symbols.into_iter().filter_map(named).collect()
 }
 
 #[cfg(test)]

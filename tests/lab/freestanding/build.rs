@@ -5,11 +5,12 @@ use std::env::{self, VarError};
 fn main() -> Result<(), VarError> {
     let of_target = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}"));
     let architecture = of_target("ARCH")?;
-    let board = match architecture.as_str() {
-        "aarch64" | "riscv64" => "virt.ld",
-        _ => "pc.ld",
+    let script = match architecture.as_str() {
+        "aarch64" | "arm" => "aarch64/virt.ld",
+        "riscv64" => "riscv64/virt.ld",
+        _ => "x86_64/pc.ld",
     };
-    let script = format!("src/image/{architecture}/{board}");
+    let script = format!("src/image/{script}");
     println!("cargo::rerun-if-changed={script}");
     if of_target("OS")? == "none" {
         let folder = env::var("CARGO_MANIFEST_DIR")?;

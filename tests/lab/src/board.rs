@@ -43,6 +43,15 @@ pub(super) const AARCH64: Board = Board {
     powered_off: 0,
 };
 
+/// With an Armv7 CPU.
+pub(super) const ARMV7: Board = Board {
+    architecture: "arm",
+    triple: "armv7a-none-eabi",
+    package: FREESTANDING,
+    options: "-serial stdio -M virt",
+    powered_off: 0,
+};
+
 /// Without firmware, in M-mode.
 pub(super) const RISCV64: Board = Board {
     architecture: "riscv64",

@@ -14,7 +14,7 @@ use lose_lines::initramfs::Initramfs;
 use lose_lines::log::Log;
 use serde_json::Value;
 
-use crate::board;
+use crate::board::{self, Board};
 use crate::kernel_module;
 use crate::lab::Lab;
 use crate::lane::Lane;
@@ -39,59 +39,166 @@ const CASES: [Case; 11] = [
     ("fence-of-one-cpu", 2, &["unfenced-at-doorbell"]),
 ];
 
-/// Disks of Linux. A virtio device goes through the kernel's mappings for DMA only with `iommu_platform`.
-const DISKS: [(&str, &str); 2] = [
-    ("virtio", "-device virtio-blk-pci,drive=disk,iommu_platform=on,disable-legacy=on"),
-    ("nvme", "-device nvme,drive=disk,serial=1"),
+/// The reports of `crates/device/tests/catalogue` that the image has, and the kinds of their findings.
+const REPORTS: [(&str, &str); 10] = [
+    ("nuttx_19506", "speculative-read"),
+    ("zephyr_42206", "dirty-under-device"),
+    ("nuttx_2985", "speculative-read"),
+    ("zephyr_90632", "dirty-at-doorbell"),
+    ("bao_hypervisor_392", "unfenced-at-doorbell"),
+    ("hvisor_312", "bytes-lost"),
+    ("zephyr_98723", "dirty-at-doorbell"),
+    ("stm32cubef7_95", "bytes-lost"),
+    ("circle_135", "dirty-under-device"),
+    ("atmel_software_package_121", "bytes-lost"),
 ];
 
+/// A machine for the driver.
+struct Guest {
+    name: &'static str,
+    board: Board,
+    /// The emulator's options, behind those that the tool gives it.
+    options: &'static str,
+    /// The CPUs that the image can use.
+    cpus: u32,
+    /// True if the fence of virtio-drivers before it makes a buffer available, FENCE RW,RW, completes write-backs.
+    is_fenced: bool,
+}
+
+const GUESTS: [Guest; 3] = [
+    Guest { name: "aarch64", board: board::AARCH64, options: "", cpus: 2, is_fenced: false },
+    Guest {
+        name: "riscv64",
+        board: board::RISCV64,
+        options: "-bios none",
+        cpus: 1,
+        is_fenced: true,
+    },
+    Guest { name: "armv7", board: board::ARMV7, options: "", cpus: 1, is_fenced: false },
+];
+
+/// A machine for Linux, whose devices are not coherent.
+struct Linux {
+    name: &'static str,
+    architecture: Architecture,
+    options: &'static str,
+    console: &'static str,
+    disk: &'static str,
+}
+
+const ARM64: Linux = Linux {
+    name: "aarch64/linux-virtio",
+    architecture: Architecture::Arm64,
+    options: "qemu-system-aarch64 -M virt -cpu cortex-a57 -smp 2",
+    console: "ttyAMA0",
+    disk: VIRTIO,
+};
+
+/// RISC-V needs Svpbmt for memory that is not cached, which `max` has.
+const LINUX: [Linux; 3] = [
+    ARM64,
+    Linux { name: "aarch64/linux-nvme", disk: "-device nvme,drive=disk,serial=1", ..ARM64 },
+    Linux {
+        name: "riscv64/linux-virtio",
+        architecture: Architecture::Riscv64,
+        options: "qemu-system-riscv64 -M virt -cpu max -smp 2",
+        console: "ttyS0",
+        ..ARM64
+    },
+];
+
+/// A virtio device goes through the kernel's mappings for DMA only with `iommu_platform`.
+const VIRTIO: &str = "-device virtio-blk-pci,drive=disk,iommu_platform=on,disable-legacy=on";
+
 pub(super) fn lanes() -> Vec<Lane> {
-    let linux = DISKS.iter().map(|(name, device)| linux(name, device));
-    let others = [
-        Lane::new("dma/aarch64/left-out", left_out),
-        Lane::new("dma/aarch64/linux-module", linux_module),
-    ];
-    others.into_iter().chain(linux).collect()
+    let linux = LINUX.iter().map(linux);
+    let module = Lane::new("dma/aarch64/linux-module", linux_module);
+    let reports = GUESTS.iter().map(reports);
+    GUESTS.iter().map(left_out).chain(reports).chain(linux).chain([module]).collect()
 }
 
 /// Leaves out each operation in turn.
-fn left_out(lab: &Lab) -> Result<crate::lane::Run> {
-    lab.plugin("aarch64")?;
-    let image = board::AARCH64.build(lab, "dma")?;
+fn left_out(guest: &'static Guest) -> Lane {
+    Lane::new(format!("dma/{}/left-out", guest.name), move |lab| {
+        let disk = lab.work().join(format!("dma-{}.disk", guest.name));
+        let machine = image(lab, guest, &disk)?;
+        Ok(Box::new(move |log| {
+            for (name, cpus, kinds) in CASES.iter().filter(|(_, cpus, _)| *cpus <= guest.cpus) {
+                let machine = machine.clone().args(["-smp", &cpus.to_string()]);
+                let found = run(guest, &machine, &disk, name, kinds, log);
+                found.with_context(|| format!("without {name}, {cpus} CPUs"))?;
+            }
+            Ok(())
+        }))
+    })
+}
+
+/// Runs each report as reported, which must be found in the function of its name, and as fixed.
+fn reports(guest: &'static Guest) -> Lane {
+    Lane::new(format!("dma/{}/reports", guest.name), move |lab| {
+        let disk = lab.work().join(format!("dma-{}-reports.disk", guest.name));
+        let machine = image(lab, guest, &disk)?;
+        Ok(Box::new(move |log| {
+            for (name, kind) in REPORTS {
+                for (state, kinds) in [("reported", &[kind][..]), ("fixed", &[])] {
+                    let words = format!("report {name} {state}");
+                    let report = run(guest, &machine, &disk, &words, kinds, log);
+                    let report = report.context(words.clone())?;
+                    ensure!(log.text()?.contains(&words), "{words}: the driver failed");
+                    let function = format!("dma::reports::{name}");
+                    ensure!(are_in(&function, &report), "{words}: found elsewhere: {report}");
+                }
+            }
+            Ok(())
+        }))
+    })
+}
+
+/// Returns the machine with the image and this disk.
+fn image(lab: &Lab, guest: &Guest, disk: &Path) -> Result<Cmd> {
+    lab.plugin(guest.board.architecture)?;
+    let image = guest.board.build(lab, "dma")?;
     let tool = Cmd::new(lab.tool()?.display().to_string()).limit(LIMIT);
-    let tool = tool.args(["dma", "--json", "--image", &image, "--"]);
-    let disk = lab.work().join("dma.disk");
-    Ok(Box::new(move |log| {
-        for (name, cpus, kinds) in CASES {
-            fs::write(&disk, format!("{name}\n")).context("cannot write the disk")?;
-            sized(&disk)?;
-            let machine = with_disk(&tool, &disk, "-device virtio-blk-device,drive=disk")
-                .words("-global virtio-mmio.force-legacy=false")
-                .args(["-smp", &cpus.to_string()]);
-            let found = report(&machine, log).and_then(|report| found(&report));
-            let found = found.with_context(|| format!("without {name}, {cpus} CPUs"))?;
-            let expected: BTreeSet<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-            ensure!(found == expected, "without {name}, {cpus} CPUs: {found:?}, not {expected:?}");
-        }
-        Ok(())
-    }))
+    let tool = tool.args(["dma", "--json", "--image", &image, "--"]).words(guest.options);
+    let machine = with_disk(&tool, disk, "-device virtio-blk-device,drive=disk");
+    Ok(machine.words("-global virtio-mmio.force-legacy=false"))
+}
+
+/// Runs the image with these words on its disk. Returns the report, whose findings must be of these kinds.
+fn run(
+    guest: &Guest,
+    machine: &Cmd,
+    disk: &Path,
+    words: &str,
+    kinds: &[&str],
+    log: &mut Log,
+) -> Result<Value> {
+    fs::write(disk, format!("{words}\n")).context("cannot write the disk")?;
+    sized(disk)?;
+    let report = report(machine, log)?;
+    let kinds = kinds.iter().filter(|kind| !guest.is_fenced || **kind != "unfenced-at-doorbell");
+    let (found, expected) = (found(&report)?, kinds.map(|kind| (*kind).to_owned()).collect());
+    ensure!(found == expected, "{found:?}, not {expected:?}");
+    Ok(report)
 }
 
 /// Boots Linux, which reads and writes a disk and leaves nothing out.
-fn linux(name: &'static str, device: &'static str) -> Lane {
-    Lane::new(format!("dma/aarch64/linux-{name}"), move |lab| {
-        lab.plugin("aarch64")?;
-        let kit = lab.kit(Architecture::Arm64)?;
+fn linux(of: &'static Linux) -> Lane {
+    Lane::new(format!("dma/{}", of.name), move |lab| {
+        let kit = lab.kit(of.architecture)?;
+        lab.plugin(of.architecture.qemu())?;
+        let name = of.name.replace('/', "-");
         let initrd = kit.initrd(&Initramfs::default(), &format!("dma-{name}"))?;
         let kernel = kit.kernel.display().to_string();
         let tool = Cmd::new(lab.tool()?.display().to_string()).limit(LIMIT);
         let disk = lab.work().join(format!("dma-{name}.disk"));
         let machine = tool
-            .words("dma --json --dtb-noncoherent -- qemu-system-aarch64 -M virt -cpu cortex-a57 -m 512M")
-            .words("-nodefaults -display none -serial stdio")
+            .words("dma --json --dtb-noncoherent --")
+            .words(of.options)
+            .words("-m 512M -nodefaults -display none -serial stdio")
             .args(["-kernel", &kernel, "-initrd", &initrd.display().to_string()])
-            .args(["-append", "console=ttyAMA0 panic=-1 -- use-disk"]);
-        let machine = with_disk(&machine, &disk, device);
+            .args(["-append", &format!("console={} panic=-1 -- use-disk", of.console)]);
+        let machine = with_disk(&machine, &disk, of.disk);
         Ok(Box::new(move |log| {
             fs::write(&disk, "").context("cannot write the disk")?;
             sized(&disk)?;
@@ -124,11 +231,20 @@ fn report(tool: &Cmd, log: &mut Log) -> Result<Value> {
     Ok(report)
 }
 
+/// Returns true if each finding names the function.
+fn are_in(function: &str, report: &Value) -> bool {
+    let is_there =
+        |place: &Value| place["function"].as_str().is_some_and(|found| found.starts_with(function));
+    let mut findings = report["findings"].as_array().into_iter().flatten();
+    findings.all(|finding| is_there(&finding["at"]) || is_there(&finding["by"]))
+}
+
 /// Returns the kinds of findings, each of which must name its place.
 fn found(report: &Value) -> Result<BTreeSet<String>> {
     let findings = report["findings"].as_array().context("no findings")?;
     let kind = |finding: &Value| {
-        ensure!(finding["at"]["address"].as_u64().is_some_and(|at| at != 0), "{finding}");
+        let function = finding["at"]["function"].as_str();
+        ensure!(function.is_some_and(|name| !name.starts_with('.')), "{finding}");
         Ok(finding["kind"].as_str().context("no kind")?.to_owned())
     };
     findings.iter().map(kind).collect()

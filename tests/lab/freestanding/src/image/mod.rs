@@ -11,9 +11,15 @@
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
 mod aarch64;
+#[cfg(target_arch = "arm")]
+#[expect(unsafe_code, reason = "devices and instructions of the machine")]
+mod armv7;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 #[expect(unsafe_code, reason = "one CPU hands a function to another")]
 pub mod cpus;
+#[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
+#[expect(unsafe_code, reason = "registers of the machine")]
+mod pl011;
 #[cfg(target_arch = "riscv64")]
 #[expect(unsafe_code, reason = "devices and instructions of the machine")]
 mod riscv64;
@@ -25,22 +31,29 @@ use core::cell::Cell;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 
-use cachemaint::Cache;
-
 use crate::Board;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as machine;
+#[cfg(target_arch = "arm")]
+use armv7 as machine;
 #[cfg(target_arch = "riscv64")]
 use riscv64 as machine;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as machine;
 
+/// The caches of the machine.
+#[cfg(not(target_arch = "arm"))]
+pub type Caches = cachemaint::Cache;
+/// The caches of the machine.
+#[cfg(target_arch = "arm")]
+pub type Caches = cachemaint_platforms::Armv7;
+
 #[expect(unsafe_code, reason = "the linker alone checks that the binary has it")]
 unsafe extern "Rust" {
     /// The work of the image, which the binary defines. It gets the machine and the handle for its caches. When it
     /// returns, the run ends.
-    safe fn program(cache: Cache);
+    safe fn program(cache: Caches);
 }
 
 /// A value that only the first CPU accesses, which nothing interrupts.

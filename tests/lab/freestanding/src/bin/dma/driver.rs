@@ -1,25 +1,18 @@
 //! The run: requests to a disk, and the driver's own comparison of their data.
 
-use core::arch::asm;
 use core::panic::PanicInfo;
 use core::ptr::{self, NonNull};
 
-use cachemaint::Cache;
 use cachemaint_lab_freestanding::Board as _;
-use cachemaint_lab_freestanding::image::cpus::Cpus;
-use cachemaint_lab_freestanding::image::{self, Machine};
+use cachemaint_lab_freestanding::image::{self, Caches, Machine};
+use virtio_drivers::Hal;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceType, Transport as _};
 
-use super::memory::{
-    CACHE, Kernel, LEFT_OUT, LeftOut, acquire, neighbour, write_back_without_fence,
-};
-
-/// The registers of virtio devices (QEMU `hw/arm/virt.c`, `VIRT_MMIO`).
-const REGISTERS: usize = 0x0a00_0000;
-const DEVICE: usize = 0x200;
-const DEVICES: usize = 32;
+use super::machine::{self, DEVICE, DEVICES, REGISTERS};
+use super::memory::{CACHE, Kernel, LEFT_OUT, LeftOut, acquire, neighbour};
+use super::reports;
 
 const SECTOR: usize = 512;
 const ROUNDS: u8 = 20;
@@ -36,18 +29,18 @@ type Disk = VirtIOBlk<Kernel, MmioTransport<'static>>;
 
 /// The function that the boot code calls.
 #[unsafe(no_mangle)]
-extern "Rust" fn program(cache: Cache) {
-    assert!(CACHE.set(cache).is_ok(), "the image runs once");
-    let cpus = Cpus::start();
+extern "Rust" fn program(cache: Caches) {
+    CACHE.0.set(Some(cache));
+    machine::prepare();
     let (read, write) = (&raw mut READ, &raw mut WRITE);
     // SAFETY: only this CPU uses the buffer.
     let read = unsafe { &mut (*read).0 };
     // SAFETY: the same, except for a function that it waits for.
     let write = unsafe { &mut (*write).0 };
     Machine.begin("disk");
-    let left_out = name_on_disk(read);
+    let Some(left_out) = name_on_disk(read) else { return reports::run(&read[..SECTOR]) };
     LEFT_OUT.0.set(left_out);
-    let mut disk = disk();
+    let mut disk: Disk = disk();
     let mut wrong = 0;
     for round in 0..ROUNDS {
         let sector = usize::from(8 + round % 4 * 8);
@@ -55,7 +48,7 @@ extern "Rust" fn program(cache: Cache) {
         receive(&mut disk, sector, read);
         // SAFETY: nothing else is there but a status that the driver shares.
         wrong += usize::from(unsafe { neighbour().read_volatile() } != NEIGHBOUR);
-        fill(&cpus, write, round + 1);
+        machine::fill(write, round + 1);
         disk.write_blocks(sector, write).unwrap_or_else(|why| panic!("write: {why}"));
         receive(&mut disk, sector, read);
         wrong += usize::from(read != write);
@@ -63,16 +56,16 @@ extern "Rust" fn program(cache: Cache) {
     Machine.print(format_args!("{left_out:?} left out, {wrong} of {ROUNDS} rounds wrong"));
 }
 
-/// Returns what the disk's first sector names. The driver that reads it leaves nothing out.
-fn name_on_disk(buffer: &mut [u8]) -> LeftOut {
+/// Returns the operation that the disk's first sector names, if it is one. The driver that reads it leaves nothing out.
+fn name_on_disk(buffer: &mut [u8]) -> Option<LeftOut> {
     let sector = &mut buffer[..SECTOR];
-    disk().read_blocks(0, sector).unwrap_or_else(|why| panic!("name: {why}"));
+    disk::<Kernel>().read_blocks(0, sector).unwrap_or_else(|why| panic!("name: {why}"));
     let end = sector.iter().position(|byte| *byte <= b' ').unwrap_or(0);
     let known = LeftOut::NAMES.iter().find(|(name, _)| name.as_bytes() == &sector[..end]);
-    known.map_or_else(|| panic!("no operation has this name"), |(_, left_out)| *left_out)
+    known.map(|(_, left_out)| *left_out)
 }
 
-fn disk() -> Disk {
+pub(super) fn disk<H: Hal>() -> VirtIOBlk<H, MmioTransport<'static>> {
     let transport = (0..DEVICES).find_map(|number| {
         let at = ptr::with_exposed_provenance_mut(REGISTERS + DEVICE * number);
         // SAFETY: the registers of the board, which one driver at a time uses.
@@ -80,7 +73,7 @@ fn disk() -> Disk {
         (transport.device_type() == DeviceType::Block).then_some(transport)
     });
     let transport = transport.unwrap_or_else(|| panic!("there is no disk"));
-    Disk::new(transport).unwrap_or_else(|why| panic!("{why}"))
+    VirtIOBlk::new(transport).unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// Reads from the disk.
@@ -100,31 +93,6 @@ fn receive(disk: &mut Disk, sector: usize, buffer: &mut [u8]) {
     // SAFETY: the same buffers.
     let done = unsafe { disk.complete_read_blocks(token, &request, buffer, &mut response) };
     done.unwrap_or_else(|why| panic!("read: {why}"));
-}
-
-/// Fills the buffer, on the last CPU if there are several.
-fn fill(cpus: &Cpus, buffer: &mut [u8], value: u8) {
-    let Some(last) = cpus.numbers().skip(1).last() else { return buffer.fill(value) };
-    let (start, len) = (buffer.as_mut_ptr().expose_provenance(), buffer.len());
-    cpus.run(&|| {
-        if number() == last {
-            // SAFETY: the first CPU waits for this one, and lends it the buffer.
-            unsafe { ptr::with_exposed_provenance_mut::<u8>(start).write_bytes(value, len) };
-            if LEFT_OUT.0.get() == LeftOut::FenceOfOneCpu {
-                write_back_without_fence(ptr::without_provenance(start), len);
-            }
-        }
-    });
-}
-
-/// Returns the number of this CPU (`MPIDR_EL1.Aff0`).
-fn number() -> u32 {
-    let affinity: u64;
-    // SAFETY: this reads a register.
-    unsafe {
-        asm!("mrs {}, mpidr_el1", out(reg) affinity, options(nomem, nostack, preserves_flags));
-    };
-    (affinity & 0xff) as u32
 }
 
 #[panic_handler]

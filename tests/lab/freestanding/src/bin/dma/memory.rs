@@ -1,13 +1,34 @@
 //! The memory of the driver: what the library does for a device that does not snoop, except for what is left out.
 
-use core::arch::asm;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use cachemaint::coherence;
-use cachemaint::{Cache, OnceCache};
-use cachemaint_lab_freestanding::image::OneCpu;
+use cachemaint_lab_freestanding::image::{Caches, OneCpu};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
+
+use super::machine;
+
+/// Defines the operations of a machine: the fence, and the ones on a line, which need it.
+macro_rules! operations {
+    (fence: $fence:literal, $($name:ident: $instruction:literal,)*) => {
+        $(
+            /// # Safety
+            /// 1. The line is mapped. If the operation drops it, its new bytes are not needed.
+            pub(crate) unsafe fn $name(line: usize) {
+                // SAFETY: (1) is the caller's duty.
+                unsafe {
+                    core::arch::asm!($instruction, in(reg) line, options(nostack, preserves_flags));
+                };
+            }
+        )*
+
+        pub(crate) fn fence() {
+            // SAFETY: it only waits.
+            unsafe { core::arch::asm!($fence, options(nostack, preserves_flags)) };
+        }
+    };
+}
 
 /// The operation that the driver leaves out, by its name on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +48,7 @@ pub(crate) enum LeftOut {
     Fences,
     /// The memory of rings is cacheable.
     UncachedRings,
-    /// A status of one byte shares its line with data, which DC IVAC drops.
+    /// A status of one byte shares its line with data, which an invalidation without a write-back drops.
     Padding,
     /// The CPU that stored writes back, and the other one executes the fence.
     FenceOfOneCpu,
@@ -48,10 +69,10 @@ impl LeftOut {
     ];
 }
 
-pub(crate) static CACHE: OnceCache = OnceCache::new();
+pub(crate) static CACHE: OneCpu<Cell<Option<Caches>>> = OneCpu(Cell::new(None));
 pub(crate) static LEFT_OUT: OneCpu<Cell<LeftOut>> = OneCpu(Cell::new(LeftOut::Nothing));
 
-/// The memory again, not cached (`boot.s`).
+/// The memory again, not cached (`boot.s`, or `machine::prepare`).
 const UNCACHED: usize = 1 << 30;
 const PAGES: usize = 8;
 const LINE: usize = 64;
@@ -75,8 +96,13 @@ static USED_SLOTS: OneCpu<Cell<usize>> = OneCpu(Cell::new(0));
 /// The services for the driver.
 pub(crate) struct Kernel;
 
-fn cache() -> Cache {
-    CACHE.get().unwrap_or_else(|| panic!("the cache is set first"))
+pub(crate) fn cache() -> Caches {
+    CACHE.0.get().unwrap_or_else(|| panic!("the cache is set first"))
+}
+
+/// Returns the same memory, not cached.
+pub(crate) fn uncached(at: *mut u8) -> *mut u8 {
+    at.map_addr(|at| at + UNCACHED)
 }
 
 /// Returns a number that is stored beside a status; the device does not know of it.
@@ -84,30 +110,21 @@ pub(crate) fn neighbour() -> *mut u8 {
     (&raw mut SHARED).cast::<u8>().wrapping_add(8)
 }
 
-/// Executes an instruction for each line, and no fence.
-macro_rules! without_fence {
-    ($mnemonic:literal, $start:expr, $len:expr) => {
-        let first = $start.addr() / LINE * LINE;
-        for at in (first..$start.addr() + $len).step_by(LINE) {
-            // SAFETY: the caller's lines; DC IVAC drops only those of this image that it says.
-            unsafe { asm!(concat!($mnemonic, ", {}"), in(reg) at, options(nostack, preserves_flags)) };
-        }
-    };
-}
-
-pub(crate) fn write_back_without_fence(start: *const u8, len: usize) {
-    without_fence!("dc cvac", start, len);
+/// Executes an operation on each line, and no fence.
+pub(crate) fn without_fence(operate: unsafe fn(usize), start: *const u8, len: usize) {
+    let first = start.addr() / LINE * LINE;
+    for line in (first..start.addr() + len).step_by(LINE) {
+        // SAFETY: the caller's line; an invalidation drops only what the image says.
+        unsafe { operate(line) };
+    }
 }
 
 /// Writes back a buffer that the device reads.
 fn release(start: *const u8, len: usize) {
     match LEFT_OUT.0.get() {
         LeftOut::Release => {}
-        LeftOut::Fences => write_back_without_fence(start, len),
-        // SAFETY: a fence.
-        LeftOut::FenceOfOneCpu if len > LINE => unsafe {
-            asm!("dsb sy", options(nostack, preserves_flags));
-        },
+        LeftOut::Fences => without_fence(machine::clean, start, len),
+        LeftOut::FenceOfOneCpu if len > LINE => machine::fence(),
         // SAFETY: the driver's buffer.
         _ => unsafe { coherence::release_range(&cache(), start, len) },
     }
@@ -117,9 +134,7 @@ fn release(start: *const u8, len: usize) {
 fn release_to_writer(start: *mut u8, len: usize) {
     match LEFT_OUT.0.get() {
         LeftOut::ReleaseToWriter | LeftOut::AllOfReads => {}
-        LeftOut::Fences => {
-            without_fence!("dc civac", start, len);
-        }
+        LeftOut::Fences => without_fence(machine::clean_invalidate, start, len),
         // SAFETY: the driver's buffer; nothing else is in its lines.
         _ => unsafe { coherence::release_range_to_writer(&cache(), start, len) },
     }
@@ -130,9 +145,8 @@ pub(crate) fn acquire(start: *mut u8, len: usize) {
     match LEFT_OUT.0.get() {
         LeftOut::Acquire | LeftOut::AllOfReads => {}
         LeftOut::Padding => {
-            without_fence!("dc ivac", start, len);
-            // SAFETY: a fence.
-            unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+            without_fence(machine::invalidate, start, len);
+            machine::fence();
         }
         // SAFETY: the driver's buffer.
         _ => unsafe { coherence::acquire_range(&cache(), start, len) },
@@ -158,7 +172,7 @@ unsafe impl Hal for Kernel {
         assert!(used + pages <= PAGES, "the rings need {pages} more pages");
         let at = (&raw mut RINGS).cast::<u8>().wrapping_add(used * PAGE_SIZE);
         let is_cached = LEFT_OUT.0.get() == LeftOut::UncachedRings;
-        let mapped = at.map_addr(|at| if is_cached { at } else { at + UNCACHED });
+        let mapped = if is_cached { at } else { uncached(at) };
         (at.addr() as u64, NonNull::new(mapped).unwrap_or(NonNull::dangling()))
     }
 

@@ -5,18 +5,10 @@ use core::arch::{asm, global_asm};
 use cachemaint::{Cache, Unsupported};
 
 use super::cpus::{MOST, joined};
+pub(super) use super::pl011::{catch_exceptions, put};
 use super::{fail, start};
 
 global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped, joined = sym joined);
-
-/// The serial port of the board, a PL011 (QEMU `hw/arm/virt.c`, `VIRT_UART0`).
-const SERIAL: usize = 0x0900_0000;
-/// Registers of a PL011 (Arm DDI 0183, "Summary of registers"): data, flags, control.
-const DATA: *mut u32 = core::ptr::without_provenance_mut(SERIAL);
-const FLAGS: *mut u32 = core::ptr::without_provenance_mut(SERIAL + 0x18);
-const CONTROL: *mut u32 = core::ptr::without_provenance_mut(SERIAL + 0x30);
-const TRANSMIT_FIFO_FULL: u32 = 1 << 5;
-const ENABLE_TRANSMITTER: u32 = 1 << 8 | 1;
 
 /// PSCI (Arm DEN 0022, `SYSTEM_OFF`), called by HVC on this board. QEMU then exits with status 0.
 const SYSTEM_OFF: u32 = 0x8400_0008;
@@ -66,12 +58,6 @@ pub(super) fn own_number() -> u32 {
 /// `boot.s` has set the exception vectors.
 pub(super) const fn catch_exceptions_too() {}
 
-/// `boot.s` has set the exception vectors before memory was mapped; the serial port is enabled here.
-pub(super) fn catch_exceptions() {
-    // SAFETY: the register belongs to the board and is mapped as a device.
-    unsafe { CONTROL.write_volatile(ENABLE_TRANSMITTER) };
-}
-
 pub(super) fn cache() -> Result<Cache, Unsupported> {
     // SAFETY: the board starts the image at EL1 (1); (2) its CPUs are alike.
     unsafe { Cache::privileged() }
@@ -100,13 +86,6 @@ const fn exception_class(ec: u64) -> &'static str {
         0x26 => "stack alignment",
         _ => "see ESR_EL1.EC",
     }
-}
-
-pub(super) fn put(byte: u8) {
-    // SAFETY: the register belongs to the board and is mapped as a device.
-    while unsafe { FLAGS.read_volatile() } & TRANSMIT_FIFO_FULL != 0 {}
-    // SAFETY: the same.
-    unsafe { DATA.write_volatile(u32::from(byte)) };
 }
 
 /// Resets the machine.

@@ -198,6 +198,23 @@ fn stores_that_an_invalidation_drops_are_lost_unless_a_device_writes_there() {
 }
 
 #[test]
+fn what_was_found_at_a_doorbell_has_no_other_findings() {
+    let mut machine = Machine::new();
+    machine.store(0, 1);
+    machine.ring(0, 64, true);
+    machine.device(0, 7);
+    machine.maintain(0, INVALIDATE);
+    machine.load(READ, 0);
+    machine.expect(&[(Kind::DirtyUnderDevice, RING, STORE, 1)]);
+    // The load without an invalidation is another mistake.
+    machine.store(64, 1);
+    machine.ring(64, 64, true);
+    machine.device(64, 7);
+    machine.load(READ, 64);
+    machine.expect(&[(Kind::StaleRead, READ, STORE, 1), (Kind::DirtyUnderDevice, RING, STORE, 2)]);
+}
+
+#[test]
 fn bytes_that_are_invalidated_instead_of_written_back_do_not_reach_a_device() {
     let mut machine = Machine::new();
     machine.store(0, 1);

@@ -36,6 +36,8 @@ struct Site {
     /// The privilege, as far as translation depends on it.
     level: u8,
     effect: Option<Effect>,
+    /// The address to return to, of an instruction that maintains a line; 0 of others.
+    caller: u64,
 }
 
 /// The kind of memory of a page.
@@ -138,7 +140,7 @@ impl Watch {
             hooks::install()?;
         }
         let cpu = |_number| Cpu { entries: vec![Entry::default(); ENTRIES], zeroing: None };
-        let nowhere = Site { physical: 0, address: 0, level: 0, effect: None };
+        let nowhere = Site { physical: 0, address: 0, level: 0, effect: None, caller: 0 };
         Ok(Self {
             ram: File::options()
                 .read(true)
@@ -312,6 +314,8 @@ impl Watch {
             Some(Effect::Streaming) => self.streamed += 1,
             Some(Effect::Line(what, address)) => {
                 if let Some((_, at)) = self.resolve(cpu, address) {
+                    // Most programs maintain in one function.
+                    let place = self.number(Site { caller: self.caller(), ..site });
                     self.model().maintain(cpu, place, at, what);
                 }
             }
@@ -442,10 +446,15 @@ impl Watch {
     /// Notes the caller of the instruction at which something was found for the first time.
     fn note_caller(&mut self) {
         if let Some(found) = self.model().take_newest() {
-            // The lowest bit is that of Thumb.
-            let caller = self.register(self.architecture().link).unwrap_or_default() & !1;
+            let caller = self.caller();
             self.callers.insert(found, caller);
         }
+    }
+
+    /// Returns the address to return to.
+    fn caller(&self) -> u64 {
+        // The lowest bit is that of Thumb.
+        self.register(self.architecture().link).unwrap_or_default() & !1
     }
 
     /// Returns the lines for the tool.
@@ -460,10 +469,11 @@ impl Watch {
             let Found { count, address, cached, memory } = found;
             format!(
                 "found kind={} count={count} at={} by={} address={address:#x} cached={cached:#x} memory={memory:#x} \
-                 caller={caller:#x}\n",
+                 caller={caller:#x} by_caller={:#x}\n",
                 kind.name(),
                 place(at),
                 place(by),
+                self.sites[by as usize].caller,
             )
         };
         let Counts { loads, stores, maintained, fences, handed, refreshed } = model.counts;
@@ -555,7 +565,7 @@ unsafe fn instrument(watch: &mut Watch, level: u8, instruction: *mut Instruction
     let code = unsafe { Code::of(instruction) };
     let physical = watch.physical(code.0 as u64).unwrap_or_default();
     let effect = (watch.architecture().effect)(&bytes[..len.min(bytes.len())]);
-    let number = watch.number(Site { physical, address, level, effect });
+    let number = watch.number(Site { physical, address, level, effect, caller: 0 });
     let data = ptr::without_provenance_mut(number as usize);
     // SAFETY: (1), and the callback lives as long as the plugin.
     unsafe {

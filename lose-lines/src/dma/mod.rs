@@ -31,8 +31,8 @@ const MEMORY: &str = "lose-lines-ram";
 /// The time for the emulator's own end after a signal.
 const END: Duration = Duration::from_secs(20);
 
-const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that dc ivac \
-                        dropped, except near buffers of virtio (--hooks shows them)";
+const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that an \
+                        invalidation dropped, except near buffers of virtio (--hooks shows them)";
 const STREAMED: &str = "stores by SVE, which look like a device's; run the guest without SVE, as with -cpu max,sve=off";
 
 /// One run of an image.

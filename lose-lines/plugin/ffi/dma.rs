@@ -61,11 +61,12 @@ struct Entry {
 const PAGE: u64 = 4096;
 const ENTRIES: usize = 4096;
 
-/// One CPU's part.
-struct Cpu {
-    entries: Vec<Entry>,
-    /// A block that the last instruction zeroes, if it does not fault: its place, address, and true if it is cacheable.
-    zeroing: Option<(Place, u64, bool)>,
+/// A block that the last instruction zeroes, if it does not fault.
+struct Zeroing {
+    cpu: usize,
+    place: Place,
+    at: u64,
+    is_cacheable: bool,
 }
 
 struct Watch {
@@ -81,7 +82,9 @@ struct Watch {
     machine: Machine,
     virtio: Virtio,
     handles: HashMap<String, Handle>,
-    cpus: Vec<Cpu>,
+    /// The pages that each CPU used last.
+    pages: Vec<Vec<Entry>>,
+    zeroing: Option<Zeroing>,
     /// The number of times that translations were invalidated.
     round: u64,
     sites: Vec<Site>,
@@ -139,7 +142,6 @@ impl Watch {
         if options.has_hooks {
             hooks::install()?;
         }
-        let cpu = |_number| Cpu { entries: vec![Entry::default(); ENTRIES], zeroing: None };
         let nowhere = Site { physical: 0, address: 0, level: 0, effect: None, caller: 0 };
         Ok(Self {
             ram: File::options()
@@ -155,7 +157,8 @@ impl Watch {
             machine: Machine::default(),
             virtio: Virtio::default(),
             handles: HashMap::new(),
-            cpus: (0..info.max_vcpus).map(cpu).collect(),
+            pages: (0..info.max_vcpus).map(|_cpu| vec![Entry::default(); ENTRIES]).collect(),
+            zeroing: None,
             round: 1,
             sites: vec![nowhere],
             numbers: HashMap::new(),
@@ -170,8 +173,8 @@ impl Watch {
 
     /// Maps the guest's RAM, and finds the CPUs; the emulator has made them by now.
     fn open(&mut self) -> Result<(Model, Machine, u64), String> {
-        if self.cpus.len() > 1 {
-            let several = Cpus::find(self.cpus.len());
+        if self.pages.len() > 1 {
+            let several = Cpus::find(self.pages.len());
             self.several =
                 Some(several.ok_or("this emulator does not show which CPU runs: give -smp 1")?);
         }
@@ -192,7 +195,7 @@ impl Watch {
         let len = usize::try_from(len).map_err(|why| failed(&name, &why))?;
         let mapping = Mapping::new(&self.ram, 0, len).map_err(|why| failed(&name, &why))?;
         let ram = Ram::new(machine.ram, mapping.words());
-        let model = Model::new(ram, *line, self.cpus.len(), self.architecture().drops_in_order);
+        let model = Model::new(ram, *line, self.pages.len(), self.architecture().drops_in_order);
         Ok((model, machine, host))
     }
 
@@ -240,7 +243,7 @@ impl Watch {
         // Levels do not share entries.
         let key = page << 2 | u64::from(level.max(1) & 3);
         let number = usize::try_from(page % ENTRIES as u64).unwrap_or_default();
-        let entry = self.cpus[cpu].entries[number];
+        let entry = self.pages[cpu][number];
         if entry.page == key && entry.round == self.round {
             return (entry.physical | offset, entry.memory);
         }
@@ -258,7 +261,7 @@ impl Watch {
         } else {
             Memory::Around
         };
-        self.cpus[cpu].entries[number] = Entry { page: key, round: self.round, physical, memory };
+        self.pages[cpu][number] = Entry { page: key, round: self.round, physical, memory };
         (physical | offset, memory)
     }
 
@@ -270,8 +273,8 @@ impl Watch {
     }
 
     /// Takes over a block that was zeroed before an instruction, which may have stored already.
-    fn finish_zeroing(&mut self, cpu: usize, stored: Range<u64>) {
-        if let Some((place, at, is_cacheable)) = self.cpus[cpu].zeroing.take() {
+    fn finish_zeroing(&mut self, stored: Range<u64>) {
+        if let Some(Zeroing { cpu, place, at, is_cacheable }) = self.zeroing.take() {
             let len = self.zero_len();
             let ram = self.model().ram();
             // It may have faulted.
@@ -304,7 +307,7 @@ impl Watch {
     }
 
     fn perform(&mut self, cpu: usize, place: Place) {
-        self.finish_zeroing(cpu, 0..0);
+        self.finish_zeroing(0..0);
         self.follow_devices();
         let site = self.sites[place as usize];
         match site.effect {
@@ -325,7 +328,7 @@ impl Watch {
                     let at = at / len * len;
                     if self.model().ram().has(at, len) {
                         let is_cacheable = self.is_cacheable(site.level, address);
-                        self.cpus[cpu].zeroing = Some((place, at, is_cacheable));
+                        self.zeroing = Some(Zeroing { cpu, place, at, is_cacheable });
                     }
                 }
             }
@@ -350,7 +353,7 @@ impl Watch {
         let len = 1 << qemu_plugin_mem_size_shift(info);
         let first = len.min(PAGE - address % PAGE);
         let (at, memory) = self.memory(cpu, level, info, address);
-        self.finish_zeroing(cpu, at..at + first);
+        self.finish_zeroing(at..at + first);
         if memory == Memory::Device {
             self.access_device(cpu, place, info, (address, at));
             // A device may act at once.

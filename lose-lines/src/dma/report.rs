@@ -334,7 +334,8 @@ impl core::str::FromStr for Suppressions {
 
 impl Suppressions {
     fn cover(&self, finding: &Finding) -> bool {
-        let places = [Some(&finding.at), finding.by.as_ref(), finding.caller.as_ref()];
+        let Finding { at, by, caller, by_caller, .. } = finding;
+        let places = [Some(at), by.as_ref(), caller.as_ref(), by_caller.as_ref()];
         self.0.iter().any(|(kind, place)| {
             (kind == "*" || *kind == finding.kind)
                 && places.into_iter().flatten().any(|instruction| instruction.is_in(place))

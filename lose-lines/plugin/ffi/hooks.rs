@@ -114,8 +114,10 @@ extern "C" fn unmap(space: *mut c_void, host: *mut c_void, len: u64, is_write: b
     // SAFETY: (1) this hook is that of function 0.
     let function = unsafe { old::<Unmap>(0) };
     function(space, host, len, is_write, used);
-    // The device has accessed it by now.
-    note(host.addr(), used, is_write);
+    // The device has accessed it by now, unless it gave up.
+    if used != 0 {
+        note(host.addr(), used, is_write);
+    }
 }
 
 extern "C" fn read_write(

@@ -91,14 +91,12 @@ pub struct Counts {
 const CACHED: u8 = 1;
 /// A store merged with a copy that was older than RAM.
 const MERGED: u8 = 2;
-/// The state of the line was reported.
-const TOLD: u8 = 4;
 /// An invalidation dropped dirty bytes.
-const LOST: u8 = 8;
+const LOST: u8 = 4;
 /// The line was invalidated and fetched before, since the CPU's last doorbell.
-const POLLED: u8 = 16;
+const POLLED: u8 = 8;
 /// A device was told of bytes in the line, so that those are known which it does not write.
-const HANDED: u8 = 32;
+const HANDED: u8 = 16;
 
 /// A load within this number of accesses after an invalidation belongs to a loop that polls.
 const POLL: u64 = 16;
@@ -112,7 +110,7 @@ struct Line {
     fetched: Place,
     stored: Place,
     dropped: Place,
-    /// The CPU that dropped the line, and its numbers of accesses and of doorbells then.
+    /// The CPU that dropped the line, its number of doorbells then, and of accesses then or when the line was fetched.
     dropper: u16,
     flags: u8,
     doorbells: u32,
@@ -146,8 +144,8 @@ pub struct Model {
     line: u64,
     shadow: Vec<u64>,
     lines: Vec<Line>,
-    /// The dirty parts of lines that an invalidation dropped. A device may have been told to write them.
-    lost: HashMap<usize, u64>,
+    /// The dirty parts of lines that an invalidation dropped, and its place. A device may have been told to write them.
+    lost: HashMap<usize, (u64, Place)>,
     /// The words of RAM under lines with old bytes that were written back: a real memory has the old bytes, until a device
     /// writes again.
     overwritten: HashMap<usize, Vec<u64>>,
@@ -230,29 +228,31 @@ impl Model {
         if self.differs(at, len) && self.line_differs(number) {
             let line = self.lines[number];
             let (kind, by) = self.staleness(cpu, &line);
-            if kind != Kind::WrittenOver || line.flags & TOLD == 0 {
-                self.report(kind, place, by, at);
-            }
+            self.report(kind, place, by, at);
             self.overwritten.remove(&number);
             self.refresh(number);
         }
         if self.lines[number].flags & HANDED != 0 {
             self.check_lost(place, at, len);
         }
+        let accesses = self.cpus[cpu].accesses;
         let line = &mut self.lines[number];
         if line.flags & CACHED == 0 {
             line.flags |= CACHED;
-            line.fetched = place;
+            (line.fetched, line.accesses) = (place, accesses);
         }
     }
 
     /// Reports bytes that an invalidation dropped, and that are used now.
     fn check_lost(&mut self, place: Place, at: u64, len: u64) {
         let (number, mask) = (self.number(at), self.mask(at, len));
-        let Line { flags, dropped, .. } = self.lines[number];
-        if flags & LOST != 0 && self.lost.get(&number).is_some_and(|lost| lost & mask != 0) {
+        if self.lines[number].flags & LOST == 0 {
+            return;
+        }
+        let (lost, by) = self.lost.get(&number).copied().unwrap_or_default();
+        if lost & mask != 0 {
             self.find_again(number, u64::MAX);
-            self.report(Kind::BytesLost, place, dropped, at);
+            self.report(Kind::BytesLost, place, by, at);
         }
     }
 
@@ -264,13 +264,19 @@ impl Model {
         if line.dirty != 0 {
             return (Kind::WrittenOver, line.stored);
         }
-        if line.flags & CACHED != 0 {
-            return (Kind::StaleRead, line.fetched);
-        }
         let Cpu { accesses, doorbells, .. } = self.cpus[cpu];
         let is_since_doorbell =
             line.dropped != 0 && usize::from(line.dropper) == cpu && line.doorbells == doorbells;
-        let polls = line.flags & POLLED != 0 || accesses - line.accesses < POLL;
+        let is_at_once = accesses - line.accesses < POLL;
+        if line.flags & CACHED != 0 {
+            // The device wrote between two loads of one round.
+            return if is_since_doorbell && is_at_once {
+                (Kind::PollRace, line.dropped)
+            } else {
+                (Kind::StaleRead, line.fetched)
+            };
+        }
+        let polls = line.flags & POLLED != 0 || is_at_once;
         let kind = if is_since_doorbell && polls { Kind::PollRace } else { Kind::SpeculativeRead };
         (kind, line.dropped)
     }
@@ -299,7 +305,7 @@ impl Model {
         if line.flags & CACHED == 0 {
             line.fetched = place;
         }
-        line.flags = (line.flags | CACHED) & !TOLD;
+        line.flags |= CACHED;
         line.stored = place;
         self.find_again(number, mask);
     }
@@ -326,16 +332,15 @@ impl Model {
         let keeps = what.writes_back && line.dirty != 0 && line.flags & MERGED != 0;
         if line.dirty != 0 && what.writes_back {
             if !keeps && self.line_differs(number) {
-                if line.flags & TOLD == 0 {
-                    let address = self.first_difference(number);
-                    self.report(Kind::WrittenOver, place, line.stored, address);
-                }
+                let address = self.first_difference(number);
+                self.report(Kind::WrittenOver, place, line.stored, address);
                 self.refresh(number);
                 line = self.lines[number];
             }
             line.cleaning |= line.dirty;
         } else if line.dirty != 0 {
-            *self.lost.entry(number).or_default() |= line.dirty;
+            let (lost, by) = self.lost.entry(number).or_default();
+            (*lost, *by) = (*lost | line.dirty, place);
             line.flags |= LOST;
             (line.dirty, line.cleaning) = (0, 0);
         }
@@ -432,11 +437,11 @@ impl Model {
             } else {
                 self.check_lost(place, at, len);
             }
-            let Line { dirty, cleaning, stored, flags, fetched, .. } = self.lines[number];
+            let Line { dirty, cleaning, stored, fetched, .. } = self.lines[number];
             self.counts.handed += u64::from(fetched != 0 || stored != 0);
             self.lines[number].flags |= HANDED;
             let of_device = if device_writes { dirty } else { dirty & mask };
-            if of_device == 0 || flags & TOLD != 0 {
+            if of_device == 0 {
                 continue;
             }
             let kind = match (device_writes, of_device & !cleaning == 0) {
@@ -444,7 +449,9 @@ impl Model {
                 (true, false) => Kind::DirtyUnderDevice,
                 (false, false) => Kind::DirtyAtDoorbell,
             };
-            self.lines[number].flags |= TOLD;
+            // What is reported has no consequences.
+            self.lines[number].dirty &= !of_device;
+            self.lines[number].cleaning &= !of_device;
             self.report(kind, place, stored, at);
         }
     }
@@ -454,7 +461,7 @@ impl Model {
         if self.lines[number].flags & LOST == 0 {
             return;
         }
-        let left = self.lost.get_mut(&number).map_or(0, |lost| {
+        let left = self.lost.get_mut(&number).map_or(0, |(lost, _)| {
             *lost &= !mask;
             *lost
         });

@@ -198,6 +198,23 @@ fn stores_that_an_invalidation_drops_are_lost_unless_a_device_writes_there() {
 }
 
 #[test]
+fn what_was_found_at_a_doorbell_has_no_other_findings() {
+    let mut machine = Machine::new();
+    machine.store(0, 1);
+    machine.ring(0, 64, true);
+    machine.device(0, 7);
+    machine.maintain(0, INVALIDATE);
+    machine.load(READ, 0);
+    machine.expect(&[(Kind::DirtyUnderDevice, RING, STORE, 1)]);
+    // The load without an invalidation is another mistake.
+    machine.store(64, 1);
+    machine.ring(64, 64, true);
+    machine.device(64, 7);
+    machine.load(READ, 64);
+    machine.expect(&[(Kind::StaleRead, READ, STORE, 1), (Kind::DirtyUnderDevice, RING, STORE, 2)]);
+}
+
+#[test]
 fn bytes_that_are_invalidated_instead_of_written_back_do_not_reach_a_device() {
     let mut machine = Machine::new();
     machine.store(0, 1);
@@ -272,6 +289,19 @@ fn a_loop_that_polls_is_no_mistake() {
     machine.wait();
     machine.load(READ, 0);
     machine.expect(&[(Kind::PollRace, READ, MAINTAIN, 1)]);
+    // Between two loads of one round; a later load is stale.
+    for (waits, kind, by) in [(false, Kind::PollRace, MAINTAIN), (true, Kind::StaleRead, FETCH)] {
+        let mut machine = Machine::new();
+        machine.ring(0, 16, true);
+        machine.maintain(0, INVALIDATE);
+        machine.load(FETCH, 0);
+        machine.device(8, 7);
+        if waits {
+            machine.wait();
+        }
+        machine.load(READ, 8);
+        machine.expect(&[(kind, READ, by, 1)]);
+    }
     // A doorbell after the invalidation: the device had not begun.
     let mut machine = Machine::new();
     machine.maintain(0, INVALIDATE);

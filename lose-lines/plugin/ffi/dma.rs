@@ -3,6 +3,7 @@
 //! All CPUs run in one thread, so the order of callbacks is that of the accesses.
 
 use core::ffi::{c_int, c_uint, c_void};
+use core::ops::Range;
 use core::ptr;
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -35,6 +36,8 @@ struct Site {
     /// The privilege, as far as translation depends on it.
     level: u8,
     effect: Option<Effect>,
+    /// The address to return to, of an instruction that maintains a line; 0 of others.
+    caller: u64,
 }
 
 /// The kind of memory of a page.
@@ -58,11 +61,12 @@ struct Entry {
 const PAGE: u64 = 4096;
 const ENTRIES: usize = 4096;
 
-/// One CPU's part.
-struct Cpu {
-    entries: Vec<Entry>,
-    /// A block that the last instruction zeroes, if it does not fault: its place, address, and true if it is cacheable.
-    zeroing: Option<(Place, u64, bool)>,
+/// A block that the last instruction zeroes, if it does not fault.
+struct Zeroing {
+    cpu: usize,
+    place: Place,
+    at: u64,
+    is_cacheable: bool,
 }
 
 struct Watch {
@@ -78,7 +82,9 @@ struct Watch {
     machine: Machine,
     virtio: Virtio,
     handles: HashMap<String, Handle>,
-    cpus: Vec<Cpu>,
+    /// The pages that each CPU used last.
+    pages: Vec<Vec<Entry>>,
+    zeroing: Option<Zeroing>,
     /// The number of times that translations were invalidated.
     round: u64,
     sites: Vec<Site>,
@@ -136,8 +142,7 @@ impl Watch {
         if options.has_hooks {
             hooks::install()?;
         }
-        let cpu = |_number| Cpu { entries: vec![Entry::default(); ENTRIES], zeroing: None };
-        let nowhere = Site { physical: 0, address: 0, level: 0, effect: None };
+        let nowhere = Site { physical: 0, address: 0, level: 0, effect: None, caller: 0 };
         Ok(Self {
             ram: File::options()
                 .read(true)
@@ -152,7 +157,8 @@ impl Watch {
             machine: Machine::default(),
             virtio: Virtio::default(),
             handles: HashMap::new(),
-            cpus: (0..info.max_vcpus).map(cpu).collect(),
+            pages: (0..info.max_vcpus).map(|_cpu| vec![Entry::default(); ENTRIES]).collect(),
+            zeroing: None,
             round: 1,
             sites: vec![nowhere],
             numbers: HashMap::new(),
@@ -167,8 +173,8 @@ impl Watch {
 
     /// Maps the guest's RAM, and finds the CPUs; the emulator has made them by now.
     fn open(&mut self) -> Result<(Model, Machine, u64), String> {
-        if self.cpus.len() > 1 {
-            let several = Cpus::find(self.cpus.len());
+        if self.pages.len() > 1 {
+            let several = Cpus::find(self.pages.len());
             self.several =
                 Some(several.ok_or("this emulator does not show which CPU runs: give -smp 1")?);
         }
@@ -189,7 +195,7 @@ impl Watch {
         let len = usize::try_from(len).map_err(|why| failed(&name, &why))?;
         let mapping = Mapping::new(&self.ram, 0, len).map_err(|why| failed(&name, &why))?;
         let ram = Ram::new(machine.ram, mapping.words());
-        let model = Model::new(ram, *line, self.cpus.len(), self.architecture().drops_in_order);
+        let model = Model::new(ram, *line, self.pages.len(), self.architecture().drops_in_order);
         Ok((model, machine, host))
     }
 
@@ -202,6 +208,13 @@ impl Watch {
         self.several.as_ref().map_or(0, |cpus| {
             cpus.running().unwrap_or_else(|| give_up("a CPU was added while the machine ran"))
         })
+    }
+
+    /// Returns the guest's address of a place in its RAM.
+    fn physical(&mut self, host: u64) -> Option<u64> {
+        let offset = host.wrapping_sub(self.host);
+        let ram = self.model().ram();
+        (offset < ram.len()).then(|| ram.base() + offset)
     }
 
     fn register(&self, name: &str) -> Option<u64> {
@@ -230,7 +243,7 @@ impl Watch {
         // Levels do not share entries.
         let key = page << 2 | u64::from(level.max(1) & 3);
         let number = usize::try_from(page % ENTRIES as u64).unwrap_or_default();
-        let entry = self.cpus[cpu].entries[number];
+        let entry = self.pages[cpu][number];
         if entry.page == key && entry.round == self.round {
             return (entry.physical | offset, entry.memory);
         }
@@ -248,7 +261,7 @@ impl Watch {
         } else {
             Memory::Around
         };
-        self.cpus[cpu].entries[number] = Entry { page: key, round: self.round, physical, memory };
+        self.pages[cpu][number] = Entry { page: key, round: self.round, physical, memory };
         (physical | offset, memory)
     }
 
@@ -259,20 +272,27 @@ impl Watch {
         })
     }
 
-    /// Takes over what happened before an instruction: zeroed blocks, and accesses of devices.
-    fn catch_up(&mut self, cpu: usize) {
-        if let Some((place, at, is_cacheable)) = self.cpus[cpu].zeroing.take() {
+    /// Takes over a block that was zeroed before an instruction, which may have stored already.
+    fn finish_zeroing(&mut self, stored: Range<u64>) {
+        if let Some(Zeroing { cpu, place, at, is_cacheable }) = self.zeroing.take() {
             let len = self.zero_len();
             let ram = self.model().ram();
             // It may have faulted.
-            let is_zero = (at..at + len).step_by(8).all(|at| ram.word(at) == Some(0));
+            let is_stored = |at| at < stored.end && stored.start < at + 8;
+            let mut words = (at..at + len).step_by(8);
+            let is_zero = words.all(|at| is_stored(at) || ram.word(at) == Some(0));
             match (is_zero, is_cacheable) {
                 (true, true) => self.model().store(cpu, place, at, len),
                 (true, false) => self.model().store_around(at, len),
                 (false, _) => {}
             }
         }
-        for hooks::Access { at, len, device_writes } in hooks::take() {
+    }
+
+    /// Takes over what devices have accessed since the last call.
+    fn follow_devices(&mut self) {
+        for hooks::Access { host, len, device_writes } in hooks::take() {
+            let Some(at) = self.physical(host as u64) else { continue };
             match self.doorbell {
                 (_, true) if device_writes => self.model().store_around(at, len),
                 (_, true) => {}
@@ -287,7 +307,8 @@ impl Watch {
     }
 
     fn perform(&mut self, cpu: usize, place: Place) {
-        self.catch_up(cpu);
+        self.finish_zeroing(0..0);
+        self.follow_devices();
         let site = self.sites[place as usize];
         match site.effect {
             Some(Effect::Translation) => self.round += 1,
@@ -296,6 +317,8 @@ impl Watch {
             Some(Effect::Streaming) => self.streamed += 1,
             Some(Effect::Line(what, address)) => {
                 if let Some((_, at)) = self.resolve(cpu, address) {
+                    // Most programs maintain in one function.
+                    let place = self.number(Site { caller: self.caller(), ..site });
                     self.model().maintain(cpu, place, at, what);
                 }
             }
@@ -305,7 +328,7 @@ impl Watch {
                     let at = at / len * len;
                     if self.model().ram().has(at, len) {
                         let is_cacheable = self.is_cacheable(site.level, address);
-                        self.cpus[cpu].zeroing = Some((place, at, is_cacheable));
+                        self.zeroing = Some(Zeroing { cpu, place, at, is_cacheable });
                     }
                 }
             }
@@ -326,14 +349,18 @@ impl Watch {
     }
 
     fn access(&mut self, cpu: usize, place: Place, info: u32, address: u64) {
-        self.catch_up(cpu);
         let level = self.sites[place as usize].level;
         let len = 1 << qemu_plugin_mem_size_shift(info);
         let first = len.min(PAGE - address % PAGE);
         let (at, memory) = self.memory(cpu, level, info, address);
+        self.finish_zeroing(at..at + first);
         if memory == Memory::Device {
-            return self.access_device(cpu, place, info, (address, at));
+            self.access_device(cpu, place, info, (address, at));
+            // A device may act at once.
+            self.follow_devices();
+            return self.note_caller();
         }
+        self.follow_devices();
         self.access_memory(cpu, place, info, (at, first, memory));
         // The emulator translates only the first byte.
         if first < len
@@ -422,10 +449,15 @@ impl Watch {
     /// Notes the caller of the instruction at which something was found for the first time.
     fn note_caller(&mut self) {
         if let Some(found) = self.model().take_newest() {
-            // The lowest bit is that of Thumb.
-            let caller = self.register(self.architecture().link).unwrap_or_default() & !1;
+            let caller = self.caller();
             self.callers.insert(found, caller);
         }
+    }
+
+    /// Returns the address to return to.
+    fn caller(&self) -> u64 {
+        // The lowest bit is that of Thumb.
+        self.register(self.architecture().link).unwrap_or_default() & !1
     }
 
     /// Returns the lines for the tool.
@@ -440,10 +472,11 @@ impl Watch {
             let Found { count, address, cached, memory } = found;
             format!(
                 "found kind={} count={count} at={} by={} address={address:#x} cached={cached:#x} memory={memory:#x} \
-                 caller={caller:#x}\n",
+                 caller={caller:#x} by_caller={:#x}\n",
                 kind.name(),
                 place(at),
                 place(by),
+                self.sites[by as usize].caller,
             )
         };
         let Counts { loads, stores, maintained, fences, handed, refreshed } = model.counts;
@@ -533,11 +566,9 @@ unsafe fn instrument(watch: &mut Watch, level: u8, instruction: *mut Instruction
     let address = unsafe { qemu_plugin_insn_vaddr(instruction) };
     // SAFETY: (1) is the caller's duty.
     let code = unsafe { Code::of(instruction) };
-    let ram = watch.model().ram();
-    let offset = (code.0 as u64).wrapping_sub(watch.host);
-    let physical = if offset < ram.len() { ram.base() + offset } else { 0 };
+    let physical = watch.physical(code.0 as u64).unwrap_or_default();
     let effect = (watch.architecture().effect)(&bytes[..len.min(bytes.len())]);
-    let number = watch.number(Site { physical, address, level, effect });
+    let number = watch.number(Site { physical, address, level, effect, caller: 0 });
     let data = ptr::without_provenance_mut(number as usize);
     // SAFETY: (1), and the callback lives as long as the plugin.
     unsafe {

@@ -35,29 +35,55 @@ const EXECUTE: c_int = 4;
 const PRIVATE_ANONYMOUS: c_int = 0x22;
 const PAGE: usize = 4096;
 
-/// The bytes that a device accessed, and true if it wrote them.
+/// The bytes that a device accessed, by their address in this process, and true if it wrote them.
 #[derive(Clone, Copy)]
 pub(super) struct Access {
-    pub(super) at: u64,
+    pub(super) host: usize,
     pub(super) len: u64,
     pub(super) device_writes: bool,
 }
 
 static IS_PENDING: AtomicBool = AtomicBool::new(false);
 static ACCESSES: Mutex<Vec<Access>> = Mutex::new(Vec::new());
-/// Memory that is mapped for a device: the host's address and the guest's. The device has accessed it when it is unmapped.
-static MAPPED: Mutex<Vec<(usize, u64)>> = Mutex::new(Vec::new());
 /// The copied beginnings of the functions.
-static OLD: [AtomicUsize; 5] = [const { AtomicUsize::new(0) }; 5];
+static OLD: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
+/// `address_space_map`.
+static MAP: AtomicUsize = AtomicUsize::new(0);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Notes an access.
-fn note(at: u64, len: u64, device_writes: bool) {
-    lock(&ACCESSES).push(Access { at, len, device_writes });
+fn note(host: usize, len: u64, device_writes: bool) {
+    lock(&ACCESSES).push(Access { host, len, device_writes });
     IS_PENDING.store(true, Ordering::Release);
+}
+
+/// Notes an access by its address on a bus, which need not be the CPUs' address. The emulator is asked where it has this
+/// memory, as if for a write: that has no effect on a device that is there instead.
+fn note_on_bus(
+    space: *mut c_void,
+    mut at: u64,
+    mut len: u64,
+    attributes: u64,
+    device_writes: bool,
+) {
+    let map = MAP.load(Ordering::Acquire);
+    // SAFETY: the address of the function with this type, stored before the first hook.
+    let map: Map = unsafe { transmute_copy(&map) };
+    // SAFETY: (1) function 0 has this type.
+    let unmap = unsafe { old::<Unmap>(0) };
+    while len != 0 {
+        let mut part = len;
+        let host = map(space, at, &raw mut part, true, attributes);
+        if host.is_null() {
+            return;
+        }
+        unmap(space, host, part, false, 0);
+        note(host.addr(), part, device_writes);
+        (at, len) = (at + part, len - part);
+    }
 }
 
 /// Returns the accesses since the last call.
@@ -84,30 +110,13 @@ unsafe fn old<F: Copy>(number: usize) -> F {
     unsafe { transmute_copy(&at) }
 }
 
-extern "C" fn map(
-    space: *mut c_void,
-    at: u64,
-    len: *mut u64,
-    is_write: bool,
-    attributes: u64,
-) -> *mut c_void {
-    // SAFETY: (1) this hook is that of function 0.
-    let function = unsafe { old::<Map>(0) };
-    let host = function(space, at, len, is_write, attributes);
-    if !host.is_null() {
-        lock(&MAPPED).push((host.addr(), at));
-    }
-    host
-}
-
 extern "C" fn unmap(space: *mut c_void, host: *mut c_void, len: u64, is_write: bool, used: u64) {
-    // SAFETY: (1) this hook is that of function 1.
-    let function = unsafe { old::<Unmap>(1) };
+    // SAFETY: (1) this hook is that of function 0.
+    let function = unsafe { old::<Unmap>(0) };
     function(space, host, len, is_write, used);
-    let mut mapped = lock(&MAPPED);
-    if let Some(place) = mapped.iter().position(|(start, _)| *start == host.addr()) {
-        let (_, at) = mapped.swap_remove(place);
-        note(at, used, is_write);
+    // The device has accessed it by now, unless it gave up.
+    if used != 0 {
+        note(host.addr(), used, is_write);
     }
 }
 
@@ -119,10 +128,10 @@ extern "C" fn read_write(
     len: u64,
     is_write: bool,
 ) -> u32 {
-    // SAFETY: (1) this hook is that of function 2.
-    let function = unsafe { old::<ReadWrite>(2) };
+    // SAFETY: (1) this hook is that of function 1.
+    let function = unsafe { old::<ReadWrite>(1) };
     let result = function(space, at, attributes, buffer, len, is_write);
-    note(at, len, is_write);
+    note_on_bus(space, at, len, attributes, is_write);
     result
 }
 
@@ -134,10 +143,10 @@ extern "C" fn one_way<const NUMBER: usize, const IS_WRITE: bool>(
     buffer: *mut c_void,
     len: u64,
 ) -> u32 {
-    // SAFETY: (1) this hook is made for functions 3 and 4 alone, which have this type.
+    // SAFETY: (1) this hook is made for functions 2 and 3 alone, which have this type.
     let function = unsafe { old::<OneWay>(NUMBER) };
     let result = function(space, at, attributes, buffer, len);
-    note(at, len, IS_WRITE);
+    note_on_bus(space, at, len, attributes, IS_WRITE);
     result
 }
 
@@ -186,12 +195,18 @@ fn beginning(code: &[u8]) -> Option<usize> {
 /// If the emulator's code is not known.
 #[expect(clippy::fn_to_numeric_cast_any, reason = "jumps need addresses")]
 pub(super) fn install() -> Result<(), String> {
-    let hooks: [(&CStr, *const ()); 5] = [
-        (c"address_space_map", map as *const ()),
+    let map = symbol(c"address_space_map");
+    if map.is_null() {
+        return Err(String::from(
+            "this emulator does not export address_space_map: run without --hooks",
+        ));
+    }
+    MAP.store(map.addr(), Ordering::Release);
+    let hooks: [(&CStr, *const ()); 4] = [
         (c"address_space_unmap", unmap as *const ()),
         (c"address_space_rw", read_write as *const ()),
-        (c"address_space_read_full", one_way::<3, false> as *const ()),
-        (c"address_space_write", one_way::<4, true> as *const ()),
+        (c"address_space_read_full", one_way::<2, false> as *const ()),
+        (c"address_space_write", one_way::<3, true> as *const ()),
     ];
     let mut found = Vec::new();
     for (name, hook) in hooks {
@@ -213,7 +228,7 @@ pub(super) fn install() -> Result<(), String> {
         return Err(format!("no memory for hooks: {}", std::io::Error::last_os_error()));
     }
     for (number, (at, len, hook)) in found.into_iter().enumerate() {
-        // SAFETY: five copies of at most 32 bytes with a jump fit into the page.
+        // SAFETY: four copies of at most 32 bytes with a jump fit into the page.
         let copy = unsafe { copies.cast::<u8>().add(number * 64) };
         // SAFETY: as long as was read, and inside the page.
         unsafe { copy.copy_from_nonoverlapping(at, len) };

@@ -132,8 +132,9 @@ pub(crate) fn watch(request: &Watching) -> Result<u8> {
     }
     if !report.has_tested() {
         progress(
-            "no device got cacheable memory, so nothing was tested; for Linux give --dtb-noncoherent, and \
-             iommu_platform=on to each virtio device",
+            "no device got cacheable memory, so nothing was tested: the guest did not get as far as its devices, takes them \
+             for coherent (for Linux give --dtb-noncoherent, and iommu_platform=on to each virtio device), or uses the \
+             legacy interface of virtio on PCI (give disable-legacy=on)",
         );
         return Ok(NOTHING_TESTED);
     }

@@ -31,8 +31,8 @@ const MEMORY: &str = "lose-lines-ram";
 /// The time for the emulator's own end after a signal.
 const END: Duration = Duration::from_secs(20);
 
-const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that dc ivac \
-                        dropped, except near buffers of virtio (--hooks shows them)";
+const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that an \
+                        invalidation dropped, except near buffers of virtio (--hooks shows them)";
 const STREAMED: &str = "stores by SVE, which look like a device's; run the guest without SVE, as with -cpu max,sve=off";
 
 /// One run of an image.
@@ -165,17 +165,19 @@ fn start(child: &mut Child, socket: &Path, machine: &Path, ram: Temporary) -> Re
 /// their names. The emulator prints lines such as `  0000000040000000-0000000047ffffff (prio 0, ram): lose-lines-ram`.
 fn describe(tree: &str) -> Option<String> {
     let (mut memory, mut devices) = (None, String::new());
-    for line in tree.lines() {
+    // Buses have views of their own, where the memory may be somewhere else.
+    let of_cpus = tree.split("FlatView #").find(|view| view.contains(" AS \"memory\","))?;
+    for line in of_cpus.lines() {
         let parts = line.trim().split_once(" (prio ").and_then(|(range, rest)| {
             let (kind, name) = rest.split_once("): ")?;
             Some((range.split_once('-')?, kind.split_once(", ")?.1, name))
         });
         let Some(((start, last), kind, name)) = parts else { continue };
-        let mut words = name.split(' ');
-        let name = words.next().unwrap_or_default();
-        // The part that begins later in the memory has an offset.
-        if name == MEMORY && !words.any(|word| word.starts_with('@')) {
-            let start = u64::from_str_radix(start, 16).ok()?;
+        let (name, offset) = name.split_once(" @").unwrap_or((name, "0"));
+        if name == MEMORY {
+            let [start, offset] = [start, offset].map(|text| u64::from_str_radix(text, 16).ok());
+            // A board may hide the first part of the memory, or have the rest somewhere else.
+            let start = start?.wrapping_sub(offset?);
             memory = Some(memory.map_or(start, |other: u64| other.min(start)));
         // Devices appear later in the windows of PCI, which the emulator names when they are accessed.
         } else if kind == "i/o" && !name.ends_with("_window") {
@@ -258,10 +260,14 @@ mod tests {
             0000000080000000-00000000bfffffff (prio 0, ram): lose-lines-ram @0000000040000000\n  \
             000000000a000000-000000000a0001ff (prio 0, i/o): virtio-mmio\n  \
             0000000010000000-000000003efeffff (prio 0, i/o): gpex_mmio_window\n  \
-            0000000040000000-000000007fffffff (prio 0, ram): lose-lines-ram\n";
+            0000000040001000-000000007fffffff (prio 0, ram): lose-lines-ram @0000000000001000\nFlatView #2\n AS \"bus\", root: bus\n  \
+            0000000000000000-000000000000007f (prio 0, i/o): mailbox\n  \
+            0000000000000080-000000003fffffff (prio 0, ram): lose-lines-ram\n";
         let described = "40000000\n000000000a000000 000000000a0001ff virtio-mmio\n";
         assert_eq!(describe(tree).as_deref(), Some(described));
-        assert_eq!(describe("  0-1 (prio 0, ram): mach-virt.ram\n"), None);
+        let other =
+            "FlatView #0\n AS \"memory\", root: system\n  0-1 (prio 0, ram): mach-virt.ram\n";
+        assert_eq!(describe(other), None);
     }
 
     #[test]

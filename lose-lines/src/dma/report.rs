@@ -47,10 +47,12 @@ pub struct Finding {
     pub count: u64,
     /// The instruction at which it showed.
     pub at: Instruction,
-    /// The address that the function at `at` returns to, unless it has called another one.
+    /// The call of the function at `at`, unless that has called another one since.
     pub caller: Option<Instruction>,
     /// The instruction that it goes back to, if there is one.
     pub by: Option<Instruction>,
+    /// The call of its function, if it maintains a line.
+    pub by_caller: Option<Instruction>,
     /// The first affected physical address, and the words there in the cache and in RAM.
     pub address: u64,
     pub cached: u64,
@@ -102,6 +104,42 @@ const INSTRUCTIONS: [(&str, [(&str, &str); 4]); 3] = [
 
 const KINDS: [Explained; 8] = [
     (
+        "unfenced-at-doorbell",
+        "hands a device bytes whose write-back was not completed",
+        "the bytes were stored by",
+        "between the write-back and the doorbell, on the CPU that wrote back, execute {fence}",
+    ),
+    (
+        "dirty-at-doorbell",
+        "hands a device bytes that are only in the cache",
+        "the bytes were stored by",
+        CLEAN_BEFORE,
+    ),
+    (
+        "dirty-under-device",
+        "hands a device room to write in a line that is dirty; an eviction overwrites the device's bytes",
+        "the line was stored to by",
+        CLEAN_TO_WRITER,
+    ),
+    (
+        "bytes-lost",
+        "loads bytes, or hands a device bytes, whose last stores were dropped by an invalidation",
+        "the line was invalidated by",
+        "invalidate only whole lines that hold nothing else, or write the lines at both ends back as well ({both})",
+    ),
+    (
+        "written-over",
+        "finds a dirty line over bytes that a device wrote, which its write-back overwrites",
+        "the line was stored to by",
+        CLEAN_TO_WRITER,
+    ),
+    (
+        "old-bytes-merged",
+        "loads bytes that a device had written, from a line in which a store had merged with older ones",
+        "the line was stored to by",
+        "after the device has finished and before the store, invalidate the line ({invalidate})",
+    ),
+    (
         "stale-read",
         "loads bytes that a device had written, from a line that was cached before",
         "the line was fetched by",
@@ -112,42 +150,6 @@ const KINDS: [Explained; 8] = [
         "loads bytes that a device wrote after the line was invalidated; speculation may have fetched it in between",
         "the line was invalidated, too early, by",
         INVALIDATE_AFTER,
-    ),
-    (
-        "old-bytes-merged",
-        "loads bytes that a device had written, from a line in which a store had merged with older ones",
-        "the line was stored to by",
-        "after the device has finished and before the store, invalidate the line ({invalidate})",
-    ),
-    (
-        "written-over",
-        "finds a dirty line over bytes that a device wrote, which its write-back overwrites",
-        "the line was stored to by",
-        CLEAN_TO_WRITER,
-    ),
-    (
-        "dirty-under-device",
-        "hands a device room to write in a line that is dirty; an eviction overwrites the device's bytes",
-        "the line was stored to by",
-        CLEAN_TO_WRITER,
-    ),
-    (
-        "dirty-at-doorbell",
-        "hands a device bytes that are only in the cache",
-        "the bytes were stored by",
-        CLEAN_BEFORE,
-    ),
-    (
-        "unfenced-at-doorbell",
-        "hands a device bytes whose write-back was not completed",
-        "the bytes were stored by",
-        "between the write-back and the doorbell, on the CPU that wrote back, execute {fence}",
-    ),
-    (
-        "bytes-lost",
-        "loads bytes, or hands a device bytes, whose last stores were dropped by an invalidation",
-        "the line was invalidated by",
-        "invalidate only whole lines that hold nothing else, or write the lines at both ends back as well ({both})",
     ),
 ];
 
@@ -180,7 +182,11 @@ impl Report {
             let parsed = report.take(line, symbols, suppressions);
             parsed.with_context(|| format!("the plugin wrote {line:?}"))?;
         }
-        report.findings.sort_by_key(|finding| core::cmp::Reverse(finding.count));
+        // Causes come before their consequences.
+        report.findings.sort_by_key(|finding| {
+            let kind = KINDS.iter().position(|(name, ..)| *name == finding.kind);
+            (kind, core::cmp::Reverse(finding.count))
+        });
         Ok(report)
     }
 
@@ -208,12 +214,19 @@ impl Report {
         let (name, .., remedy) = KINDS.iter().find(|(name, ..)| *name == kind)?;
         let at = Instruction::parse(fields.get("at")?)?.named(symbols);
         let by = Instruction::parse(fields.get("by")?)?.named(symbols);
-        let caller = number(fields.get("caller")?)?;
         let field = |name| number(fields.get(name)?);
+        let called = |of: &Instruction, caller: u64| {
+            let caller = (caller != 0).then(|| caller_of(of, caller))?;
+            // A function that has called another one returned into itself last.
+            let function = symbols.function(caller.physical);
+            let is_itself = function.is_some() && function == symbols.function(of.physical);
+            (!is_itself).then(|| caller.named(symbols))
+        };
         let finding = Finding {
             kind: (*name).to_owned(),
             count,
-            caller: (caller != 0).then(|| caller_of(&at, caller).named(symbols)),
+            caller: called(&at, field("caller")?),
+            by_caller: called(&by, field("by_caller")?),
             at,
             by: (by.address != 0).then_some(by),
             address: field("address")?,
@@ -250,30 +263,36 @@ fn caller_of(at: &Instruction, caller: u64) -> Instruction {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Finding { kind, count, at, caller, by, address, cached, memory, remedy } in
-            &self.findings
-        {
+        for finding in &self.findings {
+            let Finding { kind, at, by, address, cached, memory, remedy, .. } = finding;
             let unknown = ("", "", "", "");
             let (_, what, other, _) =
                 KINDS.iter().find(|(name, ..)| name == kind).unwrap_or(&unknown);
-            writeln!(f, "{kind}, {count} {}:", if *count == 1 { "line" } else { "lines" })?;
+            writeln!(f, "{kind}, {}:", counted(finding.count, "time"))?;
             writeln!(f, "  {at}")?;
             writeln!(f, "    {what}")?;
-            if let Some(caller) = caller {
-                writeln!(f, "    it returns to {caller}")?;
+            if let Some(caller) = &finding.caller {
+                writeln!(f, "    called from {caller}")?;
             }
             if let Some(by) = by {
                 writeln!(f, "  {other} {by}")?;
             }
-            writeln!(f, "  first at {address:#x}: cache {cached:#018x}, RAM {memory:#018x}")?;
+            if let Some(caller) = &finding.by_caller {
+                writeln!(f, "    called from {caller}")?;
+            }
+            if cached == memory {
+                writeln!(f, "  first at {address:#x}")?;
+            } else {
+                writeln!(f, "  first at {address:#x}: cache {cached:#018x}, RAM {memory:#018x}")?;
+            }
             writeln!(f, "  missing: {remedy}")?;
         }
         let count = |name: &str| self.counts.get(name).copied().unwrap_or_default();
         writeln!(
             f,
-            "{} findings, {} suppressed; {} cacheable lines were handed to devices, and {} were invalidated after a \
+            "{}, {} suppressed; {} cacheable lines were handed to devices, and {} were invalidated after a \
              device had written them; {} maintenance operations, {} fences",
-            self.findings.len(),
+            counted(self.findings.len() as u64, "finding"),
             self.suppressed,
             count("handed"),
             count("refreshed"),
@@ -282,6 +301,10 @@ impl fmt::Display for Report {
         )?;
         self.unseen.iter().try_for_each(|unseen| writeln!(f, "not seen: {unseen}"))
     }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -311,7 +334,8 @@ impl core::str::FromStr for Suppressions {
 
 impl Suppressions {
     fn cover(&self, finding: &Finding) -> bool {
-        let places = [Some(&finding.at), finding.by.as_ref(), finding.caller.as_ref()];
+        let Finding { at, by, caller, by_caller, .. } = finding;
+        let places = [Some(at), by.as_ref(), caller.as_ref(), by_caller.as_ref()];
         self.0.iter().any(|(kind, place)| {
             (kind == "*" || *kind == finding.kind)
                 && places.into_iter().flatten().any(|instruction| instruction.is_in(place))
@@ -340,8 +364,8 @@ mod tests {
     const TEXT: &str = "\
 cpu riscv64
 found kind=stale-read count=3 at=0x40201000:0xffff800008001000 by=0x40202000:0xffff800008002000 address=0x41000040 \
-cached=0x0 memory=0x7 caller=0xffff800008003004
-found kind=poll-race count=2 at=0x40201000:0x1000 by=0x0:0x0 address=0x41000040 cached=0x0 memory=0x7 caller=0x0
+cached=0x0 memory=0x7 caller=0xffff800008003004 by_caller=0x0
+found kind=poll-race count=2 at=0x40201000:0x1000 by=0x0:0x0 address=0x41000040 cached=0x0 memory=0x7 caller=0x0 by_caller=0x0
 counts loads=10 handed=4 refreshed=0
 ";
 
@@ -354,12 +378,12 @@ counts loads=10 handed=4 refreshed=0
         let report = read("");
         let text = report.to_string();
         for part in [
-            "stale-read, 3 lines:\n  0xffff800008001000\n",
-            "it returns to 0xffff800008003000\n",
+            "stale-read, 3 times:\n  0xffff800008001000\n",
+            "called from 0xffff800008003000\n",
             "the line was fetched by 0xffff800008002000\n",
             "first at 0x41000040: cache 0x0000000000000000, RAM 0x0000000000000007\n",
             "(cbo.inval or cbo.flush; Linux: dma_sync_single_for_cpu",
-            "1 findings, 0 suppressed; 4 cacheable lines",
+            "1 finding, 0 suppressed; 4 cacheable lines",
         ] {
             assert!(text.contains(part), "{part:?} in {text}");
         }

@@ -73,14 +73,16 @@ impl Symbols {
         Ok(())
     }
 
+    /// Returns the symbol of the function of an instruction.
+    pub fn function(&self, physical: u64) -> Option<&str> {
+        self.0.iter().find_map(|image| Some(image.function(image.address(physical)?)?.1.as_str()))
+    }
+
     /// Returns the function of an instruction, and its line if there is debug information.
     pub fn name(&self, physical: u64) -> Option<String> {
-        self.0.iter().find_map(|Image { lines, segments, functions }| {
-            let segment = segments.iter().find(|segment| segment.physical.contains(&physical))?;
-            let address = segment.address + (physical - segment.physical.start);
-            let behind = functions.partition_point(|(start, _)| *start <= address);
-            let symbol = behind.checked_sub(1).map(|last| &functions[last]);
-            let symbol = symbol.map(|(start, name)| {
+        self.0.iter().find_map(|image| {
+            let (address, lines) = (image.address(physical)?, &image.lines);
+            let symbol = image.function(address).map(|(start, name)| {
                 let name = addr2line::demangle_auto(name.into(), None).into_owned();
                 (name, address - start)
             });
@@ -92,6 +94,20 @@ impl Symbols {
                 (symbol, None) => symbol.map(|(name, offset)| format!("{name}+{offset:#x}")),
             }
         })
+    }
+}
+
+impl Image {
+    /// Returns the virtual address of a physical one.
+    fn address(&self, physical: u64) -> Option<u64> {
+        let mut segments = self.segments.iter();
+        let segment = segments.find(|segment| segment.physical.contains(&physical))?;
+        Some(segment.address + (physical - segment.physical.start))
+    }
+
+    fn function(&self, address: u64) -> Option<&(u64, String)> {
+        let behind = self.functions.partition_point(|(start, _)| *start <= address);
+        behind.checked_sub(1).map(|last| &self.functions[last])
     }
 }
 

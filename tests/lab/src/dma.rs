@@ -29,7 +29,7 @@ const CASES: [Case; 11] = [
     ("nothing", 1, &[]),
     ("nothing", 2, &[]),
     ("acquire", 1, &["speculative-read"]),
-    ("all-of-reads", 1, &["dirty-under-device"]),
+    ("all-of-reads", 1, &["dirty-under-device", "stale-read"]),
     ("acquire-in-time", 1, &["speculative-read"]),
     ("release", 1, &["dirty-at-doorbell"]),
     ("release-to-writer", 1, &["dirty-under-device"]),

@@ -267,7 +267,8 @@ impl Model {
         let Cpu { accesses, doorbells, .. } = self.cpus[cpu];
         let is_since_doorbell =
             line.dropped != 0 && usize::from(line.dropper) == cpu && line.doorbells == doorbells;
-        let is_at_once = accesses - line.accesses < POLL;
+        // Another CPU may have fetched it.
+        let is_at_once = accesses.wrapping_sub(line.accesses) < POLL;
         if line.flags & CACHED != 0 {
             // The device wrote between two loads of one round.
             return if is_since_doorbell && is_at_once {

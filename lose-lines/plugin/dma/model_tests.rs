@@ -312,6 +312,16 @@ fn a_loop_that_polls_is_no_mistake() {
 }
 
 #[test]
+fn a_line_that_another_cpu_fetched_is_stale_too() {
+    let mut machine = Machine::new();
+    machine.wait();
+    machine.load(FETCH, 0);
+    machine.device(0, 7);
+    machine.model.load(1, READ, RAM, 8);
+    machine.expect(&[(Kind::StaleRead, READ, FETCH, 1)]);
+}
+
+#[test]
 fn what_passes_by_the_cache_is_no_device() {
     let mut machine = Machine::new();
     machine.load(FETCH, 0);

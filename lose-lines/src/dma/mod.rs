@@ -21,7 +21,6 @@ use crate::command::{Cmd, find_program};
 use crate::emulator::{Emulated, Emulators, value};
 use crate::machine::control::{Control, within};
 use crate::plugin::Plugin;
-use crate::temporary::Temporary;
 use report::{Report, Suppressions};
 use symbols::Symbols;
 
@@ -81,30 +80,23 @@ impl DmaTest {
         }
         let size = memory_size(&self.arguments)?;
         let (out, machine) = (work.join("found"), work.join("machine"));
-        let ram = memory_file(work, size)?;
-        let options = [("dma", &out), ("ram", &ram.to_path_buf()), ("machine", &machine)]
-            .map(|(name, file)| format!("{name}={}", file.display()));
-        let mut options = options.to_vec();
-        options.push(format!("line={}", self.line));
+        let mut options = vec![format!("dma={}", machine.display())];
         if self.has_hooks {
             options.push(String::from("hooks=on"));
         }
         let folder = File::open(work).with_context(|| format!("cannot open {}", work.display()))?;
         let socket = within(&folder, "control");
-        let path = value(ram.display());
         let emulator = emulator
             .args(["-m".into(), format!("{}M", size >> 20)])
             .args(["-machine".into(), format!("memory-backend={MEMORY}")])
-            .args([
-                "-object".into(),
-                format!("memory-backend-file,id={MEMORY},size={size},mem-path={path},share=on"),
-            ])
+            .args(["-object".into(), format!("memory-backend-memfd,id={MEMORY},size={size}")])
             .args(["-qmp".into(), format!("unix:{},server=on,wait=off", value(socket.display()))])
             .arg("-S")
             .args(Plugin::in_folder(work)?.with(&options));
         let output = if self.is_output_kept_apart { io::stderr().into() } else { Stdio::inherit() };
         let mut child = emulator.start(output)?;
-        let started = start(&mut child, &socket, &machine, ram);
+        let run = format!("{}\n{:x}\n", out.display(), self.line);
+        let started = start(&mut child, &socket, &machine, run);
         let ended = started.and_then(|()| self.wait(&mut child));
         if ended.is_err() {
             drop(child.kill());
@@ -146,8 +138,8 @@ impl DmaTest {
     }
 }
 
-/// Lets the guest start, once the plugin can know where its memory is. The file of the memory loses its name then.
-fn start(child: &mut Child, socket: &Path, machine: &Path, ram: Temporary) -> Result<()> {
+/// Lets the guest start, once the plugin can know the machine, whose description begins with `run`.
+fn start(child: &mut Child, socket: &Path, machine: &Path, run: String) -> Result<()> {
     let mut control = Control::connect(socket, || match child.try_wait()? {
         Some(status) => bail!("the emulator did not start: {status}"),
         None => Ok(true),
@@ -156,12 +148,11 @@ fn start(child: &mut Child, socket: &Path, machine: &Path, ram: Temporary) -> Re
     let tree = control.execute("human-monitor-command", &tree)?;
     let described = describe(tree.as_str().unwrap_or_default());
     let described = described.context("the machine does not use the memory of -m")?;
-    fs::write(machine, described).context("cannot describe the machine")?;
-    drop(ram);
+    fs::write(machine, run + &described).context("cannot describe the machine")?;
     control.execute("cont", &Value::Object(serde_json::Map::new())).map(drop)
 }
 
-/// Returns the plugin's description of the machine: the physical address of the memory, then the ranges of devices and
+/// Returns the last part of the plugin's description: the physical address of the memory, then the ranges of devices and
 /// their names. The emulator prints lines such as `  0000000040000000-0000000047ffffff (prio 0, ram): lose-lines-ram`.
 fn describe(tree: &str) -> Option<String> {
     let (mut memory, mut devices) = (None, String::new());
@@ -202,17 +193,6 @@ fn find_emulator(cache: &Cache, name: &str) -> Result<Cmd> {
     }
     let architecture = name.rsplit('-').next().unwrap_or_default();
     Ok(Emulators::fetch(cache, Emulated::Every)?.plain_system(architecture))
-}
-
-/// Makes a file for the guest's memory, in RAM if the system has such a folder.
-fn memory_file(work: &Path, size: u64) -> Result<Temporary> {
-    let shared = Path::new("/dev/shm");
-    let folder = if shared.is_dir() { shared } else { work };
-    let path = folder.join(format!("lose-lines-{}.ram", process::id()));
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    let file_of_size = Temporary::new(path);
-    file.set_len(size).context("there is no room for the guest's memory")?;
-    Ok(file_of_size)
 }
 
 /// Returns the device tree of the machine, without coherent devices.

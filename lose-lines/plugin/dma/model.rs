@@ -147,7 +147,7 @@ pub struct Model {
     /// The dirty parts of lines that an invalidation dropped, and its place. A device may have been told to write them.
     lost: HashMap<usize, (u64, Place)>,
     /// The words of RAM under lines with old bytes that were written back: a real memory has the old bytes, until a device
-    /// writes again.
+    /// writes again. It may after a doorbell.
     overwritten: HashMap<usize, Vec<u64>>,
     cpus: Vec<Cpu>,
     found: HashMap<(Kind, Place, Place), Found>,
@@ -403,8 +403,9 @@ impl Model {
         if !done.keeps && self.line_differs(number) {
             self.counts.refreshed += 1;
             self.refresh(number);
-        } else if !done.keeps {
+        } else if !done.keeps && self.lines[number].flags & MERGED != 0 {
             self.lines[number].flags &= !MERGED;
+            self.overwritten.remove(&number);
         }
         let Cpu { accesses, doorbells, .. } = self.cpus[cpu];
         let line = &mut self.lines[number];
@@ -422,6 +423,7 @@ impl Model {
     /// A CPU stores to a register of a device.
     pub fn doorbell(&mut self, cpu: usize) {
         self.cpus[cpu].doorbells = self.cpus[cpu].doorbells.wrapping_add(1);
+        self.overwritten.clear();
     }
 
     /// A device gets bytes to read, or room for bytes that it writes, by the instruction at `place`.
@@ -433,7 +435,6 @@ impl Model {
             let (number, mask) = (self.number(at), self.mask(at, len));
             if device_writes {
                 self.find_again(number, mask);
-                self.overwritten.remove(&number);
             } else {
                 self.check_lost(place, at, len);
             }

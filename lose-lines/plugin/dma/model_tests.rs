@@ -358,3 +358,32 @@ fn accesses_may_cross_lines() {
     machine.expect(&[(Kind::StaleRead, READ, FETCH, 1)]);
     machine.model.store(0, STORE, RAM + 0xff8, 8);
 }
+
+#[test]
+fn a_device_may_write_bytes_again_that_were_overwritten() {
+    let mut machine = Machine::new();
+    // A device's bytes that nobody reads, under a whole line of others; the device writes these others again.
+    machine.device(0, 7);
+    (0..8).rev().for_each(|word| machine.store(8 * word, 0));
+    machine.maintain(0, BOTH);
+    machine.maintain(0, INVALIDATE);
+    // The line is used for more bytes, and the device writes the others once more.
+    (0..8).for_each(|word| machine.store(8 * word, 5));
+    machine.maintain(0, BOTH);
+    (0..8).for_each(|word| machine.device(8 * word, 0));
+    machine.wait();
+    machine.maintain(0, INVALIDATE);
+    machine.load(READ, 0);
+    machine.expect(&[]);
+    // The device writes the same after a doorbell of which its buffers are not known.
+    let mut machine = Machine::new();
+    machine.device(8, 7);
+    machine.store(0, 1);
+    machine.maintain(0, BOTH);
+    machine.model.doorbell(0);
+    machine.device(8, 7);
+    machine.wait();
+    machine.maintain(0, INVALIDATE);
+    machine.load(READ, 8);
+    machine.expect(&[]);
+}

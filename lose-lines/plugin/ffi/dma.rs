@@ -309,6 +309,8 @@ impl Watch {
     fn perform(&mut self, cpu: usize, place: Place) {
         self.finish_zeroing(0..0);
         self.follow_devices();
+        let ram = self.model().ram();
+        self.virtio.take_back(&ram);
         let site = self.sites[place as usize];
         match site.effect {
             Some(Effect::Translation) => self.round += 1,
@@ -385,6 +387,10 @@ impl Watch {
             (Memory::Cacheable, true) => self.model().store(cpu, place, at, len),
             (Memory::Cacheable, false) => self.model().load(cpu, place, at, len),
             (Memory::Around, true) => self.model().store_around(at, len),
+            (Memory::Around, false) => {
+                let ram = self.model().ram();
+                return self.virtio.take_back(&ram);
+            }
             _ => return,
         }
         self.note_caller();

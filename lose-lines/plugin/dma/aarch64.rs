@@ -19,6 +19,7 @@ pub(super) const AARCH64: Architecture = Architecture {
 
 /// Xt, the register of a SYS instruction.
 const XT: u32 = 0x1f;
+const DSB_ISH: u32 = 0xd503_3b9f;
 const DC_ZVA: u32 = 0xd50b_7420;
 const DC_CIVAC: u32 = 0xd50b_7e20;
 const DC_ISW: u32 = 0xd508_7640;
@@ -32,6 +33,9 @@ fn effect(bytes: &[u8]) -> Option<Effect> {
     // Arm ARM, "SVE Memory - Store".
     if word >> 25 == 0b111_0010 {
         return Some(Effect::Streaming);
+    }
+    if word == DSB_ISH {
+        return Some(Effect::FenceOfCpus);
     }
     if word & !XT == DC_ZVA {
         return Some(Effect::Zero(aarch64::address(word)));
@@ -148,7 +152,7 @@ mod tests {
             ("dc csw, x0", 0xd508_7a40, Some(Effect::All(CLEAN))),
             ("dc cisw, x3", 0xd508_7e43, Some(Effect::All(BOTH))),
             ("dsb sy", 0xd503_3f9f, Some(Effect::Fence)),
-            ("dsb ish", 0xd503_3b9f, None),
+            ("dsb ish", 0xd503_3b9f, Some(Effect::FenceOfCpus)),
             ("dsb osh", 0xd503_339f, None),
             ("dc cvau, x0", 0xd50b_7b20, None),
         ] {

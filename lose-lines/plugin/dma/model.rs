@@ -150,6 +150,8 @@ pub struct Model {
     /// writes again. It may after a doorbell.
     overwritten: HashMap<usize, Vec<u64>>,
     cpus: Vec<Cpu>,
+    /// The operations of all CPUs that wait for a fence of any.
+    pending: Vec<Pending>,
     found: HashMap<(Kind, Place, Place), Found>,
     newest: Option<(Kind, Place, Place)>,
     /// The bits of descriptors that page walks may set.
@@ -182,6 +184,7 @@ impl Model {
             lost: HashMap::new(),
             overwritten: HashMap::new(),
             cpus: (0..cpus).map(|_number| Cpu::default()).collect(),
+            pending: Vec::new(),
             found: HashMap::new(),
             newest: None,
             set_by_walks: 0,
@@ -369,6 +372,9 @@ impl Model {
     /// A CPU executes a fence that completes its maintenance for all observers.
     pub fn fence(&mut self, cpu: usize) {
         self.counts.fences += 1;
+        for done in core::mem::take(&mut self.pending) {
+            self.complete(cpu, done);
+        }
         let mut pending = core::mem::take(&mut self.cpus[cpu].pending);
         for done in pending.drain(..) {
             self.complete(cpu, done);
@@ -386,6 +392,11 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// A CPU executes a fence after which that of any CPU completes its maintenance.
+    pub fn fence_of_cpus(&mut self, cpu: usize) {
+        self.pending.append(&mut self.cpus[cpu].pending);
     }
 
     fn complete(&mut self, cpu: usize, done: Pending) {

@@ -131,6 +131,15 @@ fn bytes_for_a_device_must_be_written_back_and_fenced() {
     machine.ring(0, 8, false);
     machine.expect(&[(Kind::UnfencedAtDoorbell, RING, STORE, 1)]);
 
+    // A thread that was moved to another CPU between its write-back and its fence.
+    let mut machine = Machine::new();
+    machine.store(0, 1);
+    machine.model.maintain(0, MAINTAIN, RAM, CLEAN);
+    machine.model.fence_of_cpus(0);
+    machine.model.fence(1);
+    machine.ring(0, 8, false);
+    machine.expect(&[]);
+
     let mut machine = Machine::new();
     machine.store(0, 1);
     machine.maintain(0, CLEAN);

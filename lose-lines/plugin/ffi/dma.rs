@@ -315,6 +315,7 @@ impl Watch {
         match site.effect {
             Some(Effect::Translation) => self.round += 1,
             Some(Effect::Fence) => self.model().fence(cpu),
+            Some(Effect::FenceOfCpus) => self.model().fence_of_cpus(cpu),
             Some(Effect::All(what)) => self.model().maintain_all(cpu, what),
             Some(Effect::Streaming) => self.streamed += 1,
             Some(Effect::Line(what, address)) => {

@@ -537,8 +537,11 @@ impl Model {
         if !words.clone().any(|word| self.ram.nth(word) != self.shadow[word]) {
             return false;
         }
-        let is_of_walks =
-            words.all(|word| (self.ram.nth(word) ^ self.shadow[word]) & !self.set_by_walks == 0);
+        // Walks change valid descriptors alone, whose lowest bit is set (Arm ARM, "VMSAv8-64 descriptors"; RISC-V, "Sv39").
+        let is_of_walks = words.all(|word| {
+            let (new, old) = (self.ram.nth(word), self.shadow[word]);
+            new == old || new & 1 != 0 && (new ^ old) & !self.set_by_walks == 0
+        });
         if is_of_walks {
             self.refresh(number);
         }

@@ -30,8 +30,8 @@ fn effect(bytes: &[u8]) -> Option<Effect> {
     if changes_translation(word) {
         return Some(Effect::Translation);
     }
-    // Arm ARM, "SVE Memory - Store".
-    if word >> 25 == 0b111_0010 {
+    // Arm ARM, "SVE Memory - Store", and "Memory Copy and Memory Set".
+    if word >> 25 == 0b111_0010 || word & 0xfb20_0c00 == 0x1900_0400 {
         return Some(Effect::Streaming);
     }
     if word == DSB_ISH {
@@ -179,9 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn stores_of_sve_are_noticed() {
+    fn stores_that_the_emulator_makes_are_noticed() {
         assert_eq!(effect(0xe400_4000), Some(Effect::Streaming), "st1b {{z0.b}}, p0, [x0, x0]");
         assert_eq!(effect(0xe580_4000), Some(Effect::Streaming), "str z0, [x0]");
+        assert_eq!(effect(0x19c6_44a3), Some(Effect::Streaming), "setm [x3]!, x5!, x6");
+        assert_eq!(effect(0x1901_0440), Some(Effect::Streaming), "cpyfp [x0]!, [x1]!, x2!");
+        assert_eq!(effect(0x1d41_0440), Some(Effect::Streaming), "cpym [x0]!, [x1]!, x2!");
+        assert_eq!(effect(0x1940_0020), None, "ldapurb w0, [x1]");
         assert_eq!(effect(0xa400_a000), None, "ld1b {{z0.b}}, p0/z, [x0, x0]");
     }
 

@@ -22,7 +22,7 @@ pub enum Effect {
     Zero(Address),
     /// Changes or invalidates translations.
     Translation,
-    /// Stores in a way that the emulator does not show: SVE.
+    /// Stores in a way that the emulator does not show: SVE and MOPS.
     Streaming,
 }
 

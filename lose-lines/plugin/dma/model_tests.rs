@@ -346,10 +346,7 @@ fn page_walks_may_set_the_access_flag() {
     machine.model.set_by_walks = 0;
     machine.device(0, 0x4000_0703);
     machine.load(READ, 0);
-    machine.expect(&[
-        (Kind::StaleRead, READ, FETCH, 1),
-        (Kind::WrittenOver, READ, STORE, 1),
-    ]);
+    machine.expect(&[(Kind::StaleRead, READ, FETCH, 1), (Kind::WrittenOver, READ, STORE, 1)]);
 }
 
 #[test]

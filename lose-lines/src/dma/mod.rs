@@ -33,7 +33,8 @@ const END: Duration = Duration::from_secs(20);
 
 const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that an \
                         invalidation dropped, except near buffers of virtio (--hooks shows them)";
-const STREAMED: &str = "stores by SVE, which look like a device's; run the guest without SVE, as with -cpu max,sve=off";
+const STREAMED: &str = "stores by SVE or MOPS, which look like a device's; run the guest without them, as with -cpu \
+                        cortex-a57";
 
 /// One run of an image.
 #[derive(Debug)]

@@ -418,7 +418,7 @@ impl Watch {
             }
             return;
         }
-        if !is_without_dma(name) {
+        if registers.is_some() || !is_without_dma(name) {
             self.doorbell = (place, name.starts_with("fwcfg"));
             self.model().doorbell(cpu);
         }
@@ -513,7 +513,8 @@ fn is_without_dma(name: &str) -> bool {
         "fwcfg.data",
         "mmcfg",
     ];
-    PARTS.iter().any(|part| name.contains(part))
+    // PL080 and PL081 are engines for DMA.
+    !name.starts_with("pl08") && PARTS.iter().any(|part| name.contains(part))
 }
 
 extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {

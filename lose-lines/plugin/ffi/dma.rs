@@ -307,10 +307,13 @@ impl Watch {
     fn perform(&mut self, cpu: usize, place: Place) {
         self.finish_zeroing(0..0);
         self.follow_devices();
+        let ram = self.model().ram();
+        self.virtio.take_back(&ram);
         let site = self.sites[place as usize];
         match site.effect {
             Some(Effect::Translation) => self.round += 1,
             Some(Effect::Fence) => self.model().fence(cpu),
+            Some(Effect::FenceOfCpus) => self.model().fence_of_cpus(cpu),
             Some(Effect::All(what)) => self.model().maintain_all(cpu, what),
             Some(Effect::Streaming) => self.streamed += 1,
             Some(Effect::Line(what, address)) => {
@@ -383,6 +386,10 @@ impl Watch {
             (Memory::Cacheable, true) => self.model().store(cpu, place, at, len),
             (Memory::Cacheable, false) => self.model().load(cpu, place, at, len),
             (Memory::Around, true) => self.model().store_around(at, len),
+            (Memory::Around, false) => {
+                let ram = self.model().ram();
+                return self.virtio.take_back(&ram);
+            }
             _ => return,
         }
         self.note_caller();
@@ -409,7 +416,7 @@ impl Watch {
             }
             return;
         }
-        if !is_without_dma(name) {
+        if registers.is_some() || !is_without_dma(name) {
             self.doorbell = (place, name.starts_with("fwcfg"));
             self.model().doorbell(cpu);
         }
@@ -491,7 +498,8 @@ impl Watch {
 /// Returns true for a region of a device that makes no DMA.
 fn is_without_dma(name: &str) -> bool {
     const PARTS: &str = "gic plic aclint pl0 uart serial rtc timer gpio fwcfg.ctl fwcfg.data mmcfg";
-    PARTS.split(' ').any(|part| name.contains(part))
+    // PL080 and PL081 are engines for DMA.
+    !name.starts_with("pl08") && PARTS.split(' ').any(|part| name.contains(part))
 }
 
 extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {

@@ -32,7 +32,8 @@ const END: Duration = Duration::from_secs(20);
 
 const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that an \
                         invalidation dropped, except near buffers of virtio (--hooks shows them)";
-const STREAMED: &str = "stores by SVE, which look like a device's; run the guest without SVE, as with -cpu max,sve=off";
+const STREAMED: &str = "stores by SVE or MOPS, which look like a device's; run the guest without them, as with -cpu \
+                        cortex-a57";
 
 /// One run of an image.
 #[derive(Debug)]
@@ -209,8 +210,7 @@ fn noncoherent_tree(emulator: &Cmd, work: &Path) -> Result<String> {
 /// Returns the bytes of memory that a command line of the emulator asks for.
 fn memory_size(arguments: &[String]) -> Result<u64> {
     const DEFAULT: u64 = 128 << 20;
-    let mut sizes = arguments.iter().zip(arguments.iter().skip(1));
-    let Some((_, size)) = sizes.rfind(|(option, _)| *option == "-m") else { return Ok(DEFAULT) };
+    let Some(size) = values(arguments, "-m").last() else { return Ok(DEFAULT) };
     let size = size.split(',').next().unwrap_or_default();
     let size = size.strip_prefix("size=").unwrap_or(size);
     let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -225,8 +225,14 @@ fn memory_size(arguments: &[String]) -> Result<u64> {
 
 /// Returns the image that a command line of the emulator loads.
 pub fn image_of(arguments: &[String]) -> Option<PathBuf> {
-    let mut pairs = arguments.iter().zip(arguments.iter().skip(1));
-    pairs.find(|(option, _)| *option == "-kernel").map(|(_, image)| PathBuf::from(image))
+    values(arguments, "-kernel").last().map(PathBuf::from)
+}
+
+/// Returns the values of an option, which may have two dashes.
+fn values<'a>(arguments: &'a [String], option: &'a str) -> impl Iterator<Item = &'a String> {
+    let pairs = arguments.iter().zip(arguments.iter().skip(1));
+    let is_option = move |word: &str| word.strip_prefix('-').is_some_and(|word| word == option);
+    pairs.filter(move |(word, _)| *word == option || is_option(word)).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -256,7 +262,7 @@ mod tests {
             |line: &str| memory_size(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).ok();
         assert_eq!(size("-M virt"), Some(128 << 20));
         assert_eq!(size("-m 1G -m 256 -M virt"), Some(256 << 20));
-        assert_eq!(size("-m size=2G,slots=2"), Some(2 << 30));
+        assert_eq!(size("--m size=2G,slots=2"), Some(2 << 30));
         assert_eq!(size("-m 1T"), None);
     }
 }

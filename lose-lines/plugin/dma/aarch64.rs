@@ -19,6 +19,7 @@ pub(super) const AARCH64: Architecture = Architecture {
 
 /// Xt, the register of a SYS instruction.
 const XT: u32 = 0x1f;
+const DSB_ISH: u32 = 0xd503_3b9f;
 const DC_ZVA: u32 = 0xd50b_7420;
 const DC_CIVAC: u32 = 0xd50b_7e20;
 const DC_ISW: u32 = 0xd508_7640;
@@ -29,9 +30,12 @@ fn effect(bytes: &[u8]) -> Option<Effect> {
     if changes_translation(word) {
         return Some(Effect::Translation);
     }
-    // Arm ARM, "SVE Memory - Store".
-    if word >> 25 == 0b111_0010 {
+    // Arm ARM, "SVE Memory - Store", and "Memory Copy and Memory Set".
+    if word >> 25 == 0b111_0010 || word & 0xfb20_0c00 == 0x1900_0400 {
         return Some(Effect::Streaming);
+    }
+    if word == DSB_ISH {
+        return Some(Effect::FenceOfCpus);
     }
     if word & !XT == DC_ZVA {
         return Some(Effect::Zero(aarch64::address(word)));
@@ -148,7 +152,7 @@ mod tests {
             ("dc csw, x0", 0xd508_7a40, Some(Effect::All(CLEAN))),
             ("dc cisw, x3", 0xd508_7e43, Some(Effect::All(BOTH))),
             ("dsb sy", 0xd503_3f9f, Some(Effect::Fence)),
-            ("dsb ish", 0xd503_3b9f, None),
+            ("dsb ish", 0xd503_3b9f, Some(Effect::FenceOfCpus)),
             ("dsb osh", 0xd503_339f, None),
             ("dc cvau, x0", 0xd50b_7b20, None),
         ] {
@@ -175,9 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn stores_of_sve_are_noticed() {
+    fn stores_that_the_emulator_makes_are_noticed() {
         assert_eq!(effect(0xe400_4000), Some(Effect::Streaming), "st1b {{z0.b}}, p0, [x0, x0]");
         assert_eq!(effect(0xe580_4000), Some(Effect::Streaming), "str z0, [x0]");
+        assert_eq!(effect(0x19c6_44a3), Some(Effect::Streaming), "setm [x3]!, x5!, x6");
+        assert_eq!(effect(0x1901_0440), Some(Effect::Streaming), "cpyfp [x0]!, [x1]!, x2!");
+        assert_eq!(effect(0x1d41_0440), Some(Effect::Streaming), "cpym [x0]!, [x1]!, x2!");
+        assert_eq!(effect(0x1940_0020), None, "ldapurb w0, [x1]");
         assert_eq!(effect(0xa400_a000), None, "ld1b {{z0.b}}, p0/z, [x0, x0]");
     }
 

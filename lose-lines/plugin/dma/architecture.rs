@@ -15,11 +15,14 @@ pub enum Effect {
     All(Maintenance),
     /// Completes maintenance for all observers, before a store to a device.
     Fence,
+    /// Completes it for all CPUs, so that the fence of any completes it for all observers. Linux executes one when a CPU
+    /// takes another thread, which may have been between an operation and its fence (`__switch_to`).
+    FenceOfCpus,
     /// Zeroes a block.
     Zero(Address),
     /// Changes or invalidates translations.
     Translation,
-    /// Stores in a way that the emulator does not show: SVE.
+    /// Stores in a way that the emulator does not show: SVE and MOPS.
     Streaming,
 }
 

@@ -33,6 +33,9 @@ fn effect(bytes: &[u8]) -> Option<Effect> {
     if matches!(word, 0xf57f_f04e | 0xf57f_f04f) || matches!(thumb, 0xf3bf_8f4e | 0xf3bf_8f4f) {
         return Some(Effect::Fence);
     }
+    if word == 0xf57f_f04b || thumb == 0xf3bf_8f4b {
+        return Some(Effect::FenceOfCpus);
+    }
     let of = |word: u32, is_one: bool| coprocessor(word & 0x0fff_ffff).filter(|_effect| is_one);
     of(word, word >> 28 != 0xf).or_else(|| of(thumb, thumb >> 28 == 0xe))
 }
@@ -183,10 +186,10 @@ mod tests {
             ("mcrne p15, 0, r0, c7, c6, 1", 0x1e07_0f36_u32, line(INVALIDATE, 0)),
             ("dsb sy", 0xf57f_f04f, Some(Effect::Fence)),
             ("dsb st", 0xf57f_f04e, Some(Effect::Fence)),
-            ("dsb ish", 0xf57f_f04b, None),
+            ("dsb ish", 0xf57f_f04b, Some(Effect::FenceOfCpus)),
             ("dmb sy", 0xf57f_f05f, None),
             ("dsb sy, Thumb", 0x8f4f_f3bf, Some(Effect::Fence)),
-            ("dsb ish, Thumb", 0x8f4b_f3bf, None),
+            ("dsb ish, Thumb", 0x8f4b_f3bf, Some(Effect::FenceOfCpus)),
         ] {
             assert_eq!(effect(&word.to_le_bytes()), expected, "{mnemonic}");
         }

@@ -1,8 +1,14 @@
-//! The machine's physical addresses, as the tool describes them.
+//! The machine and the run, as the tool describes them.
+
+use std::path::PathBuf;
 
 /// The memory and the devices that are there from the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
+    /// The file for the findings.
+    pub out: PathBuf,
+    /// The size of a cache line in bytes, a power of two from 16 to 2048.
+    pub line: u64,
     /// The address of the RAM.
     pub ram: u64,
     /// The first and the last address of each device, and the emulator's name of its registers.
@@ -10,18 +16,22 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Parses a description: the address of the RAM, then a line for each device, in hexadecimal.
+    /// Parses a description: the file for the findings, the size of a line and the address of the RAM, then a line for
+    /// each device. Numbers are hexadecimal.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hexadecimal = |text: &str| u64::from_str_radix(text, 16).ok();
         let mut lines = text.lines();
-        let ram = hexadecimal(lines.next()?)?;
+        let out = PathBuf::from(lines.next()?);
+        let [line, ram] = [hexadecimal(lines.next()?)?, hexadecimal(lines.next()?)?];
         let device = |line: &str| {
             let mut words = line.splitn(3, ' ');
             let (first, last) = (hexadecimal(words.next()?)?, hexadecimal(words.next()?)?);
             Some((first, last, words.next()?.to_owned()))
         };
-        Some(Self { ram, devices: lines.map(device).collect::<Option<_>>()? })
+        let devices = lines.map(device).collect::<Option<_>>()?;
+        let is_size = line.is_power_of_two() && (16..=2048).contains(&line);
+        is_size.then_some(Self { out, line, ram, devices })
     }
 
     /// Returns the name of the device at an address.
@@ -38,12 +48,13 @@ mod tests {
 
     #[test]
     fn devices_have_the_names_of_their_addresses() {
-        let machine =
-            Machine::parse("40000000\n9020008 902000f fwcfg.ctl\na000000 a0001ff virtio mmio\n");
-        let machine = machine.unwrap();
+        let text = "/o u t\n40\n40000000\n9020008 902000f fwcfg.ctl\na000000 a0001ff virtio mmio\n";
+        let machine = Machine::parse(text).unwrap();
+        assert_eq!((machine.out.to_str(), machine.line), (Some("/o u t"), 64));
         assert_eq!((machine.ram, machine.device(0xa00_01ff)), (0x4000_0000, Some("virtio mmio")));
         assert_eq!(machine.device(0x902_0010), None);
-        assert_eq!(Machine::parse("x"), None);
-        assert_eq!(Machine::parse("0\n1 2\n"), None);
+        for wrong in ["/o\nx\n0\n", "/o\n18\n0\n", "/o\n40\n", "/o\n40\n0\n1 2\n"] {
+            assert_eq!(Machine::parse(wrong), None, "{wrong}");
+        }
     }
 }

@@ -34,7 +34,6 @@ pub mod architecture;
 mod arm;
 pub mod machine;
 pub mod model;
-pub mod options;
 pub mod ram;
 mod riscv64;
 mod tables;

@@ -147,9 +147,11 @@ pub struct Model {
     /// The dirty parts of lines that an invalidation dropped, and its place. A device may have been told to write them.
     lost: HashMap<usize, (u64, Place)>,
     /// The words of RAM under lines with old bytes that were written back: a real memory has the old bytes, until a device
-    /// writes again.
+    /// writes again. It may after a doorbell.
     overwritten: HashMap<usize, Vec<u64>>,
     cpus: Vec<Cpu>,
+    /// The operations of all CPUs that wait for a fence of any.
+    pending: Vec<Pending>,
     found: HashMap<(Kind, Place, Place), Found>,
     newest: Option<(Kind, Place, Place)>,
     /// The bits of descriptors that page walks may set.
@@ -182,6 +184,7 @@ impl Model {
             lost: HashMap::new(),
             overwritten: HashMap::new(),
             cpus: (0..cpus).map(|_number| Cpu::default()).collect(),
+            pending: Vec::new(),
             found: HashMap::new(),
             newest: None,
             set_by_walks: 0,
@@ -267,7 +270,8 @@ impl Model {
         let Cpu { accesses, doorbells, .. } = self.cpus[cpu];
         let is_since_doorbell =
             line.dropped != 0 && usize::from(line.dropper) == cpu && line.doorbells == doorbells;
-        let is_at_once = accesses - line.accesses < POLL;
+        // Another CPU may have fetched it.
+        let is_at_once = accesses.wrapping_sub(line.accesses) < POLL;
         if line.flags & CACHED != 0 {
             // The device wrote between two loads of one round.
             return if is_since_doorbell && is_at_once {
@@ -369,6 +373,9 @@ impl Model {
     /// A CPU executes a fence that completes its maintenance for all observers.
     pub fn fence(&mut self, cpu: usize) {
         self.counts.fences += 1;
+        for done in core::mem::take(&mut self.pending) {
+            self.complete(cpu, done);
+        }
         let mut pending = core::mem::take(&mut self.cpus[cpu].pending);
         for done in pending.drain(..) {
             self.complete(cpu, done);
@@ -388,6 +395,11 @@ impl Model {
         }
     }
 
+    /// A CPU executes a fence after which that of any CPU completes its maintenance.
+    pub fn fence_of_cpus(&mut self, cpu: usize) {
+        self.pending.append(&mut self.cpus[cpu].pending);
+    }
+
     fn complete(&mut self, cpu: usize, done: Pending) {
         let number = done.line;
         let line = &mut self.lines[number];
@@ -403,8 +415,9 @@ impl Model {
         if !done.keeps && self.line_differs(number) {
             self.counts.refreshed += 1;
             self.refresh(number);
-        } else if !done.keeps {
+        } else if !done.keeps && self.lines[number].flags & MERGED != 0 {
             self.lines[number].flags &= !MERGED;
+            self.overwritten.remove(&number);
         }
         let Cpu { accesses, doorbells, .. } = self.cpus[cpu];
         let line = &mut self.lines[number];
@@ -422,6 +435,7 @@ impl Model {
     /// A CPU stores to a register of a device.
     pub fn doorbell(&mut self, cpu: usize) {
         self.cpus[cpu].doorbells = self.cpus[cpu].doorbells.wrapping_add(1);
+        self.overwritten.clear();
     }
 
     /// A device gets bytes to read, or room for bytes that it writes, by the instruction at `place`.
@@ -433,7 +447,6 @@ impl Model {
             let (number, mask) = (self.number(at), self.mask(at, len));
             if device_writes {
                 self.find_again(number, mask);
-                self.overwritten.remove(&number);
             } else {
                 self.check_lost(place, at, len);
             }
@@ -525,8 +538,11 @@ impl Model {
         if !words.clone().any(|word| self.ram.nth(word) != self.shadow[word]) {
             return false;
         }
-        let is_of_walks =
-            words.all(|word| (self.ram.nth(word) ^ self.shadow[word]) & !self.set_by_walks == 0);
+        // Walks change valid descriptors alone, whose lowest bit is set (Arm ARM, "VMSAv8-64 descriptors"; RISC-V, "Sv39").
+        let is_of_walks = words.all(|word| {
+            let (new, old) = (self.ram.nth(word), self.shadow[word]);
+            new == old || new & 1 != 0 && (new ^ old) & !self.set_by_walks == 0
+        });
         if is_of_walks {
             self.refresh(number);
         }

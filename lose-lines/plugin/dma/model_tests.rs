@@ -131,6 +131,15 @@ fn bytes_for_a_device_must_be_written_back_and_fenced() {
     machine.ring(0, 8, false);
     machine.expect(&[(Kind::UnfencedAtDoorbell, RING, STORE, 1)]);
 
+    // A thread that was moved to another CPU between its write-back and its fence.
+    let mut machine = Machine::new();
+    machine.store(0, 1);
+    machine.model.maintain(0, MAINTAIN, RAM, CLEAN);
+    machine.model.fence_of_cpus(0);
+    machine.model.fence(1);
+    machine.ring(0, 8, false);
+    machine.expect(&[]);
+
     let mut machine = Machine::new();
     machine.store(0, 1);
     machine.maintain(0, CLEAN);
@@ -312,6 +321,16 @@ fn a_loop_that_polls_is_no_mistake() {
 }
 
 #[test]
+fn a_line_that_another_cpu_fetched_is_stale_too() {
+    let mut machine = Machine::new();
+    machine.wait();
+    machine.load(FETCH, 0);
+    machine.device(0, 7);
+    machine.model.load(1, READ, RAM, 8);
+    machine.expect(&[(Kind::StaleRead, READ, FETCH, 1)]);
+}
+
+#[test]
 fn what_passes_by_the_cache_is_no_device() {
     let mut machine = Machine::new();
     machine.load(FETCH, 0);
@@ -329,10 +348,15 @@ fn page_walks_may_set_the_access_flag() {
     machine.model.set_by_walks = 1 << 7;
     machine.load(READ, 0);
     machine.expect(&[]);
+    // A device's byte that is no descriptor.
+    machine.load(FETCH, 64);
+    machine.device(64, 1 << 7);
+    machine.load(READ, 64);
+    machine.expect(&[(Kind::StaleRead, READ, FETCH, 1)]);
     machine.model.set_by_walks = 0;
     machine.device(0, 0x4000_0703);
     machine.load(READ, 0);
-    machine.expect(&[(Kind::WrittenOver, READ, STORE, 1)]);
+    machine.expect(&[(Kind::StaleRead, READ, FETCH, 1), (Kind::WrittenOver, READ, STORE, 1)]);
 }
 
 #[test]
@@ -357,4 +381,33 @@ fn accesses_may_cross_lines() {
     machine.model.load(0, READ, RAM + 56, 16);
     machine.expect(&[(Kind::StaleRead, READ, FETCH, 1)]);
     machine.model.store(0, STORE, RAM + 0xff8, 8);
+}
+
+#[test]
+fn a_device_may_write_bytes_again_that_were_overwritten() {
+    let mut machine = Machine::new();
+    // A device's bytes that nobody reads, under a whole line of others; the device writes these others again.
+    machine.device(0, 7);
+    (0..8).rev().for_each(|word| machine.store(8 * word, 0));
+    machine.maintain(0, BOTH);
+    machine.maintain(0, INVALIDATE);
+    // The line is used for more bytes, and the device writes the others once more.
+    (0..8).for_each(|word| machine.store(8 * word, 5));
+    machine.maintain(0, BOTH);
+    (0..8).for_each(|word| machine.device(8 * word, 0));
+    machine.wait();
+    machine.maintain(0, INVALIDATE);
+    machine.load(READ, 0);
+    machine.expect(&[]);
+    // The device writes the same after a doorbell of which its buffers are not known.
+    let mut machine = Machine::new();
+    machine.device(8, 7);
+    machine.store(0, 1);
+    machine.maintain(0, BOTH);
+    machine.model.doorbell(0);
+    machine.device(8, 7);
+    machine.wait();
+    machine.maintain(0, INVALIDATE);
+    machine.load(READ, 8);
+    machine.expect(&[]);
 }

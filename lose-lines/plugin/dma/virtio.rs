@@ -1,7 +1,7 @@
 //! The split virtqueues of virtio devices, followed from the stores to their registers (virtio 1.2, 2.7, 4.1.4 and
 //! 4.2).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::ram::Ram;
 
@@ -46,13 +46,19 @@ const MMIO: u64 = 0x200;
 /// The largest queue (virtio 1.2, 2.7).
 const LARGEST: u64 = 32768;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Queue {
     size: u64,
     /// The descriptors, the driver's area, the device's area.
     areas: [u64; 3],
     /// The number of chains that were followed.
     followed: u16,
+    /// The number of chains that the device had returned when the driver last looked.
+    returned: u16,
+    /// The chains, by their first descriptors, that were followed and not returned, and those that were returned before a
+    /// doorbell: a driver rings none while the device is at work (2.7.7).
+    given: HashSet<u16>,
+    early: Vec<u16>,
 }
 
 /// All devices of a machine.
@@ -99,6 +105,14 @@ impl Virtio {
         Vec::new()
     }
 
+    /// The driver may have seen which chains the devices have returned, and use their buffers again.
+    pub fn take_back(&mut self, ram: &Ram) {
+        for queue in self.queues.values_mut().filter(|queue| queue.size > 0) {
+            // A queue that is not in RAM is not followed either.
+            let _is_in_ram = queue.take_back(ram);
+        }
+    }
+
     fn queue(&mut self, device: u64) -> &mut Queue {
         let selected = self.selected.get(&device).copied().unwrap_or_default();
         self.queues.entry((device, selected)).or_default()
@@ -112,7 +126,7 @@ impl Virtio {
             0x30 => drop(self.selected.insert(device, value)),
             0x38 => self.queue(device).size = value.min(LARGEST),
             0x40 => self.queue(device).place_legacy(value * page, page),
-            0x44 => self.queue(device).followed = 0,
+            0x44 => self.queue(device).begin(),
             0x50 => return self.notify(ram, device, value),
             0x70 if value == 0 => self.reset(device),
             0x80..0x88 => self.queue(device).areas[0].set_part(offset - 0x80, 4, value),
@@ -128,7 +142,7 @@ impl Virtio {
             0x14 if value == 0 => self.reset(device),
             0x16 => drop(self.selected.insert(device, value)),
             0x18 => self.queue(device).size = value.min(LARGEST),
-            0x1c => self.queue(device).followed = 0,
+            0x1c => self.queue(device).begin(),
             0x20..0x28 => self.queue(device).areas[0].set_part(offset - 0x20, len, value),
             0x28..0x30 => self.queue(device).areas[1].set_part(offset - 0x28, len, value),
             0x30..0x38 => self.queue(device).areas[2].set_part(offset - 0x30, len, value),
@@ -156,7 +170,28 @@ impl Queue {
         let available = descriptors + 16 * self.size;
         let used = (available + 6 + 2 * self.size).next_multiple_of(page.max(1));
         self.areas = [descriptors, available, used];
-        self.followed = 0;
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        (self.followed, self.returned) = (0, 0);
+        self.given.clear();
+        self.early.clear();
+    }
+
+    /// Notes the chains that the device has returned since the last time. Returns `None` if the queue is not in RAM.
+    fn take_back(&mut self, ram: &Ram) -> Option<()> {
+        let used = self.areas[2];
+        let end = ram.half(used + 2)?;
+        for back in (1..=u64::from(end.wrapping_sub(self.returned)).min(self.size)).rev() {
+            let slot = (u64::from(end) + 0x1_0000 - back) % self.size;
+            let chain = (ram.word(used + 4 + 8 * slot)? & 0xffff) as u16;
+            if !self.given.remove(&chain) {
+                self.early.push(chain);
+            }
+        }
+        self.returned = end;
+        Some(())
     }
 
     /// Follows the chains that are available since the last time. Returns how many there are; `None` if the queue is
@@ -170,10 +205,16 @@ impl Queue {
         let mut chains = 0;
         while self.followed != end && chains < self.size {
             let slot = available + 4 + 2 * (u64::from(self.followed) % self.size);
-            add(slot, 2, false);
-            chain(ram, descriptors, ram.half(slot)?.into(), &mut add);
+            let first = ram.half(slot)?;
             self.followed = self.followed.wrapping_add(1);
             chains += 1;
+            if let Some(place) = self.early.iter().position(|chain| *chain == first) {
+                self.early.remove(place);
+                continue;
+            }
+            self.given.insert(first);
+            add(slot, 2, false);
+            chain(ram, descriptors, first.into(), &mut add);
         }
         self.followed = end;
         Some(chains)
@@ -226,8 +267,9 @@ impl Parts for u64 {
 #[cfg(test)]
 mod tests {
     use super::{Handed, Registers, Virtio};
+    use crate::dma::ram::Ram;
     use crate::dma::ram::tests::ram;
-    use core::sync::atomic::Ordering::Relaxed;
+    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     const RAM: u64 = 0x4000_0000;
 
@@ -250,7 +292,7 @@ mod tests {
         ]
     }
 
-    fn machine() -> crate::dma::ram::Ram {
+    fn machine() -> (Ram, &'static [AtomicU64]) {
         let (ram, words) = ram(0x1000);
         let store = |at: usize, value| words[at / 8].store(value, Relaxed);
         store(0, RAM + 0x200);
@@ -261,12 +303,12 @@ mod tests {
         store(0x108, 2 << 32 | 8);
         // The index is 1 after flags of 0; the first slot names descriptor 0.
         store(0x40, 1 << 16);
-        ram
+        (ram, words)
     }
 
     #[test]
     fn a_queue_of_mmio_is_followed_once() {
-        let (ram, mut virtio) = (machine(), Virtio::default());
+        let ((ram, _), mut virtio) = (machine(), Virtio::default());
         let device: u64 = 0xa00_3e00;
         let mut store =
             |offset, value| virtio.store(&ram, Registers::Mmio, device + offset, 4, value);
@@ -284,8 +326,30 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_that_was_returned_before_a_doorbell_is_not_followed() {
+        let ((ram, words), mut virtio) = (machine(), Virtio::default());
+        let mut store = |offset, value| {
+            virtio.take_back(&ram);
+            virtio.store(&ram, Registers::Mmio, offset, 4, value)
+        };
+        for (offset, value) in
+            [(0x38, 4), (0x80, RAM), (0x90, RAM + 0x40), (0xa0, RAM + 0x80), (0x44, 1)]
+        {
+            assert!(store(offset, value).is_empty());
+        }
+        // The device's index is 1, and it has returned descriptor 0.
+        words[0x80 / 8].store(1 << 16, Relaxed);
+        assert_eq!(store(0x50, 0), expected()[..2]);
+        // The same descriptor again, with a doorbell.
+        words[0x40 / 8].store(2 << 16, Relaxed);
+        let mut again = expected();
+        again[2] = handed(0x46, 2, false);
+        assert_eq!(store(0x50, 0), again);
+    }
+
+    #[test]
     fn a_queue_of_pci_is_followed() {
-        let (ram, mut virtio) = (machine(), Virtio::default());
+        let ((ram, _), mut virtio) = (machine(), Virtio::default());
         let bar = 0x80_0000_4000;
         virtio.load(Registers::PciCommon, bar + 0x18, 4);
         for (offset, len, value) in [
@@ -302,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_queue_outside_of_memory_is_not_followed() {
-        let (ram, mut virtio) = (machine(), Virtio::default());
+        let ((ram, _), mut virtio) = (machine(), Virtio::default());
         let mut store = |offset, value| virtio.store(&ram, Registers::Mmio, offset, 4, value);
         assert!(store(0x38, 4).is_empty() && store(0x90, 0x10).is_empty());
         assert!(store(0x50, 0).is_empty());

@@ -4,9 +4,11 @@
 
 use core::ffi::{c_int, c_uint, c_void};
 use core::ops::Range;
-use core::ptr;
+use core::ptr::{self, with_exposed_provenance};
+use core::slice;
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::emulator::{
@@ -22,10 +24,8 @@ use crate::decode::Address;
 use crate::dma::architecture::{Architecture, Effect};
 use crate::dma::machine::Machine;
 use crate::dma::model::{Counts, Found, Kind, Model, Place};
-use crate::dma::options::Options;
 use crate::dma::ram::Ram;
 use crate::dma::virtio::{Registers, Virtio};
-use crate::system::Mapping;
 
 /// An instruction of the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +58,9 @@ struct Entry {
     memory: Memory,
 }
 
+/// The emulator's name of a memory of its backend `memory-backend-memfd`.
+const MEMORY: &str = "/memfd:memory-backend-memfd";
+
 const PAGE: u64 = 4096;
 const ENTRIES: usize = 4096;
 
@@ -70,14 +73,13 @@ struct Zeroing {
 }
 
 struct Watch {
-    options: Options,
+    /// The file with the description of the machine, written before the guest runs.
+    description: PathBuf,
     /// Known when the first CPU exists.
     architecture: Option<Architecture>,
     translation: Translation,
     /// Unknown if there is one CPU.
     several: Option<Cpus>,
-    /// The file of the guest's RAM, which has no name any more when the guest starts.
-    ram: File,
     model: Option<Model>,
     machine: Machine,
     virtio: Virtio,
@@ -135,21 +137,16 @@ impl Watch {
                 "{target}: only machines with Arm and riscv64 CPUs are understood"
             ));
         }
-        let options = Options::parse(arguments)?;
+        let description = arguments.iter().find_map(|argument| argument.strip_prefix("dma="));
         let translation = Translation::find().ok_or(
             "this emulator does not translate addresses for plugins: QEMU 10.0 or later is needed",
         )?;
-        if options.has_hooks {
+        if arguments.contains(&"hooks=on") {
             hooks::install()?;
         }
         let nowhere = Site { physical: 0, address: 0, level: 0, effect: None, caller: 0 };
         Ok(Self {
-            ram: File::options()
-                .read(true)
-                .write(true)
-                .open(&options.ram)
-                .map_err(|why| format!("{}: {why}", options.ram.display()))?,
-            options,
+            description: PathBuf::from(description.unwrap_or_default()),
             architecture: None,
             translation,
             several: None,
@@ -178,24 +175,25 @@ impl Watch {
             self.several =
                 Some(several.ok_or("this emulator does not show which CPU runs: give -smp 1")?);
         }
-        let Options { ram, machine, line, .. } = &self.options;
-        let failed = |what: &str, why: &dyn core::fmt::Display| format!("{what}: {why}");
-        let name = ram.display().to_string();
-        let text = fs::read_to_string(machine);
-        let text = text.map_err(|why| failed(&machine.display().to_string(), &why))?;
-        let machine = Machine::parse(&text).ok_or("the description of the machine is not one")?;
-        let maps =
-            fs::read_to_string("/proc/self/maps").map_err(|why| failed("/proc/self/maps", &why))?;
-        let host = maps
-            .lines()
-            .filter(|mapping| mapping.contains(&name))
-            .find_map(|mapping| u64::from_str_radix(mapping.split('-').next()?, 16).ok());
-        let host = host.ok_or_else(|| format!("{name} is not the guest's RAM"))?;
-        let len = self.ram.metadata().map_err(|why| failed(&name, &why))?.len();
-        let len = usize::try_from(len).map_err(|why| failed(&name, &why))?;
-        let mapping = Mapping::new(&self.ram, 0, len).map_err(|why| failed(&name, &why))?;
-        let ram = Ram::new(machine.ram, mapping.words());
-        let model = Model::new(ram, *line, self.pages.len(), self.architecture().drops_in_order);
+        let read = |path: &Path| {
+            fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))
+        };
+        let machine = Machine::parse(&read(&self.description)?);
+        let machine = machine.ok_or("the description of the machine is not one")?;
+        let maps = read(Path::new("/proc/self/maps"))?;
+        let range = maps.lines().find(|mapping| mapping.contains(MEMORY)).and_then(|mapping| {
+            let (start, end) = mapping.split(' ').next()?.split_once('-')?;
+            let address = |text| usize::from_str_radix(text, 16).ok();
+            Some(address(start)?..address(end)?)
+        });
+        let range = range.ok_or("the guest's RAM is not that of the tool")?;
+        let (host, words) = (with_exposed_provenance(range.start), range.len() / 8);
+        // SAFETY: the emulator has mapped the guest's RAM here as long as it runs; everything accesses it by whole bytes or
+        // words that are atomic on the host.
+        let words = unsafe { slice::from_raw_parts(host, words) };
+        let ram = Ram::new(machine.ram, words);
+        let (cpus, host) = (self.pages.len(), range.start as u64);
+        let model = Model::new(ram, machine.line, cpus, self.architecture().drops_in_order);
         Ok((model, machine, host))
     }
 
@@ -309,10 +307,13 @@ impl Watch {
     fn perform(&mut self, cpu: usize, place: Place) {
         self.finish_zeroing(0..0);
         self.follow_devices();
+        let ram = self.model().ram();
+        self.virtio.take_back(&ram);
         let site = self.sites[place as usize];
         match site.effect {
             Some(Effect::Translation) => self.round += 1,
             Some(Effect::Fence) => self.model().fence(cpu),
+            Some(Effect::FenceOfCpus) => self.model().fence_of_cpus(cpu),
             Some(Effect::All(what)) => self.model().maintain_all(cpu, what),
             Some(Effect::Streaming) => self.streamed += 1,
             Some(Effect::Line(what, address)) => {
@@ -385,6 +386,10 @@ impl Watch {
             (Memory::Cacheable, true) => self.model().store(cpu, place, at, len),
             (Memory::Cacheable, false) => self.model().load(cpu, place, at, len),
             (Memory::Around, true) => self.model().store_around(at, len),
+            (Memory::Around, false) => {
+                let ram = self.model().ram();
+                return self.virtio.take_back(&ram);
+            }
             _ => return,
         }
         self.note_caller();
@@ -411,7 +416,7 @@ impl Watch {
             }
             return;
         }
-        if !is_without_dma(name) {
+        if registers.is_some() || !is_without_dma(name) {
             self.doorbell = (place, name.starts_with("fwcfg"));
             self.model().doorbell(cpu);
         }
@@ -492,21 +497,9 @@ impl Watch {
 
 /// Returns true for a region of a device that makes no DMA.
 fn is_without_dma(name: &str) -> bool {
-    const PARTS: [&str; 12] = [
-        "gic",
-        "plic",
-        "aclint",
-        "pl0",
-        "uart",
-        "serial",
-        "rtc",
-        "timer",
-        "gpio",
-        "fwcfg.ctl",
-        "fwcfg.data",
-        "mmcfg",
-    ];
-    PARTS.iter().any(|part| name.contains(part))
+    const PARTS: &str = "gic plic aclint pl0 uart serial rtc timer gpio fwcfg.ctl fwcfg.data mmcfg";
+    // PL080 and PL081 are engines for DMA.
+    !name.starts_with("pl08") && PARTS.split(' ').any(|part| name.contains(part))
 }
 
 extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
@@ -526,8 +519,11 @@ extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
 
 extern "C" fn on_exit(_id: u64, _data: *mut c_void) {
     with_watch(|watch| {
-        if let Err(why) = fs::write(&watch.options.out, watch.text()) {
-            complain(&format!("{}: {why}", watch.options.out.display()));
+        // Nothing is known, and nothing is to be told, if no instruction ran.
+        if watch.model.is_some()
+            && let Err(why) = fs::write(&watch.machine.out, watch.text())
+        {
+            complain(&format!("{}: {why}", watch.machine.out.display()));
         }
     });
 }

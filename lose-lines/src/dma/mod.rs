@@ -21,7 +21,6 @@ use crate::command::{Cmd, find_program};
 use crate::emulator::{Emulated, Emulators, value};
 use crate::machine::control::{Control, within};
 use crate::plugin::Plugin;
-use crate::temporary::Temporary;
 use report::{Report, Suppressions};
 use symbols::Symbols;
 
@@ -33,7 +32,8 @@ const END: Duration = Duration::from_secs(20);
 
 const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that an \
                         invalidation dropped, except near buffers of virtio (--hooks shows them)";
-const STREAMED: &str = "stores by SVE, which look like a device's; run the guest without SVE, as with -cpu max,sve=off";
+const STREAMED: &str = "stores by SVE or MOPS, which look like a device's; run the guest without them, as with -cpu \
+                        cortex-a57";
 
 /// One run of an image.
 #[derive(Debug)]
@@ -81,30 +81,23 @@ impl DmaTest {
         }
         let size = memory_size(&self.arguments)?;
         let (out, machine) = (work.join("found"), work.join("machine"));
-        let ram = memory_file(work, size)?;
-        let options = [("dma", &out), ("ram", &ram.to_path_buf()), ("machine", &machine)]
-            .map(|(name, file)| format!("{name}={}", file.display()));
-        let mut options = options.to_vec();
-        options.push(format!("line={}", self.line));
+        let mut options = vec![format!("dma={}", machine.display())];
         if self.has_hooks {
             options.push(String::from("hooks=on"));
         }
         let folder = File::open(work).with_context(|| format!("cannot open {}", work.display()))?;
         let socket = within(&folder, "control");
-        let path = value(ram.display());
         let emulator = emulator
             .args(["-m".into(), format!("{}M", size >> 20)])
             .args(["-machine".into(), format!("memory-backend={MEMORY}")])
-            .args([
-                "-object".into(),
-                format!("memory-backend-file,id={MEMORY},size={size},mem-path={path},share=on"),
-            ])
+            .args(["-object".into(), format!("memory-backend-memfd,id={MEMORY},size={size}")])
             .args(["-qmp".into(), format!("unix:{},server=on,wait=off", value(socket.display()))])
             .arg("-S")
             .args(Plugin::in_folder(work)?.with(&options));
         let output = if self.is_output_kept_apart { io::stderr().into() } else { Stdio::inherit() };
         let mut child = emulator.start(output)?;
-        let started = start(&mut child, &socket, &machine, ram);
+        let run = format!("{}\n{:x}\n", out.display(), self.line);
+        let started = start(&mut child, &socket, &machine, run);
         let ended = started.and_then(|()| self.wait(&mut child));
         if ended.is_err() {
             drop(child.kill());
@@ -146,8 +139,8 @@ impl DmaTest {
     }
 }
 
-/// Lets the guest start, once the plugin can know where its memory is. The file of the memory loses its name then.
-fn start(child: &mut Child, socket: &Path, machine: &Path, ram: Temporary) -> Result<()> {
+/// Lets the guest start, once the plugin can know the machine, whose description begins with `run`.
+fn start(child: &mut Child, socket: &Path, machine: &Path, run: String) -> Result<()> {
     let mut control = Control::connect(socket, || match child.try_wait()? {
         Some(status) => bail!("the emulator did not start: {status}"),
         None => Ok(true),
@@ -156,12 +149,11 @@ fn start(child: &mut Child, socket: &Path, machine: &Path, ram: Temporary) -> Re
     let tree = control.execute("human-monitor-command", &tree)?;
     let described = describe(tree.as_str().unwrap_or_default());
     let described = described.context("the machine does not use the memory of -m")?;
-    fs::write(machine, described).context("cannot describe the machine")?;
-    drop(ram);
+    fs::write(machine, run + &described).context("cannot describe the machine")?;
     control.execute("cont", &Value::Object(serde_json::Map::new())).map(drop)
 }
 
-/// Returns the plugin's description of the machine: the physical address of the memory, then the ranges of devices and
+/// Returns the last part of the plugin's description: the physical address of the memory, then the ranges of devices and
 /// their names. The emulator prints lines such as `  0000000040000000-0000000047ffffff (prio 0, ram): lose-lines-ram`.
 fn describe(tree: &str) -> Option<String> {
     let (mut memory, mut devices) = (None, String::new());
@@ -204,17 +196,6 @@ fn find_emulator(cache: &Cache, name: &str) -> Result<Cmd> {
     Ok(Emulators::fetch(cache, Emulated::Every)?.plain_system(architecture))
 }
 
-/// Makes a file for the guest's memory, in RAM if the system has such a folder.
-fn memory_file(work: &Path, size: u64) -> Result<Temporary> {
-    let shared = Path::new("/dev/shm");
-    let folder = if shared.is_dir() { shared } else { work };
-    let path = folder.join(format!("lose-lines-{}.ram", process::id()));
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    let file_of_size = Temporary::new(path);
-    file.set_len(size).context("there is no room for the guest's memory")?;
-    Ok(file_of_size)
-}
-
 /// Returns the device tree of the machine, without coherent devices.
 fn noncoherent_tree(emulator: &Cmd, work: &Path) -> Result<String> {
     let (tree, new) = (work.join("coherent.dtb"), work.join("noncoherent.dtb"));
@@ -229,8 +210,7 @@ fn noncoherent_tree(emulator: &Cmd, work: &Path) -> Result<String> {
 /// Returns the bytes of memory that a command line of the emulator asks for.
 fn memory_size(arguments: &[String]) -> Result<u64> {
     const DEFAULT: u64 = 128 << 20;
-    let mut sizes = arguments.iter().zip(arguments.iter().skip(1));
-    let Some((_, size)) = sizes.rfind(|(option, _)| *option == "-m") else { return Ok(DEFAULT) };
+    let Some(size) = values(arguments, "-m").last() else { return Ok(DEFAULT) };
     let size = size.split(',').next().unwrap_or_default();
     let size = size.strip_prefix("size=").unwrap_or(size);
     let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -245,8 +225,14 @@ fn memory_size(arguments: &[String]) -> Result<u64> {
 
 /// Returns the image that a command line of the emulator loads.
 pub fn image_of(arguments: &[String]) -> Option<PathBuf> {
-    let mut pairs = arguments.iter().zip(arguments.iter().skip(1));
-    pairs.find(|(option, _)| *option == "-kernel").map(|(_, image)| PathBuf::from(image))
+    values(arguments, "-kernel").last().map(PathBuf::from)
+}
+
+/// Returns the values of an option, which may have two dashes.
+fn values<'a>(arguments: &'a [String], option: &'a str) -> impl Iterator<Item = &'a String> {
+    let pairs = arguments.iter().zip(arguments.iter().skip(1));
+    let is_option = move |word: &str| word.strip_prefix('-').is_some_and(|word| word == option);
+    pairs.filter(move |(word, _)| *word == option || is_option(word)).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -276,7 +262,7 @@ mod tests {
             |line: &str| memory_size(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).ok();
         assert_eq!(size("-M virt"), Some(128 << 20));
         assert_eq!(size("-m 1G -m 256 -M virt"), Some(256 << 20));
-        assert_eq!(size("-m size=2G,slots=2"), Some(2 << 30));
+        assert_eq!(size("--m size=2G,slots=2"), Some(2 << 30));
         assert_eq!(size("-m 1T"), None);
     }
 }

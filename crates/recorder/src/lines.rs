@@ -9,8 +9,8 @@ use thread_local::ThreadLocal;
 /// A destination of loggers: each call of [`write`](io::Write::write) is one event of the calling thread.
 /// Needs the feature `lines`.
 ///
-/// Each thread gets its own shard at its first line. A thread that ends leaves its shard to the next new thread, so the
-/// file needs as many shards as threads that log at the same time.
+/// Each thread gets its own shard at its first line, and leaves it to a later thread when it ends. The file needs as many
+/// shards as threads exist at the same time, also if few of them log: the crate `thread_local` numbers them all.
 ///
 /// `tracing_subscriber::fmt` formats an event with its spans, its target and the name of its thread, and writes it by
 /// one call:

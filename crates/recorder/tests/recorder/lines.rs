@@ -5,12 +5,11 @@ use cachemaint_recorder::{ErrorKind, Found, Lines, Options, Recorder};
 use std::io::Write as _;
 use std::thread;
 
-/// A recording of two shards.
-fn recorder() -> &'static Recorder<'static, DaxFile> {
+fn recorder(shards: u32) -> &'static Recorder<'static, DaxFile> {
     let directory = tempfile::tempdir().unwrap();
     let options = dax::Options::new().allow_page_granularity();
-    let file = options.create_new(directory.path().join("lines"), 1 << 18).unwrap();
-    let (recorder, _) = Options::new().shards(2).create_new(file).unwrap();
+    let file = options.create_new(directory.path().join("lines"), 1 << 20).unwrap();
+    let (recorder, _) = Options::new().shards(shards).create_new(file).unwrap();
     Box::leak(Box::new(recorder))
 }
 
@@ -29,15 +28,16 @@ fn events(recorder: &Recorder<'_, DaxFile>) -> Vec<(u16, Vec<u8>)> {
 
 #[test]
 fn a_line_is_an_event_and_the_threads_that_end_leave_their_shards() {
-    let recorder = recorder();
+    // The other tests of this process have threads too.
+    let recorder = recorder(8);
     let lines = Lines::new(recorder, 7);
     (&lines).write_all(b"first\n").unwrap();
     let mut expected = vec![(7, b"first".to_vec())];
     // One at a time: more threads than shards.
-    for number in 0..5 {
+    for number in 0..20 {
         let line = format!("thread {number}");
         thread::scope(|scope| {
-            scope.spawn(|| writeln!(&lines, "{line}").unwrap_or_default()).join().unwrap();
+            scope.spawn(|| writeln!(&lines, "{line}").unwrap()).join().unwrap();
         });
         expected.push((7, line.into_bytes()));
     }
@@ -46,7 +46,7 @@ fn a_line_is_an_event_and_the_threads_that_end_leave_their_shards() {
 
 #[test]
 fn a_line_of_more_bytes_than_an_event_holds_is_cut() {
-    let recorder = recorder();
+    let recorder = recorder(2);
     let lines = Lines::new(recorder, 1);
     let most = recorder.reader().largest_payload();
     let longest = vec![b'a'; most];
@@ -57,7 +57,7 @@ fn a_line_of_more_bytes_than_an_event_holds_is_cut() {
 
 #[test]
 fn a_thread_without_a_shard_gets_the_reason() {
-    let recorder = recorder();
+    let recorder = recorder(2);
     let _others = [recorder.claim().unwrap(), recorder.claim().unwrap()];
     let error = (&Lines::new(recorder, 1)).write_all(b"lost").unwrap_err();
     let inner = error.into_inner().unwrap();

@@ -11,6 +11,7 @@
 //! `unsafe`.
 //!
 //! # Limits
+//! Those of [`losses`]; [`dma`] has its own.
 //! - A line has 64 bytes.
 //! - Code that is not 64-bit, and MOVDIRI and MOVDIR64B, which the emulator lacks, are not modelled.
 //! - The plugin is loaded into the emulator's process and runs with its C library, which must not be older than the one

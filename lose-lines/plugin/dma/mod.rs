@@ -11,8 +11,8 @@
 //!   └── store to a device ──> virtio: the buffers of each queue at its doorbell
 //! ```
 //!
-//! [`tables`] walks the guest's page tables, as the emulator does not say which accesses are cacheable. [`virtio`]
-//! follows the queues of devices. With hooks, the emulator's own functions for DMA say what any device accessed
+//! [`architecture`] has the facts of each architecture: its maintenance, its fences, and the memory type of a mapping, which
+//! the emulator does not say, from the guest's page tables. [`virtio`] follows the queues of devices. With hooks, the emulator's own functions for DMA say what any device accessed
 //! (`ffi::hooks`).
 //!
 //! The model has one cache for all CPUs, and the worst: nothing is evicted unless the guest asks, and then everything
@@ -21,13 +21,13 @@
 //!
 //! # Limits
 //! - Without hooks: a device's write of equal bytes, and reads by devices other than virtio, are not seen. Bytes lost by
-//!   DC IVAC are found only in lines that a virtio queue named.
+//!   an invalidation are found only in lines that a virtio queue named.
 //! - Maintenance by set and way counts as maintenance of all lines of all CPUs.
 //! - Not modelled: stage 2 of translation (tables are read where the guest's own addresses say), system caches behind
 //!   registers, instruction caches, cacheable aliases of memory that is also mapped non-cacheable, and real evictions.
 //!   Packed virtqueues, and virtio's legacy interface of PCI, are not followed.
 //! - Stores that the emulator makes by itself look like a device's: SVE stores, MOPS, semihosting. Run the guest on a CPU
-//!   without SVE (`max,sve=off`).
+//!   without SVE and MOPS.
 
 mod aarch64;
 pub mod architecture;

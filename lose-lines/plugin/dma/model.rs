@@ -350,13 +350,13 @@ impl Model {
         }
         self.lines[number] = line;
         let written_back = if what.writes_back { line.cleaning } else { 0 };
-        if written_back != 0 || what.drops {
-            let mut pending =
-                Pending { line: number, written_back, drops: what.drops, keeps, by: place };
-            if self.drops_in_order && what.drops {
-                self.complete(cpu, Pending { written_back: 0, ..pending });
-                pending.drops = false;
-            }
+        let mut pending =
+            Pending { line: number, written_back, drops: what.drops, keeps, by: place };
+        if self.drops_in_order && what.drops {
+            self.complete(cpu, Pending { written_back: 0, ..pending });
+            pending.drops = false;
+        }
+        if written_back != 0 || pending.drops {
             self.cpus[cpu].pending.push(pending);
         }
     }

@@ -43,7 +43,7 @@ impl fmt::Display for Instruction {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub kind: String,
-    /// The number of affected lines.
+    /// How often it happened to a line.
     pub count: u64,
     /// The instruction at which it showed.
     pub at: Instruction,

@@ -3,7 +3,6 @@
 use super::Guarantee;
 use super::meaning::meaning;
 use super::system::{Failed, Unasked, Unflushed, Unusable, files};
-use crate::system::calls::System;
 use crate::system::tree::printable;
 use alloc::boxed::Box;
 use alloc::format;
@@ -402,9 +401,8 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::Writeback { at, len, errno } => write!(
                 f,
-                "{} of {len} bytes at offset {at} failed: {}; the bytes stored there may be lost: \
+                "the write-back of {len} bytes at offset {at} failed: {}; the bytes stored there may be lost: \
                  check the device and its space, reopen the file, and write them again from elsewhere",
-                System::host().persists_by,
                 io::Error::from_raw_os_error(*errno),
             ),
             Self::Poisoned { at, len } => write!(

@@ -367,18 +367,18 @@ fn set_action(action: libc::sighandler_t) {
 
 /// Does what would happen without this handler. The failed access is repeated afterwards.
 fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let (is_sent, is_access) = (code <= 0, code > 0 && code != libc::BUS_MCEERR_AO);
+    // Not one that a process sent, nor a memory error that nothing has accessed yet.
+    let is_access = code > 0 && code != libc::BUS_MCEERR_AO;
     let previous = PREVIOUS.load(Acquire);
     match previous {
-        libc::SIG_IGN if is_sent => {}
-        libc::SIG_DFL | libc::SIG_IGN if is_access => set_action(libc::SIG_DFL),
-        libc::SIG_DFL if is_sent => {
+        libc::SIG_IGN if !is_access => {}
+        libc::SIG_DFL | libc::SIG_IGN => {
             set_action(libc::SIG_DFL);
-            // SAFETY: it may be called in a handler (signal-safety(7)).
-            unsafe { libc::raise(libc::SIGBUS) };
+            if !is_access {
+                // SAFETY: it may be called in a handler (signal-safety(7)).
+                unsafe { libc::raise(libc::SIGBUS) };
+            }
         }
-        // A memory error that nothing has accessed yet: an access would report it.
-        libc::SIG_DFL | libc::SIG_IGN => {}
         _ => {
             call(previous, info, context);
             if !is_access {

@@ -97,23 +97,23 @@ fn a_failure_that_a_change_of_the_length_meets_is_not_lost() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let options = Options::new().allow_page_granularity();
-    let resizes = [(libc::EIO, 256 << 10), (libc::EIO, 64 << 10), (libc::ENOSPC, 256 << 10)];
-    for (number, (errno, len)) in resizes.into_iter().enumerate() {
+    let cases = [(libc::EIO, 256 << 10), (libc::EIO, 64 << 10), (libc::ENOSPC, 256 << 10)];
+    for (number, (errno, len)) in cases.into_iter().enumerate() {
         let path = directory.path().join(number.to_string());
         let mut file = options.create_new(&path, 128 << 10).unwrap();
-        let resized = std::thread::scope(|scope| {
-            let resize = || {
+        let changed = std::thread::scope(|scope| {
+            let change = || {
                 let is_limited = fail_calls(libc::SYS_fsync, None, errno);
-                let resized = if len > file.len() { file.grow(len) } else { file.shrink(len) };
-                is_limited.then_some(resized)
+                let changed = if len > file.len() { file.grow(len) } else { file.shrink(len) };
+                is_limited.then_some(changed)
             };
-            scope.spawn(resize).join().unwrap()
+            scope.spawn(change).join().unwrap()
         });
-        let Some(resized) = resized else {
+        let Some(changed) = changed else {
             skip(name, "no filter of system calls is to be had");
             return;
         };
-        let error = resized.unwrap_err();
+        let error = changed.unwrap_err();
         assert!(
             matches!(*error.kind(), ErrorKind::Writeback { errno: with, .. } if with == errno),
             "{error}"

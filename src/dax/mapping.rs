@@ -402,7 +402,7 @@ mod tests {
     use crate::cache::tests::host_or_refused;
     use crate::dax::latch::Failure;
     use crate::dax::system::Unflushed;
-    use crate::dax::{Error, ErrorKind, Writeback};
+    use crate::dax::{ErrorKind, Writeback};
     use crate::medium::words::AtomicU64;
     use alloc::sync::Arc;
     use core::ops::Range;
@@ -466,17 +466,17 @@ mod tests {
         for writeback in [Writeback::Lines(cache), Writeback::Fence(cache), Writeback::Pages] {
             let mapping = mapping(writeback, Owned::default());
             mapping.fail(Failure::Cut { size: 0, needed: 4096 });
-            let calls: [fn(&Mapping) -> Result<(), Error>; 7] = [
-                |mapping| mapping.check(),
-                |mapping| mapping.fence(),
-                |mapping| mapping.issue_writeback(0..8),
-                |mapping| mapping.persist(0..8),
-                |mapping| mapping.persist(0..0),
-                |mapping| mapping.deep_persist(0..8),
-                |mapping| mapping.deep_persist(0..0),
+            let results = [
+                mapping.check(),
+                mapping.fence(),
+                mapping.issue_writeback(0..8),
+                mapping.persist(0..8),
+                mapping.persist(0..0),
+                mapping.deep_persist(0..8),
+                mapping.deep_persist(0..0),
             ];
-            for (number, call) in calls.into_iter().enumerate() {
-                let error = call(&mapping).expect_err("the mapping has failed");
+            for (number, result) in results.into_iter().enumerate() {
+                let error = result.expect_err("the mapping has failed");
                 let is_cut = matches!(error.kind(), ErrorKind::Shorter { .. });
                 assert!(is_cut, "call {number} of {writeback:?}: {error}");
             }

@@ -64,7 +64,7 @@ pub fn decide(
     };
     let (domain, claim) = claim(memory.as_ref());
     let point = point_of(Some(domain));
-    let (granularity, reason, advice) = match (domain, reach.line(point)) {
+    let (granularity, reason, advice) = match (domain, reach.line(domain)) {
         (Domain::HostFlush, _) => (
             page,
             "write-backs reach the host's memory; only a flush request makes them persistent"
@@ -138,7 +138,7 @@ fn persistable(
     let refused =
         |reason: &str, advice| Err(format!("cannot be made persistent: {reason}; {advice}"));
     let point = point_of(Some(domain));
-    match (refusal, domain, reach.line(point)) {
+    match (refusal, domain, reach.line(domain)) {
         (Some(errno), ..) => refused(
             &format!("the kernel refuses MAP_SYNC on it: {}", io::Error::from_raw_os_error(errno)),
             NEWER,

@@ -195,7 +195,8 @@ impl Options {
     ///
     /// Everything else is as for [`open`](Self::open), including the evidence and the guarantee. [`DaxView::path`] is
     /// the system's name for the open file: on Linux that of `/proc/self/fd`, such as `/memfd:state (deleted)`. A file
-    /// without a name ends with its last descriptor, whatever its medium survives; its guarantee says so.
+    /// without a name ends with its last descriptor, whatever its medium survives: `FileReport` of
+    /// `cachemaint-inspect` says so.
     ///
     /// The file is closed when the [`DaxFile`] is dropped, and if this call fails. A caller that needs it afterwards
     /// passes a duplicate ([`File::try_clone`]).

@@ -233,6 +233,8 @@ fn a_cpu_gets_lines_where_it_reaches_the_point() {
         ("ACPI.NFIT", None, alone, page),
         ("e820", None, Reach::default(), page),
         ("ACPI.NFIT", Some("cpu_cache\n"), Reach::default(), page),
+        // A fence suffices.
+        ("ACPI.NFIT", Some("cpu_cache\n"), alone, Granularity::Byte),
     ] {
         let host = host_with_region(EXT4_DAX, provider, domain);
         let guarantee = concluded(&host, &FileAnswers { reach, ..DIRECT });

@@ -109,6 +109,9 @@ pub mod report;
 #[cfg(all(test, cachemaint_loom))]
 #[path = "dax/rounds.rs"]
 mod rounds;
+#[cfg(all(test, cachemaint_loom))]
+#[path = "dax/slot.rs"]
+mod slot;
 mod statement;
 #[cfg(feature = "std")]
 mod system;

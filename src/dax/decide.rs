@@ -194,7 +194,7 @@ const fn advice_for(domain: Domain) -> Option<&'static str> {
 
 /// Returns the reason why a file is persisted in whole pages, and the advice.
 fn why_by_pages(facts: &FileFacts, refusal: Option<i32>) -> (String, &'static str) {
-    let System { name, persists_by } = System::host();
+    let System { name, persists_by, .. } = System::host();
     if cfg!(not(target_os = "linux")) {
         let reason = format!(
             "{name} documents that {persists_by} persist them, so they survive if the file system honours fsync; \

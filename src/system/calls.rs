@@ -78,7 +78,7 @@ impl Interruption for std::fs::TryLockError {
     }
 }
 
-#[cfg(all(feature = "dax", target_os = "linux"))]
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64"))]
 impl Interruption for rustix::io::Errno {
     fn is_interruption(&self) -> bool {
         *self == Self::INTR

@@ -87,6 +87,21 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+/// Prints errors by `{:?}` as by `{}`, so that a `main` that returns one, or an `unwrap`, shows the remedy.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_is_display {
+    ($($error:ty),*) => {
+        $(
+            impl ::core::fmt::Debug for $error {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    ::core::fmt::Display::fmt(self, f)
+                }
+            }
+        )*
+    };
+}
+
 pub mod aliasing;
 #[macro_use]
 #[path = "../arch/mod.rs"]

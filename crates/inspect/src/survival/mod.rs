@@ -150,7 +150,7 @@ impl core::fmt::Display for Survival {
 }
 
 /// The error of a requirement that is not met: the condition or the reason, and what to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unmet {
     /// The event that persisted bytes must survive.
@@ -198,5 +198,7 @@ impl core::fmt::Display for Unmet {
         Ok(())
     }
 }
+
+cachemaint::debug_is_display!(Unmet);
 
 impl core::error::Error for Unmet {}

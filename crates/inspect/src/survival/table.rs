@@ -566,4 +566,11 @@ mod tests {
         assert!(persisted.text.contains("stored energy (ADR) brings"));
         assert!(deep.text.contains("does not depend on stored energy"));
     }
+
+    #[test]
+    fn a_main_that_returns_an_unmet_requirement_prints_its_sentence() {
+        let event = Event::PowerLoss;
+        let unmet = super::super::Unmet { event, statement: survives(Ram, Persisted, event) };
+        assert!(alloc::format!("{unmet:?}").starts_with("persisted data does not survive"));
+    }
 }

@@ -206,7 +206,9 @@ pub mod family {
         not(cachemaint_loom)
     ))]
     pub mod file {
-        pub use crate::dax::decide::{ADVICE_VIRTIO, IS_FAMFS, NEWER, USE_MEMORY, decide};
+        pub use crate::dax::decide::{
+            ADVICE_VIRTIO, IS_FAMFS, LEAVE_RAM, NEWER, USE_MEMORY, decide,
+        };
         pub use crate::dax::options::{facts_of, guarantee_of, look};
         pub use crate::dax::reach::Reach;
         #[cfg(target_os = "linux")]

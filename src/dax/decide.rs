@@ -177,6 +177,17 @@ pub const USE_MEMORY: &str = match ARCHITECTURE.reserved_ram {
     None => "use a file on persistent memory",
 };
 
+/// The advice for a file in RAM.
+pub const LEAVE_RAM: &str = match ARCHITECTURE.reserved_ram {
+    Some(ReservedRam::KernelParameter) => {
+        "use a file on an ordinary drive or persistent memory, or against kexec on RAM reserved as pmem (memmap=SIZE!START)"
+    }
+    Some(ReservedRam::DeviceTree) => {
+        "use a file on an ordinary drive or persistent memory, or against kexec on RAM reserved as pmem (a node pmem-region)"
+    }
+    None => "use a file on an ordinary drive or persistent memory",
+};
+
 const fn advice_for(domain: Domain) -> Option<&'static str> {
     match domain {
         Domain::None => Some(
@@ -205,9 +216,7 @@ fn why_by_pages(facts: &FileFacts, refusal: Option<i32>) -> (String, &'static st
     let file_system =
         if facts.file_system.is_empty() { "its file system" } else { facts.file_system };
     match facts.file_system {
-        "tmpfs" | "ramfs" | "hugetlbfs" => {
-            (format!("{file_system} keeps files in RAM"), USE_MEMORY)
-        }
+        "tmpfs" | "ramfs" | "hugetlbfs" => (format!("{file_system} keeps files in RAM"), LEAVE_RAM),
         _ if refusal.is_none() => (
             format!("{file_system} granted MAP_SYNC, but no persistent memory is known under it"),
             "use ext4 or xfs on persistent memory",

@@ -72,13 +72,13 @@
 //! | feature | brings |
 //! |---|---|
 //! | `std` | waiting, forked processes |
-//! | `dax` | files |
+//! | `dax` | files on Linux, macOS and Windows; nothing on other systems, or without 64-bit atomics |
 //! | `alloc` | `Medium` for an `Arc` of a medium; `WriterLock::new`; `Padded::boxed`, `boxed_slice` |
 //! | `serde` | reports as JSON and other formats |
 //! | `privileged` | `Cache::privileged`, discards and whole caches, for ring 0, EL1 and M-mode |
 //! | `embedded-dma` | a [`Padded`](coherence::Padded) slice is a buffer for drivers written against the crate `embedded-dma` |
 
-#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(docsrs, feature(doc_cfg), doc(auto_cfg(hide(cachemaint_loom))))]
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 
@@ -86,6 +86,21 @@
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
+
+/// Prints errors by `{:?}` as by `{}`, so that a `main` that returns one, or an `unwrap`, shows the remedy.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_is_display {
+    ($($error:ty),*) => {
+        $(
+            impl ::core::fmt::Debug for $error {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    ::core::fmt::Display::fmt(self, f)
+                }
+            }
+        )*
+    };
+}
 
 pub mod aliasing;
 #[macro_use]
@@ -109,6 +124,9 @@ pub mod report;
 #[cfg(all(test, cachemaint_loom))]
 #[path = "dax/rounds.rs"]
 mod rounds;
+#[cfg(all(test, cachemaint_loom))]
+#[path = "dax/slot.rs"]
+mod slot;
 mod statement;
 #[cfg(feature = "std")]
 mod system;
@@ -188,7 +206,9 @@ pub mod family {
         not(cachemaint_loom)
     ))]
     pub mod file {
-        pub use crate::dax::decide::{ADVICE_VIRTIO, IS_FAMFS, NEWER, USE_MEMORY, decide};
+        pub use crate::dax::decide::{
+            ADVICE_VIRTIO, IS_FAMFS, LEAVE_RAM, NEWER, USE_MEMORY, decide,
+        };
         pub use crate::dax::options::{facts_of, guarantee_of, look};
         pub use crate::dax::reach::Reach;
         #[cfg(target_os = "linux")]

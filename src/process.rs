@@ -34,12 +34,22 @@ impl Process {
     }
 
     /// Returns the process with this [number](Self::number).
-    #[cfg(all(target_os = "linux", feature = "dax", not(cachemaint_loom)))]
+    #[cfg(all(
+        target_os = "linux",
+        feature = "dax",
+        target_has_atomic = "64",
+        not(cachemaint_loom)
+    ))]
     pub(crate) const fn of(number: usize) -> Self {
         Self(number)
     }
 
-    #[cfg(all(target_os = "linux", feature = "dax", not(cachemaint_loom)))]
+    #[cfg(all(
+        target_os = "linux",
+        feature = "dax",
+        target_has_atomic = "64",
+        not(cachemaint_loom)
+    ))]
     pub(crate) const fn number(self) -> usize {
         self.0
     }

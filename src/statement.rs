@@ -55,9 +55,6 @@ impl<T: core::fmt::Display> core::fmt::Display for Statement<T> {
     }
 }
 
-/// A statement can be an error: a requirement that is not met.
-impl<T: core::fmt::Debug + core::fmt::Display> core::error::Error for Statement<T> {}
-
 impl<T> Statement<T> {
     #[doc(hidden)]
     #[must_use]

@@ -28,6 +28,7 @@
 
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options};
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_test_support::skip::skip;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::AtomicUsize;
@@ -81,6 +82,40 @@ fn assert_shorter(result: Result<(), Error>, pages: u64) {
     );
 }
 
+/// Asks every call that can fail and changes no length, of the file, its view and its traits.
+#[track_caller]
+fn assert_every_call_fails(file: &DaxFile, pages: u64) {
+    let (view, parts, bytes) = (file.view(), &[(0, &b"x"[..])], &mut [0; 8]);
+    let results = [
+        file.persist_copy(parts),
+        file.persist_copy_to(parts, Destination::Cold),
+        file.persist_fill(0..8, 1, Destination::Unknown),
+        file.persist_copy_within(0..8, 64, Destination::Unknown),
+        view.check(),
+        view.read(0, bytes),
+        view.persist(0..8),
+        view.deep_persist(0..8),
+        view.issue_writeback(0..8),
+        view.fence(),
+        view.try_load(0, Relaxed).map(drop),
+        file.try_load(0, Relaxed).map(drop),
+        Readable::read(file, 0, bytes),
+        Readable::pread(file, 0, bytes).unwrap(),
+        Readable::check(file),
+        Medium::issue_writeback(file, 0..8),
+        Medium::fence(file),
+        Medium::persist(file, 0..8),
+        Medium::persist_copy(file, parts),
+        Medium::copy_unfenced(file, parts),
+        Medium::deep_persist(file, 0..8),
+        // SAFETY: no code relies on the bytes.
+        unsafe { file.copy_unordered(parts) },
+    ];
+    for result in results {
+        assert_shorter(result, pages);
+    }
+}
+
 #[test]
 fn every_call_after_an_access_to_what_was_cut_off_returns_that_failure() {
     FaultHandler::install().unwrap();
@@ -91,14 +126,9 @@ fn every_call_after_an_access_to_what_was_cut_off_returns_that_failure() {
     assert_shorter(file.check(), 8);
     cut(&file, PAGES); // whatever happens then
     assert_shorter(file.check(), 8);
-    assert_shorter(file.read(0, &mut [0; 8]), 8);
-    assert_shorter(file.persist(0..8), 8);
-    assert_shorter(file.issue_writeback(0..8), 8);
-    assert_shorter(file.deep_persist(0..8), 8);
-    assert_shorter(file.persist_copy(&[(0, b"x")]), 8);
-    assert_shorter(file.persist_fill(0..8, 1, Destination::Unknown), 8);
-    assert_shorter(file.persist_copy_within(0..8, 64, Destination::Unknown), 8);
+    assert_every_call_fails(&file, 8);
     assert_shorter(file.grow(2 * PAGES * page()), 8);
+    assert_shorter(file.shrink(page()), 8);
     assert_eq!(load(&other, 9), 10);
     other.check().unwrap();
 
@@ -504,6 +534,27 @@ fn a_signal_that_was_sent_ends_the_process_by_default() {
         unsafe { libc::raise(libc::SIGBUS) };
     });
     assert_died_by(died.as_ref(), libc::SIGBUS);
+}
+
+/// A memory error that nothing has accessed yet: the kernel sends it to a process that asked for it (prctl(2),
+/// `PR_MCE_KILL_EARLY`).
+fn memory_error_after(handler: usize) {
+    set_handler(handler, 0);
+    FaultHandler::install().unwrap();
+    let (_directory, file) = numbered();
+    send_to_self(libc::BUS_MCEERR_AO, file.as_ptr(0).addr());
+}
+
+#[test]
+fn an_early_memory_error_ends_the_process_by_default() {
+    let test = "an_early_memory_error_ends_the_process_by_default";
+    assert_died_by(in_child(test, || memory_error_after(libc::SIG_DFL)).as_ref(), libc::SIGBUS);
+}
+
+#[test]
+fn an_early_memory_error_is_as_ignored_as_it_was() {
+    let test = "an_early_memory_error_is_as_ignored_as_it_was";
+    assert_succeeded(in_child(test, || memory_error_after(libc::SIG_IGN)).as_ref());
 }
 
 /// The standard library's handler of SIGBUS sets the default and returns, so that an access ends the process when it is

@@ -97,26 +97,28 @@ fn a_failure_that_a_change_of_the_length_meets_is_not_lost() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let options = Options::new().allow_page_granularity();
-    for (number, len) in [(0, 256 << 10), (1, 64 << 10)] {
+    let cases = [(libc::EIO, 256 << 10), (libc::EIO, 64 << 10), (libc::ENOSPC, 256 << 10)];
+    for (number, (errno, len)) in cases.into_iter().enumerate() {
         let path = directory.path().join(number.to_string());
         let mut file = options.create_new(&path, 128 << 10).unwrap();
-        let is_tried = std::thread::scope(|scope| {
-            let resize = || {
-                if !fail_calls(libc::SYS_fsync, None, libc::EIO) {
-                    return false;
-                }
-                let resized = if len > file.len() { file.grow(len) } else { file.shrink(len) };
-                assert_eq!(resized.unwrap_err().raw_os_error(), Some(libc::EIO));
-                true
+        let changed = std::thread::scope(|scope| {
+            let change = || {
+                let is_limited = fail_calls(libc::SYS_fsync, None, errno);
+                let changed = if len > file.len() { file.grow(len) } else { file.shrink(len) };
+                is_limited.then_some(changed)
             };
-            scope.spawn(resize).join().unwrap()
+            scope.spawn(change).join().unwrap()
         });
-        if !is_tried {
+        let Some(changed) = changed else {
             skip(name, "no filter of system calls is to be had");
             return;
-        }
-        let error = file.persist(0..8).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Writeback { errno: libc::EIO, .. }), "{error}");
+        };
+        let error = changed.unwrap_err();
+        assert!(
+            matches!(*error.kind(), ErrorKind::Writeback { errno: with, .. } if with == errno),
+            "{error}"
+        );
+        assert_eq!(file.persist(0..8), Err(error));
     }
 }
 

@@ -185,8 +185,7 @@ size_t cachemaint_length(const cachemaint_file *file);
  * cut off (SIGBUS) new bytes that another has stored and persisted. Let one process grow the file; the others then map
  * the new bytes with this function.
  * A crash leaves the old length or the new one. On an error the file is unchanged. After CACHEMAINT_WRITEBACK_FAILED
- * stored bytes may be lost, and later persists of a file with page granularity return it too. A network file system may
- * notice only during the sync that it is full; the error is then CACHEMAINT_NO_SPACE.
+ * stored bytes may be lost, and later calls return it too, until the file is opened again.
  * Errors: CACHEMAINT_INVALID_ARGUMENT for fewer bytes than are mapped, for an impossible length or one larger than the
  * address space (32 bits), and under a shared lock if the file itself would have to grow. CACHEMAINT_TOO_SHORT if
  * another program truncated the file; CACHEMAINT_NO_SPACE, _NOT_ALLOCATED, _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM;

@@ -58,6 +58,10 @@ impl ReadOnly {
     }
 
     /// Returns the mapping, if there is one.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(clippy::unnecessary_wraps, reason = "the signature is that of Linux")
+    )]
     pub(crate) fn view(&self) -> Option<&DaxView> {
         match &self.opened {
             Opened::View(view) => Some(view),

@@ -315,7 +315,7 @@ where
 }
 
 /// The machine writes back in larger units than a buffer is padded to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GranuleTooLarge {
     /// The machine's write-back granule, in bytes.
@@ -348,11 +348,13 @@ impl fmt::Display for GranuleTooLarge {
     }
 }
 
+debug_is_display!(GranuleTooLarge, NotPadded);
+
 impl core::error::Error for GranuleTooLarge {}
 
 /// A padded slice cannot be allocated.
 #[cfg(any(feature = "alloc", test))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotAllocated {
     /// The machine writes back in larger units than asked for.
@@ -382,10 +384,13 @@ impl fmt::Display for NotAllocated {
 }
 
 #[cfg(any(feature = "alloc", test))]
+debug_is_display!(NotAllocated);
+
+#[cfg(any(feature = "alloc", test))]
 impl core::error::Error for NotAllocated {}
 
 /// Memory cannot be used as a padded slice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotPadded {
     /// The machine writes back in larger units than asked for.
@@ -421,6 +426,7 @@ mod tests {
     use super::{Granule, GranuleTooLarge, NotAllocated, NotPadded, Padded};
     use crate::coherence::{Coherent, Maintain, acquire, release_to_writer};
     use alloc::boxed::Box;
+    use alloc::format;
     use alloc::string::ToString;
 
     /// A machine with a granule of the given number of bytes, and no cache.
@@ -599,5 +605,15 @@ mod tests {
         };
         assert!(panics(|cache, buffer| release_to_writer(cache, buffer)));
         assert!(panics(|cache, buffer| acquire(cache, buffer)));
+    }
+
+    #[test]
+    fn a_main_that_returns_an_error_prints_its_sentence() {
+        let granule = GranuleTooLarge { granule: 128, padded_to: 64 };
+        let memory = NotAllocated::Memory { len: 1, size: 64 };
+        let ends = NotPadded::Ends { start: 8, len: 64, padded_to: 64 };
+        assert_eq!(format!("{granule:?}"), granule.to_string());
+        assert_eq!(format!("{memory:?}"), memory.to_string());
+        assert_eq!(format!("{ends:?}"), ends.to_string());
     }
 }

@@ -23,7 +23,12 @@ pub(crate) fn reader(leaves: &[Leaf]) -> impl Fn(u32, u32) -> CpuIdResult + Clon
 }
 
 pub(crate) fn x86_cpu(leaves: &[Leaf]) -> Cpu {
-    cpuid::read(&reader(leaves))
+    cpuid::read(&reader(leaves), false)
+}
+
+/// Returns the same CPU, asked in ring 0.
+pub(crate) fn x86_cpu_in_ring_0(leaves: &[Leaf]) -> Cpu {
+    cpuid::read(&reader(leaves), true)
 }
 
 pub(crate) fn arm64_cpu(machine: &arm64::Machine) -> Cpu {

@@ -1,6 +1,7 @@
 //! Files mapped for reading and writing.
 
 use super::bounds::{Bounds, check_new_len, too_long};
+use super::latch::Failure;
 use super::mapping::Mapping;
 use super::open_file::Lock;
 use super::opening::{How, map};
@@ -222,7 +223,7 @@ impl DaxFile {
         // (2) every access to it is by whole atomic words.
         unsafe { self.copier(destination).copy_parts(copied, in_order) };
         match self.view.mapping.cache() {
-            Some(_) => Ok(()),
+            Some(_) => self.view.mapping.check(),
             None => parts.iter().try_for_each(|(at, bytes)| self.issue_writeback(part(*at, bytes))),
         }
     }
@@ -324,8 +325,8 @@ impl DaxFile {
     /// the process (`ulimit -f`), without its signal. [`ErrorKind::InvalidInput`], if `len` is less than the mapped
     /// length, or if the file would have to grow under a shared lock. [`ErrorKind::Shorter`], if the file has shrunk
     /// below its mapping. [`ErrorKind::Unsupported`] for device DAX. Also the mapping errors of [`Options::open`].
-    /// After these errors, file and mapping are as before. If a sync fails ([`ErrorKind::Writeback`]), stored bytes may
-    /// be lost, so later write-backs of pages return that error too.
+    /// After these errors, file and mapping are as before. If a sync fails ([`ErrorKind::Writeback`]), even for lack of
+    /// space, stored bytes may be lost, and the mapping has failed.
     ///
     /// # Cost
     /// Writes the new bytes and syncs the file. Under Linux, the extents of the whole file are checked again if it is
@@ -349,7 +350,7 @@ impl DaxFile {
             file.append_zeros(path, &new)?;
         }
         // Another program may have made the file longer: its blocks and length are not durable yet.
-        let mapped = self.sync(size).and_then(|()| map(path, file, &part, None, &how, guarantee));
+        let mapped = self.sync().and_then(|()| map(path, file, &part, None, &how, guarantee));
         let mapping = mapped.inspect_err(|_error| file.restore(&new))?;
         self.replace(mapping);
         Ok(())
@@ -392,18 +393,17 @@ impl DaxFile {
         file.set_len(size).map_err(|error| Error::os(path, files::SET_LEN, &error))?;
         self.replace(mapping);
         // A failure here belongs to the new mapping.
-        self.sync(size)
+        self.sync()
     }
 
-    fn sync(&self, size: u64) -> Result<(), Error> {
-        let path = self.path();
-        self.view.sync_file().map_err(|error| match error.kind() {
-            // A network file system may find only now that it is full.
-            std::io::ErrorKind::StorageFull => {
-                Error::writing(path, files::SYNC, &(0..size), &error)
-            }
-            _ => Error::syncing(path, size, &error),
-        })
+    /// Syncs the file. A failure, whatever its number, can affect any stored byte, and the kernel reports it once.
+    fn sync(&self) -> Result<(), Error> {
+        let DaxView { file, mapping, .. } = &self.view;
+        if let Err(error) = file.sync(mapping.writeback()) {
+            let errno = files::number(&error);
+            mapping.fail(Failure::Writeback { at: 0, len: self.view.len(), errno });
+        }
+        self.view.check()
     }
 
     /// Replaces the mapping before the old one ends. A child that another thread forks meanwhile drops its own copy of
@@ -483,7 +483,8 @@ impl Readable for DaxFile {
 
     #[inline]
     fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Error> {
-        Ok(self.load(at, order))
+        let word = self.load(at, order);
+        self.check().map(|()| word)
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {

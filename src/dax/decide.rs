@@ -64,7 +64,7 @@ pub fn decide(
     };
     let (domain, claim) = claim(memory.as_ref());
     let point = point_of(Some(domain));
-    let (granularity, reason, advice) = match (domain, reach.line(point)) {
+    let (granularity, reason, advice) = match (domain, reach.line(domain)) {
         (Domain::HostFlush, _) => (
             page,
             "write-backs reach the host's memory; only a flush request makes them persistent"
@@ -138,7 +138,7 @@ fn persistable(
     let refused =
         |reason: &str, advice| Err(format!("cannot be made persistent: {reason}; {advice}"));
     let point = point_of(Some(domain));
-    match (refusal, domain, reach.line(point)) {
+    match (refusal, domain, reach.line(domain)) {
         (Some(errno), ..) => refused(
             &format!("the kernel refuses MAP_SYNC on it: {}", io::Error::from_raw_os_error(errno)),
             NEWER,
@@ -177,6 +177,17 @@ pub const USE_MEMORY: &str = match ARCHITECTURE.reserved_ram {
     None => "use a file on persistent memory",
 };
 
+/// The advice for a file in RAM.
+pub const LEAVE_RAM: &str = match ARCHITECTURE.reserved_ram {
+    Some(ReservedRam::KernelParameter) => {
+        "use a file on an ordinary drive or persistent memory, or against kexec on RAM reserved as pmem (memmap=SIZE!START)"
+    }
+    Some(ReservedRam::DeviceTree) => {
+        "use a file on an ordinary drive or persistent memory, or against kexec on RAM reserved as pmem (a node pmem-region)"
+    }
+    None => "use a file on an ordinary drive or persistent memory",
+};
+
 const fn advice_for(domain: Domain) -> Option<&'static str> {
     match domain {
         Domain::None => Some(
@@ -194,7 +205,7 @@ const fn advice_for(domain: Domain) -> Option<&'static str> {
 
 /// Returns the reason why a file is persisted in whole pages, and the advice.
 fn why_by_pages(facts: &FileFacts, refusal: Option<i32>) -> (String, &'static str) {
-    let System { name, persists_by } = System::host();
+    let System { name, persists_by, .. } = System::host();
     if cfg!(not(target_os = "linux")) {
         let reason = format!(
             "{name} documents that {persists_by} persist them, so they survive if the file system honours fsync; \
@@ -205,9 +216,7 @@ fn why_by_pages(facts: &FileFacts, refusal: Option<i32>) -> (String, &'static st
     let file_system =
         if facts.file_system.is_empty() { "its file system" } else { facts.file_system };
     match facts.file_system {
-        "tmpfs" | "ramfs" | "hugetlbfs" => {
-            (format!("{file_system} keeps files in RAM"), USE_MEMORY)
-        }
+        "tmpfs" | "ramfs" | "hugetlbfs" => (format!("{file_system} keeps files in RAM"), LEAVE_RAM),
         _ if refusal.is_none() => (
             format!("{file_system} granted MAP_SYNC, but no persistent memory is known under it"),
             "use ext4 or xfs on persistent memory",

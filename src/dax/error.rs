@@ -198,11 +198,8 @@ impl Error {
 
     /// Returns the error of a lock that could not be taken.
     pub(super) fn locking(path: &Path, error: &io::Error) -> Self {
-        let text = format!(
-            "cannot be locked ({}: {error}); mount its file system with locks (NFS: with the server's lock service, or \
-             -o local_lock=flock; Lustre: -o flock), or use another file system",
-            files::LOCK
-        );
+        let locks = System::host().locks;
+        let text = format!("cannot be locked ({}: {error}); {locks}", files::LOCK);
         Self::unsupported(path, text).numbered(files::number(error))
     }
 
@@ -357,6 +354,17 @@ impl From<Error> for ErrorKind {
 /// The words for errors of this kind. An [`Error`] can have more specific ones.
 impl core::fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.write(f, &System::host())
+    }
+}
+
+impl ErrorKind {
+    /// Writes the words with the remedies of a system.
+    fn write(
+        &self,
+        f: &mut core::fmt::Formatter<'_>,
+        System { shows_space, shows_log, .. }: &System,
+    ) -> core::fmt::Result {
         match self {
             Self::NotFound => f.write_str("no such file or directory; check the path, or create it first"),
             Self::Exists => {
@@ -373,16 +381,19 @@ impl core::fmt::Display for ErrorKind {
             Self::PermissionDenied => f.write_str(
                 "permission denied; let the owner grant it, or remount its file system for writing",
             ),
-            Self::NoSpace { len: 0 } => f.write_str(
-                "no space in its file system (df -h, df -i), or a quota is used up; free some, or ask for less",
+            Self::NoSpace { len: 0 } => write!(
+                f,
+                "no space in its file system{shows_space}, or a quota is used up; free some, or ask for less",
             ),
-            Self::NoSpace { len } => write!(f, "no space for {len} bytes; free some (df -h), or ask for less"),
+            Self::NoSpace { len } => {
+                write!(f, "no space for {len} bytes; free some{shows_space}, or ask for less")
+            }
             Self::Locked => f.write_str(
                 "is locked by another open file; wait until that is closed (only one process writes a file at a \
                  time; a forked child of an ended process can still hold the lock)",
             ),
             Self::Shorter { size: 0, .. } => f.write_str(
-                "has no bytes to map; check the path, give it a length (truncate -s), or remove it and create it with one",
+                "has no bytes to map; check the path, give it a length, or remove it and create it with one",
             ),
             Self::Shorter { size, needed } => write!(
                 f,
@@ -402,9 +413,8 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::Writeback { at, len, errno } => write!(
                 f,
-                "{} of {len} bytes at offset {at} failed: {}; the bytes stored there may be lost: \
+                "the write-back of {len} bytes at offset {at} failed: {}; the bytes stored there may be lost: \
                  check the device and its space, reopen the file, and write them again from elsewhere",
-                System::host().persists_by,
                 io::Error::from_raw_os_error(*errno),
             ),
             Self::Poisoned { at, len } => write!(
@@ -418,7 +428,7 @@ impl core::fmt::Display for ErrorKind {
             Self::Unknown => f.write_str("a fact about the file is unknown"),
             Self::Os { call, errno } => {
                 let error = io::Error::from_raw_os_error(*errno);
-                write!(f, "{call} failed: {error}; look for the cause in the system's log (dmesg)")
+                write!(f, "{call} failed: {error}; look for the cause in the system's log{shows_log}")
             }
         }
     }
@@ -427,12 +437,13 @@ impl core::fmt::Display for ErrorKind {
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Inner { path, kind, text, .. } = &*self.inner;
-        // A name can contain escape sequences of a terminal.
-        write!(f, "{}: ", printable(&path.to_string_lossy()))?;
-        match text {
-            Some(text) => f.write_str(text),
-            None => core::fmt::Display::fmt(kind, f),
-        }
+        let path = path.display();
+        let words = match text {
+            Some(text) => format!("{path}: {text}"),
+            None => format!("{path}: {kind}"),
+        };
+        // A name, also one in the text, can contain escape sequences of a terminal.
+        f.write_str(&printable(&words))
     }
 }
 
@@ -460,7 +471,7 @@ impl From<Error> for io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, ErrorKind};
+    use super::{Error, ErrorKind, System};
     use alloc::format;
     use alloc::string::ToString;
     use std::io;
@@ -505,6 +516,39 @@ mod tests {
         assert!(error.to_string().starts_with(&format!("/mnt/log: statx failed: {words}")));
         assert!(error.source().is_none(), "its message has the words of the system");
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    /// `ESC` begins the escape sequences of a terminal (ECMA-48), and U+202E reorders text.
+    #[test]
+    fn names_in_the_path_and_in_the_text_are_printable() {
+        let text = "permission denied: this user may not search /\u{1b}[2J\u{202e}";
+        let error = Error::because(Path::new("/a\u{1b}[31m"), ErrorKind::PermissionDenied, text);
+        let expected = "/a?[31m: permission denied: this user may not search /?[2J?";
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(format!("{error:?}"), expected);
+    }
+
+    struct On(ErrorKind, &'static str);
+
+    impl core::fmt::Display for On {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            self.0.write(f, &System::named(self.1))
+        }
+    }
+
+    #[test]
+    fn remedies_are_those_of_the_system() {
+        let full = || ErrorKind::NoSpace { len: 1 };
+        let failed = || ErrorKind::Os { call: "a call", errno: 5 };
+        assert!(On(full(), "linux").to_string().contains("(df -h, df -i)"));
+        assert!(On(failed(), "linux").to_string().contains("(dmesg)"));
+        for system in ["macos", "windows"] {
+            for kind in [full(), ErrorKind::NoSpace { len: 0 }, failed()] {
+                let text = On(kind, system).to_string();
+                assert!(!text.contains("df -") && !text.contains("dmesg"), "{system}: {text}");
+            }
+            assert!(!System::named(system).locks.contains("NFS"));
+        }
     }
 
     #[test]

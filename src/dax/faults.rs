@@ -16,6 +16,7 @@
 
 use super::Error;
 use super::latch::{FailedAccess, Latch};
+use super::slot::{Described, Slot};
 use crate::arch::Sigbus;
 use crate::arch::native::ARCHITECTURE;
 use crate::process::Process;
@@ -25,7 +26,7 @@ use core::iter;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull, from_ref, null, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, fence};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize};
 use libc::{c_int, c_short, siginfo_t};
 use std::io;
 use std::path::Path;
@@ -91,39 +92,19 @@ impl FaultHandler {
 /// The newest entry of the registry; null before the first mapping.
 static NEWEST: AtomicPtr<Entry> = AtomicPtr::new(null_mut());
 
-/// A mapping in the registry. Entries are reused and never freed, so that the handler can follow them.
+/// An entry of the registry. Entries are reused and never freed, so that the handler can follow them.
 #[derive(Debug)]
 struct Entry {
-    is_taken: AtomicBool,
-    /// Odd while the entry has a mapping, and different for each mapping.
-    version: AtomicUsize,
-    start: AtomicUsize,
-    len: AtomicUsize,
-    /// The process that has the mapping. A forked child has the entry, but other memory in place of the mapping.
-    owner: AtomicUsize,
-    is_writable: AtomicBool,
-    latch: AtomicPtr<Latch>,
-    older: AtomicPtr<Entry>,
+    slot: Slot<Latch>,
+    older: AtomicPtr<Self>,
 }
 
 impl Entry {
-    fn new() -> Self {
-        Self {
-            is_taken: AtomicBool::new(true),
-            version: AtomicUsize::new(0),
-            start: AtomicUsize::new(0),
-            len: AtomicUsize::new(0),
-            owner: AtomicUsize::new(0),
-            is_writable: AtomicBool::new(false),
-            latch: AtomicPtr::new(null_mut()),
-            older: AtomicPtr::new(null_mut()),
-        }
-    }
-
-    /// Adds an entry that is in use.
+    /// Adds an entry whose slot is taken.
     #[cold]
     fn add() -> &'static Self {
-        let entry: &'static Self = Box::leak(Box::new(Self::new()));
+        let new = Self { slot: Slot::taken(), older: AtomicPtr::new(null_mut()) };
+        let entry: &'static Self = Box::leak(Box::new(new));
         let mut newest = NEWEST.load(Acquire);
         loop {
             entry.older.store(newest, Relaxed);
@@ -135,26 +116,13 @@ impl Entry {
         }
     }
 
-    fn take(&self) -> bool {
-        !self.is_taken.load(Relaxed) && !self.is_taken.swap(true, Acquire)
-    }
-
-    /// Returns the mapping if the address is in it.
+    /// Returns the mapping if the address is in it. The mapping of an access cannot end meanwhile, so a slot that changes
+    /// has another mapping.
     fn at(&self, address: usize) -> Option<Found> {
-        let version = self.version.load(Acquire);
-        let [start, len] = [&self.start, &self.len].map(|number| number.load(Relaxed));
-        let owner = self.owner.load(Relaxed);
-        let found = Found {
-            start,
-            len,
-            at: address.wrapping_sub(start),
-            is_writable: self.is_writable.load(Relaxed),
-            latch: self.latch.load(Relaxed),
-        };
-        // The mapping of the access cannot end meanwhile, so an entry that changes belongs to another mapping.
-        fence(Acquire);
-        let is_whole = version % 2 == 1 && self.version.load(Relaxed) == version;
-        (is_whole && found.at < len && Process::of(owner).is_this()).then_some(found)
+        let mapping = self.slot.read()?;
+        let at = address.wrapping_sub(mapping.start);
+        let is_here = at < mapping.len && Process::of(mapping.owner).is_this();
+        is_here.then_some(Found { mapping, at })
     }
 }
 
@@ -182,34 +150,29 @@ impl Registered {
         is_writable: bool,
         latch: &Latch,
     ) -> Self {
-        let entry = entries().find(|entry| entry.take()).unwrap_or_else(Entry::add);
-        entry.start.store(base.addr().get(), Relaxed);
-        entry.len.store(len, Relaxed);
-        entry.owner.store(Process::this().number(), Relaxed);
-        entry.is_writable.store(is_writable, Relaxed);
-        entry.latch.store(from_ref(latch).cast_mut(), Relaxed);
-        entry.version.fetch_add(1, Release);
+        let entry = entries().find(|entry| entry.slot.take()).unwrap_or_else(Entry::add);
+        entry.slot.fill(&Described {
+            start: base.addr().get(),
+            len,
+            owner: Process::this().number(),
+            is_writable,
+            latch: from_ref(latch).cast_mut(),
+        });
         Self(entry)
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.0.version.fetch_add(1, Relaxed);
-        // A handler that sees the next owner's stores sees this version too.
-        fence(Release);
-        self.0.is_taken.store(false, Release);
+        self.0.slot.clear();
     }
 }
 
 /// The mapping of an access that has failed.
 struct Found {
-    start: usize,
-    len: usize,
+    mapping: Described<Latch>,
     /// The place of the access.
     at: usize,
-    is_writable: bool,
-    latch: *const Latch,
 }
 
 impl Found {
@@ -221,14 +184,14 @@ impl Found {
         // SAFETY: (1) is the caller's duty.
         unsafe { self.set_latch(fault) };
         // SAFETY: (1) the registry has the mapping, whose owner has permitted it.
-        unsafe { map_zeros(self.start, self.len, self.is_writable) }
+        unsafe { map_zeros(&self.mapping) }
     }
 
     /// # Safety
     /// 1. The mapping exists.
     unsafe fn set_latch(&self, fault: &Fault) {
         // SAFETY: the latch lives as long as the mapping (1).
-        if let Some(latch) = unsafe { self.latch.as_ref() } {
+        if let Some(latch) = unsafe { self.mapping.latch.as_ref() } {
             let Fault { is_memory_error, order, .. } = *fault;
             latch.set_access(FailedAccess { at: self.at as u64, is_memory_error, order });
         }
@@ -243,7 +206,8 @@ impl Found {
 ///
 /// # Safety
 /// 1. The range is a mapping whose bytes may become zeros at any time.
-unsafe fn map_zeros(start: usize, len: usize, is_writable: bool) -> bool {
+unsafe fn map_zeros(mapping: &Described<Latch>) -> bool {
+    let Described { start, len, is_writable, .. } = *mapping;
     let address = ptr::with_exposed_provenance_mut(start);
     let protection = libc::PROT_READ | if is_writable { libc::PROT_WRITE } else { 0 };
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
@@ -367,18 +331,18 @@ fn set_action(action: libc::sighandler_t) {
 
 /// Does what would happen without this handler. The failed access is repeated afterwards.
 fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let (is_sent, is_access) = (code <= 0, code > 0 && code != libc::BUS_MCEERR_AO);
+    // Not one that a process sent, nor a memory error that nothing has accessed yet.
+    let is_access = code > 0 && code != libc::BUS_MCEERR_AO;
     let previous = PREVIOUS.load(Acquire);
     match previous {
-        libc::SIG_IGN if is_sent => {}
-        libc::SIG_DFL | libc::SIG_IGN if is_access => set_action(libc::SIG_DFL),
-        libc::SIG_DFL if is_sent => {
+        libc::SIG_IGN if !is_access => {}
+        libc::SIG_DFL | libc::SIG_IGN => {
             set_action(libc::SIG_DFL);
-            // SAFETY: it may be called in a handler (signal-safety(7)).
-            unsafe { libc::raise(libc::SIGBUS) };
+            if !is_access {
+                // SAFETY: it may be called in a handler (signal-safety(7)).
+                unsafe { libc::raise(libc::SIGBUS) };
+            }
         }
-        // A memory error that nothing has accessed yet: an access would report it.
-        libc::SIG_DFL | libc::SIG_IGN => {}
         _ => {
             call(previous, info, context);
             if !is_access {

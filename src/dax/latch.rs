@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 /// An event that ends the use of a mapping. Offsets are in bytes of the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
-    not(target_os = "linux"),
+    not(any(target_os = "linux", test)),
     expect(dead_code, reason = "only Linux tells the reason of an access")
 )]
 pub(super) enum Failure {
@@ -139,7 +139,10 @@ impl Latch {
     }
 
     /// Keeps a failed access, unless there is a failure already. A signal handler may call it.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has the handler"))]
+    #[cfg_attr(
+        not(any(target_os = "linux", test)),
+        expect(dead_code, reason = "only Linux has the handler")
+    )]
     pub(super) fn set_access(&self, access: FailedAccess) {
         let FailedAccess { at, is_memory_error, order } = access;
         let flags = ACCESS | if is_memory_error { MEMORY_ERROR } else { 0 };

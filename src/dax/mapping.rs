@@ -270,7 +270,7 @@ impl Mapping {
             Writeback::Fence(cache) => cache.fence(),
             Writeback::Pages | Writeback::Refused => return self.persist_pages(range),
         }
-        if self.latch.is_set() { self.failed() } else { Ok(()) }
+        self.check()
     }
 
     /// Issues the write-back of a range: [`fence`](Self::fence) completes it. Pages are persistent when this returns.
@@ -286,11 +286,11 @@ impl Mapping {
                 let start = self.base.as_ptr().wrapping_add(range.start);
                 // SAFETY: (1) the range is in the mapping, which can be read; (2) nothing relies on it before `fence`.
                 unsafe { cache.writeback_range_unfenced(start, range.end - range.start) };
-                Ok(())
             }
-            Writeback::Fence(_) => Ok(()),
-            Writeback::Pages | Writeback::Refused => self.persist_pages(range),
+            Writeback::Fence(_) => {}
+            Writeback::Pages | Writeback::Refused => return self.persist_pages(range),
         }
+        self.check()
     }
 
     /// Completes what this thread has stored and issued, and then checks the latch.
@@ -302,13 +302,16 @@ impl Mapping {
         self.check()
     }
 
-    /// Makes a range persistent, and flushes the device's own buffers.
+    /// Makes a range persistent, and flushes the device's own buffers. An empty range only checks the latch.
     ///
     /// # Panics
     /// As [`persist`](Self::persist).
     #[track_caller]
     pub(super) fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
         let range = words::checked(&range, self.len as u64);
+        if range.is_empty() {
+            return self.check();
+        }
         // With eADR too.
         if let Some(cache) = self.cache() {
             let start = self.base.as_ptr().wrapping_add(range.start);
@@ -316,7 +319,7 @@ impl Mapping {
             unsafe { cache.persist_range(start, range.end - range.start) };
         }
         self.check()?;
-        match self.pages.flush_device().filter(|_| !range.is_empty()) {
+        match self.pages.flush_device() {
             Some(flushed) => flushed.map_err(|why| Error::unflushed(&self.path, &why)),
             None => self.persist_pages(range),
         }
@@ -361,7 +364,7 @@ impl Mapping {
             });
             written.map_err(|failure| failure.of_range(at, len).error(&self.path))?;
         }
-        if self.latch.is_set() { self.failed() } else { Ok(()) }
+        self.check()
     }
 
     #[inline]
@@ -398,36 +401,46 @@ mod tests {
     use super::{Mapping, Pages};
     use crate::cache::tests::host_or_refused;
     use crate::dax::latch::Failure;
+    use crate::dax::system::Unflushed;
     use crate::dax::{ErrorKind, Writeback};
     use crate::medium::words::AtomicU64;
+    use alloc::sync::Arc;
     use core::ops::Range;
     use core::ptr::NonNull;
+    use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::path::Path;
 
     static WORDS: [AtomicU64; 512] = [const { AtomicU64::new(7) }; 512];
 
     /// The owner of these words, whose pages cannot be written back.
-    #[derive(Debug)]
-    struct Owned;
+    #[derive(Debug, Default)]
+    struct Owned {
+        flushes: Arc<AtomicUsize>,
+    }
 
     impl Pages for Owned {
         fn writeback(&self, range: Range<usize>) -> Result<(), Failure> {
             Err(Failure::Writeback { at: range.start as u64, len: range.len() as u64, errno: 5 })
         }
+
+        fn flush_device(&self) -> Option<Result<(), Unflushed>> {
+            self.flushes.fetch_add(1, Relaxed);
+            Some(Ok(()))
+        }
     }
 
-    fn mapping(writeback: Writeback) -> Mapping {
+    fn mapping(writeback: Writeback, owned: Owned) -> Mapping {
         let base = NonNull::from(&WORDS).cast();
         let path = Path::new("/file");
         // SAFETY: (1) the words are never released; (2) nothing here relies on pages; (3) they are atomic words.
-        unsafe { Mapping::new(path, base, size_of_val(&WORDS), writeback, Owned) }
+        unsafe { Mapping::new(path, base, size_of_val(&WORDS), writeback, owned) }
     }
 
     /// Another thread's failure comes between the write-back and the fence.
     #[test]
     fn a_failure_after_a_write_back_was_issued_is_that_of_its_fence() {
         let Some(cache) = host_or_refused() else { return };
-        let mapping = mapping(Writeback::Lines(cache));
+        let mapping = mapping(Writeback::Lines(cache), Owned::default());
         mapping.issue_writeback(0..64).unwrap();
         mapping.fence().unwrap();
         mapping.issue_writeback(0..64).unwrap();
@@ -437,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_failed_write_back_names_the_range_of_its_caller_from_then_on() {
-        let mapping = mapping(Writeback::Pages);
+        let mapping = mapping(Writeback::Pages, Owned::default());
         let first = mapping.persist(8..24).unwrap_err();
         assert!(
             matches!(first.kind(), ErrorKind::Writeback { at: 8, len: 16, errno: 5 }),
@@ -447,12 +460,45 @@ mod tests {
         assert_eq!(mapping.check(), Err(first));
     }
 
+    #[test]
+    fn a_failed_mapping_fails_every_call_that_can_fail() {
+        let Some(cache) = host_or_refused() else { return };
+        for writeback in [Writeback::Lines(cache), Writeback::Fence(cache), Writeback::Pages] {
+            let mapping = mapping(writeback, Owned::default());
+            mapping.fail(Failure::Cut { size: 0, needed: 4096 });
+            let results = [
+                mapping.check(),
+                mapping.fence(),
+                mapping.issue_writeback(0..8),
+                mapping.persist(0..8),
+                mapping.persist(0..0),
+                mapping.deep_persist(0..8),
+                mapping.deep_persist(0..0),
+            ];
+            for (number, result) in results.into_iter().enumerate() {
+                let error = result.expect_err("the mapping has failed");
+                let is_cut = matches!(error.kind(), ErrorKind::Shorter { .. });
+                assert!(is_cut, "call {number} of {writeback:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_range_flushes_no_device() {
+        let flushes = Arc::new(AtomicUsize::new(0));
+        let mapping = mapping(Writeback::Pages, Owned { flushes: Arc::clone(&flushes) });
+        mapping.deep_persist(8..8).unwrap();
+        assert_eq!(flushes.load(Relaxed), 0);
+        mapping.deep_persist(8..16).unwrap();
+        assert_eq!(flushes.load(Relaxed), 1);
+    }
+
     /// The handler of SIGBUS has the address of the latch, and the mapping moves. Miri finds an address that a move
     /// invalidates.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_mapping_that_has_moved_is_failed_through_the_registry() {
-        let mapping = mapping(Writeback::Pages);
+        let mapping = mapping(Writeback::Pages, Owned::default());
         let at = mapping.base().addr().get() + 4096 - 8;
         // SAFETY: (1) the words are never released.
         let mapping = unsafe { mapping.register(size_of_val(&WORDS), true) };

@@ -75,6 +75,8 @@ mod pread;
 pub(crate) mod reach;
 mod read_order;
 mod rounds;
+#[cfg(target_os = "linux")]
+mod slot;
 pub(crate) mod system;
 mod view;
 

@@ -15,7 +15,7 @@ use super::open_file::{Lock, OpenFile};
 use super::reach::Reach;
 use super::system::{self, Access, FileFacts, Part, files, host};
 use super::{DaxFile, DaxView, Guarantee, Options, Writeback};
-use crate::arch::Unsupported;
+use crate::arch::{Point, Unsupported};
 use crate::cache::Cache;
 use crate::medium::Granularity;
 use alloc::format;
@@ -385,11 +385,14 @@ fn sync_new(path: &Path, file: &OpenFile, len: u64, writeback: Writeback) -> Res
 /// Returns the method to persist on a medium with this guarantee. The cache is not aimed at a point yet.
 pub(super) fn method_of(
     guarantee: &Guarantee,
-    cache: impl FnOnce() -> Result<Cache, Unsupported>,
+    cache: impl Fn() -> Result<Cache, Unsupported>,
 ) -> Result<Writeback, Unsupported> {
     let aimed = || cache()?.to(guarantee.point());
     Ok(match guarantee.granularity {
-        Granularity::Byte => Writeback::Fence(aimed()?),
+        // A fence suffices, and every handle has one.
+        Granularity::Byte => {
+            Writeback::Fence(aimed().or_else(|_far| cache()?.to(Point::Coherency))?)
+        }
         Granularity::Line(_) => Writeback::Lines(aimed()?),
         Granularity::Page(_) => Writeback::Pages,
     })

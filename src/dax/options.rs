@@ -193,9 +193,10 @@ impl Options {
     /// Locks and maps a file that is open already, for reading and writing: a memfd, a descriptor from another process,
     /// or a file that was opened relative to a directory.
     ///
-    /// Everything else is as for [`open`](Self::open), including the evidence and the guarantee. [`DaxView::path`] is
+    /// Everything else is as for [`open`](Self::open). [`DaxView::path`] is
     /// the system's name for the open file: on Linux that of `/proc/self/fd`, such as `/memfd:state (deleted)`. A file
-    /// without a name ends with its last descriptor, whatever its medium survives; its guarantee says so.
+    /// without a name ends with its last descriptor, whatever its medium survives: `FileReport` of
+    /// `cachemaint-inspect` says so.
     ///
     /// The file is closed when the [`DaxFile`] is dropped, and if this call fails. A caller that needs it afterwards
     /// passes a duplicate ([`File::try_clone`]).

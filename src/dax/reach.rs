@@ -1,5 +1,6 @@
 //! The lines that the CPU writes back to each point.
 
+use crate::medium::Domain;
 use crate::{Cache, Point};
 use alloc::format;
 use alloc::string::String;
@@ -30,12 +31,11 @@ impl Reach {
         }
     }
 
-    /// Returns the line size for write-backs to a point, if the CPU can reach it.
-    #[must_use]
-    pub const fn line(&self, point: Point) -> Option<usize> {
-        match point {
-            Point::Coherency => self.coherency,
-            Point::Persistence | Point::DeepPersistence => self.persistence,
+    /// Returns the line size for write-backs to memory of this domain, if the CPU can reach it.
+    pub(super) const fn line(&self, domain: Domain) -> Option<usize> {
+        match (domain, self.persistence) {
+            (Domain::None, _) | (Domain::CpuCaches, None) => self.coherency,
+            (_, persistence) => persistence,
         }
     }
 }

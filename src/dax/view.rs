@@ -2,10 +2,8 @@
 
 #[cfg(doc)]
 use super::ErrorKind;
-use super::latch::Failure;
 use super::mapping::Mapping;
 use super::open_file::{Lock, OpenFile};
-use super::system::files;
 use super::{Error, Guarantee};
 use crate::cache::Cache;
 use crate::medium::{Granularity, Readable};
@@ -89,7 +87,8 @@ impl Readable for DaxView {
 
     #[inline]
     fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Error> {
-        Ok(self.load(at, order))
+        let word = self.load(at, order);
+        self.check().map(|()| word)
     }
 
     /// As [`DaxView::read`].
@@ -298,7 +297,7 @@ impl DaxView {
     /// ```
     ///
     /// # Errors
-    /// Page by page: as [`persist`](Self::persist). Line by line: none, since the fence reports failures.
+    /// As [`persist`](Self::persist). Line by line, the fence too reports a failure.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -357,13 +356,5 @@ impl DaxView {
     #[track_caller]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
         self.mapping.deep_persist(range)
-    }
-
-    /// Syncs the file. A failure can affect any stored byte, and the kernel reports it once.
-    pub(super) fn sync_file(&self) -> io::Result<()> {
-        self.file.sync_all().inspect_err(|error| {
-            let errno = files::number(error);
-            self.mapping.fail(Failure::Writeback { at: 0, len: self.len(), errno });
-        })
     }
 }

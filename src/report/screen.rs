@@ -1,6 +1,7 @@
 //! The reports as text: labelled rows, wrapped at 80 columns.
 
 use super::cpu::{CpuReport, Status};
+use crate::arch::advice::IS_LINUX;
 use crate::arch::{Effect, Point};
 use crate::cpu::{Confidential, CpuIdentity, Hypervisor, HypervisorKind, Midr, Text};
 use crate::virtualization::Migration;
@@ -301,7 +302,8 @@ impl Display for Guest<'_> {
             }
             Confidential::SevOffered { es, snp, .. } if is_guest => {
                 let (es, snp) = (if es { ", ES" } else { "" }, if snp { ", SNP" } else { "" });
-                write!(f, "SEV{es}{snp} offered; only the kernel can tell whether it is on (dmesg)")
+                let log = if IS_LINUX { " (dmesg)" } else { "" };
+                write!(f, "SEV{es}{snp} offered; only the kernel can tell whether it is on{log}")
             }
             // A host offers it to its guests.
             Confidential::SevOffered { .. } | Confidential::Unknown => f.write_str("no sign"),

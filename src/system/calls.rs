@@ -8,6 +8,12 @@ pub struct System {
     pub name: &'static str,
     /// The calls that make a range of a mapped file durable.
     pub persists_by: &'static str,
+    /// The commands that show the space of a file system, in brackets, for a remedy.
+    pub shows_space: &'static str,
+    /// The command that shows the system's log, likewise.
+    pub shows_log: &'static str,
+    /// The remedy for a file that cannot be locked.
+    pub locks: &'static str,
 }
 
 impl System {
@@ -20,15 +26,34 @@ impl System {
     /// Returns the system with this Rust name (`target_os`).
     #[must_use]
     pub fn named(os: &'static str) -> Self {
-        let (name, persists_by) = match os {
-            "linux" => ("Linux", "msync"),
-            "windows" => ("Windows", "FlushViewOfFile and FlushFileBuffers"),
+        const OTHER: System = System {
+            name: "",
+            persists_by: "the system's own sync calls",
+            shows_space: "",
+            shows_log: "",
+            locks: "use a file system with locks",
+        };
+        match os {
+            "linux" => Self {
+                name: "Linux",
+                persists_by: "msync",
+                shows_space: " (df -h, df -i)",
+                shows_log: " (dmesg)",
+                locks: "mount its file system with locks (NFS: with the server's lock service, or -o local_lock=flock; \
+                        Lustre: -o flock), or use another file system",
+            },
+            "windows" => {
+                let persists_by = "FlushViewOfFile and FlushFileBuffers";
+                Self { name: "Windows", persists_by, shows_log: " (Event Viewer)", ..OTHER }
+            }
             // Rust's standard library calls it for `File::sync_data` on Apple's systems: fsync(2) does not make the
             // drive write its buffers.
-            "macos" => ("macOS", "msync and fcntl(F_FULLFSYNC)"),
-            other => (other, "the system's own sync calls"),
-        };
-        Self { name, persists_by }
+            "macos" => {
+                let persists_by = "msync and fcntl(F_FULLFSYNC)";
+                Self { name: "macOS", persists_by, shows_log: " (log show)", ..OTHER }
+            }
+            other => Self { name: other, ..OTHER },
+        }
     }
 }
 
@@ -53,7 +78,7 @@ impl Interruption for std::fs::TryLockError {
     }
 }
 
-#[cfg(all(feature = "dax", target_os = "linux"))]
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64"))]
 impl Interruption for rustix::io::Errno {
     fn is_interruption(&self) -> bool {
         *self == Self::INTR

@@ -37,11 +37,7 @@ impl core::fmt::Display for Refused {
     }
 }
 
-impl core::fmt::Debug for Refused {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:?}: {}", self.by, self.why)
-    }
-}
+debug_is_display!(Refused);
 
 impl core::error::Error for Refused {}
 

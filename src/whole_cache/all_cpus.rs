@@ -28,7 +28,7 @@ impl Participant {
 }
 
 /// The CPUs that executed an operation on whole caches were not exactly the participants, so it promises nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotOnAllCpus {
     /// A participant has not executed it; this is the first such. If two participants have the same number, one always
@@ -70,6 +70,8 @@ impl core::fmt::Display for NotOnAllCpus {
         }
     }
 }
+
+debug_is_display!(NotOnAllCpus);
 
 impl core::error::Error for NotOnAllCpus {}
 

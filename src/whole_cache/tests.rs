@@ -2,17 +2,13 @@
 
 use super::{NotOnAllCpus, OwnCaches, Participant, WholeCache};
 use crate::arch::{self, Architecture, Effect};
-use crate::cpu::recorded::{Leaf, all, x86 as x86_machines, x86_cpu};
+use crate::cpu::recorded::{Leaf, all, x86 as x86_machines, x86_cpu_in_ring_0 as in_ring_0};
 use crate::cpu::{Confidential, Cpu, Hypervisor};
 use crate::report::CpuReport;
 use crate::virtualization::{Refused, RefusedBy};
 use alloc::string::ToString;
 
 const X86: &Architecture = &arch::x86::ARCHITECTURE;
-
-fn in_ring_0(cpuid: &[Leaf]) -> Cpu {
-    Cpu { privileged: true, ..x86_cpu(cpuid) }
-}
 
 fn machine(name: &str) -> &'static [Leaf] {
     x86_machines::MACHINES.iter().find(|machine| machine.name.contains(name)).unwrap().cpuid

@@ -80,7 +80,7 @@ pub struct Explored {
 }
 
 /// The failure of an exploration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Failure {
     /// Runs failed.
@@ -124,6 +124,8 @@ impl fmt::Display for Failure {
         }
     }
 }
+
+cachemaint::debug_is_display!(Failure);
 
 impl std::error::Error for Failure {}
 

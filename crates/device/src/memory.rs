@@ -268,15 +268,16 @@ impl fmt::Display for Buffer {
 }
 
 /// Returns an address in a range of the program's memory that is not mapped, where the system tells.
+#[cfg(target_os = "linux")]
 fn unmapped(range: &Range<usize>) -> Option<usize> {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::fs::FileExt;
-        let memory = std::fs::File::open("/proc/self/mem").ok()?;
-        let pages = (range.start & !(PAGE - 1)..range.end).step_by(PAGE);
-        let mut each = pages.map(|page| page.max(range.start));
-        each.find(|at| memory.read_at(&mut [0], *at as u64).is_err())
-    }
-    #[cfg(not(target_os = "linux"))]
+    use std::os::unix::fs::FileExt;
+    let memory = std::fs::File::open("/proc/self/mem").ok()?;
+    let pages = (range.start & !(PAGE - 1)..range.end).step_by(PAGE);
+    let mut each = pages.map(|page| page.max(range.start));
+    each.find(|at| memory.read_at(&mut [0], *at as u64).is_err())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn unmapped(_: &Range<usize>) -> Option<usize> {
     None
 }

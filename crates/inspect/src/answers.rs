@@ -22,7 +22,7 @@ impl Evidence {
 }
 
 /// A fact that could not be determined.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Unknown {
@@ -43,6 +43,8 @@ impl core::fmt::Display for Unknown {
         write!(f, "{}; {}", self.reason, self.advice)
     }
 }
+
+cachemaint::debug_is_display!(Unknown);
 
 impl core::error::Error for Unknown {}
 

@@ -61,7 +61,7 @@ enum Function {
 }
 
 /// A cache function that has refused an empty range, with its result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Refused(pub i32);
 
 impl fmt::Display for Refused {
@@ -73,6 +73,8 @@ impl fmt::Display for Refused {
         )
     }
 }
+
+cachemaint::debug_is_display!(Refused);
 
 impl core::error::Error for Refused {}
 

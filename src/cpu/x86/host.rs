@@ -26,7 +26,7 @@ pub(crate) fn here() -> Cpu {
     if IS_ENCLAVE {
         return Cpu::refused(IN_ENCLAVE);
     }
-    Cpu { privileged: in_ring_0(), ..read(&cpuid) }
+    read(&cpuid, in_ring_0())
 }
 
 /// Returns true in kernel code.
@@ -39,7 +39,7 @@ pub(crate) fn here_for_choice() -> Cpu {
     if IS_ENCLAVE {
         return Cpu::refused(IN_ENCLAVE);
     }
-    read_for_choice(&cpuid)
+    read_for_choice(&cpuid, in_ring_0())
 }
 
 /// Reads CPUID, which is the same in ring 0, and CS, which shows ring 0.

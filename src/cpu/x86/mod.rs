@@ -81,23 +81,24 @@ const fn privilege_level(code_segment: u16) -> u16 {
 }
 
 /// Reads the CPU from `reader`'s CPUID.
-pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
+pub(crate) fn read<R: CpuIdReader>(reader: &R, privileged: bool) -> Cpu {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
-    let hypervisor = hypervisor(&cpuid, reader);
+    let hypervisor = hypervisor(&cpuid, reader, privileged);
     Cpu {
         identity: identity(&cpuid, reader),
         hypervisor,
+        privileged,
         confidential: confidential(reader, hypervisor),
         keeps_whole_cache: cpuid
             .get_processor_capacity_feature_info()
             .is_some_and(|capacity| capacity.has_wbnoinvd()),
-        ..read_for_choice(reader)
+        ..read_for_choice(reader, privileged)
     }
 }
 
 /// Reads the part of the CPU that a choice needs: its instructions and lines. Every CPUID exits a virtual machine, so
 /// nothing else is read.
-fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
+fn read_for_choice<R: CpuIdReader>(reader: &R, privileged: bool) -> Cpu {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
     let features = cpuid.get_feature_info();
     let extended = cpuid.get_extended_feature_info();
@@ -110,7 +111,7 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
         (extended.as_ref().is_some_and(ExtendedFeatures::has_clwb), CLWB),
     ]);
     let line = match &features {
-        _ if translator::executes(&cpuid, reader) => Err(TRANSLATED),
+        _ if translator::executes(&cpuid, reader, privileged) => Err(TRANSLATED),
         // Without CLFLUSH the line size is not valid (Intel SDM vol. 2A, CPUID leaf 1).
         Some(features) if features.has_clflush() => {
             if features.has_sse2() {
@@ -184,8 +185,8 @@ fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
 
 /// Returns the hypervisor. All places of signatures are read only in a guest: each CPUID exits the virtual machine,
 /// which takes microseconds.
-fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Hypervisor {
-    if translator::executes(cpuid, reader) {
+fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R, privileged: bool) -> Hypervisor {
+    if translator::executes(cpuid, reader, privileged) {
         return Hypervisor::Translated;
     }
     if !is_guest(reader) {
@@ -199,7 +200,7 @@ fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Hypervisor {
 /// Returns true if the program is translated for a CPU of another architecture.
 #[cfg(any(target_arch = "x86_64", test))]
 fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
-    translator::executes(&CpuId::with_cpuid_reader(reader.clone()), reader)
+    translator::executes(&CpuId::with_cpuid_reader(reader.clone()), reader, false)
 }
 
 /// Returns true if the vendor's manual applies to this CPU. It does not apply under a translator, nor under an unknown

@@ -31,10 +31,11 @@ const LEAF_CACHES: u32 = 4;
 /// EDX of [`LEAF_EXTENDED_FEATURES`] (Intel SDM vol. 2A, CPUID).
 const LONG_MODE: u32 = 1 << 29;
 
-/// Returns true if a translator executes this program. Returns false without SSE2: nothing can be maintained then, and
-/// there were many old makers.
-pub(super) fn executes<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> bool {
-    if !cpuid.get_feature_info().is_some_and(|features| features.has_sse2()) {
+/// Returns true if a translator executes this program. Returns false in ring 0, since translators execute user programs,
+/// and firmware may not have written the brand yet. Returns false without SSE2: nothing can be maintained then, and there
+/// were many old makers.
+pub(super) fn executes<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R, privileged: bool) -> bool {
+    if privileged || !cpuid.get_feature_info().is_some_and(|features| features.has_sse2()) {
         return false;
     }
     let (vendor, brand) = (vendor(reader), brand(cpuid));

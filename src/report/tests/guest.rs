@@ -5,8 +5,7 @@ use super::{
 };
 use crate::arch::{Missing, x86};
 use crate::cache::Builder;
-use crate::cpu::Cpu;
-use crate::cpu::recorded::{Leaf, x86 as x86_machines, x86_cpu};
+use crate::cpu::recorded::{Leaf, x86 as x86_machines, x86_cpu_in_ring_0};
 use crate::report::{
     Confidential, CpuReport, Handling, Hypervisor, HypervisorKind, Isolation, Migration, RefusedBy,
 };
@@ -83,7 +82,7 @@ fn the_whole_cache_is_refused_with_what_becomes_of_it() {
 fn in_ring_0_the_report_says_that_the_whole_cache_can_be_invalidated() {
     let in_ring_0 = |name: &str| {
         let machine = x86_machines::MACHINES.iter().find(|machine| machine.name.contains(name));
-        let cpu = Cpu { privileged: true, ..x86_cpu(machine.unwrap().cpuid) };
+        let cpu = x86_cpu_in_ring_0(machine.unwrap().cpuid);
         CpuReport::new(&x86::ARCHITECTURE, cpu, Builder::new())
     };
     let bare = in_ring_0("Nehalem");
@@ -286,6 +285,18 @@ fn what_is_not_a_makers_cpu_is_refused_as_translated() {
     let [first, ..]: [u32; 12] = words("Intel(R) Core(TM)2 Duo");
     leaves.push((0x8000_0002, 0, [first, 0x2952_286c, 0, 0]));
     assert_translated(&x86_report(&leaves), true, "no caches");
+}
+
+/// Firmware writes the brand of AMD's CPUs (AMD APM vol. 3, CPUID `Fn8000_000[4:2]`). Translators execute user programs.
+#[test]
+fn a_kernel_that_runs_before_the_brand_is_written_is_not_translated() {
+    let machine = x86_machines::MACHINES.iter().find(|machine| machine.name.contains("7763"));
+    let is_brand = |leaf: &Leaf| matches!(leaf.0, 0x8000_0002..=0x8000_0004);
+    let leaves: Vec<Leaf> =
+        machine.unwrap().cpuid.iter().copied().filter(|leaf| !is_brand(leaf)).collect();
+    assert_translated(&x86_report(&leaves), true, "in user mode");
+    let cpu = x86_cpu_in_ring_0(&leaves);
+    assert_eq!((cpu.hypervisor, cpu.line.unwrap().size), (Hypervisor::Absent, 64));
 }
 
 fn assert_translated(report: &CpuReport, expected: bool, what: &str) {

@@ -12,7 +12,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use cachemaint::dax::Guarantee;
-use cachemaint::family::file::{ADVICE_VIRTIO, NEWER, USE_MEMORY};
+use cachemaint::family::file::{ADVICE_VIRTIO, LEAVE_RAM, NEWER, USE_MEMORY};
 use cachemaint::family::region;
 use cachemaint::family::tree::Tree;
 use cachemaint::medium::{Backing, Domain, Granularity};
@@ -294,7 +294,7 @@ fn why_not_direct(
     }
     match (file_system, region) {
         _ if is_ram(&storing.file_system) => {
-            (format!("{} keeps files in RAM", storing.file_system), USE_MEMORY)
+            (format!("{} keeps files in RAM", storing.file_system), LEAVE_RAM)
         }
         (_, Some(PmemRegion { domain: Domain::HostFlush, .. })) => {
             ("virtio-pmem reaches the host only by flush requests".to_string(), ADVICE_VIRTIO)

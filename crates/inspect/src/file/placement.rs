@@ -194,6 +194,7 @@ mod linux {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::Extent;
     use super::linux::{add, address, in_device, in_memory};

@@ -153,7 +153,7 @@ impl HostReport {
     }
 
     /// Returns a report on the same CPU under another system, with everything else unknown.
-    fn on(self, &System { name, persists_by }: &System) -> Self {
+    fn on(self, &System { name, persists_by, .. }: &System) -> Self {
         let unasked =
             || Unknown::new(name, "not asked on this system", "see the system's own tools");
         let page_size = Err(unasked());

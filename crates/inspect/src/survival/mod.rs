@@ -2,8 +2,8 @@
 //!
 //! Its rows are the backings, its columns the events. Each cell has an answer for bytes that were only stored, that
 //! were persisted, and that were deep persisted. Persisted bytes were written back and fenced (with eADR only fenced),
-//! or `msync`ed if the granularity is a page. For deep-persisted bytes the kernel has also flushed the medium's own
-//! buffers. A cell states the promise, not the usual outcome, with its reason and source ([`survives`]).
+//! or `msync`ed if the granularity is a page. Deep-persisted bytes were written back in any case, and the kernel has
+//! flushed the medium's own buffers. A cell states the promise, not the usual outcome, with its reason and source ([`survives`]).
 
 mod table;
 
@@ -32,7 +32,7 @@ pub const fn backing_of(domain: Domain) -> Backing {
 #[non_exhaustive]
 pub enum Event {
     /// The process is killed or crashes. The table assumes a file with a name. A file without one (memfd, `O_TMPFILE`)
-    /// ends with its last descriptor, whatever backs it; the guarantee of an open file accounts for that.
+    /// ends with its last descriptor, whatever backs it; `FileReport::survives` accounts for that.
     ProcessCrash,
     /// The kernel starts another kernel without going through firmware, after a crash (kdump) or on request.
     Kexec,
@@ -80,9 +80,9 @@ pub enum Stage {
     Stored,
     /// Persisted, and the call has returned: the domain that keeps the bytes at power loss has accepted them.
     Persisted,
-    /// Deep persisted: the kernel has also flushed the medium's own buffers, by `fsync` or `msync` on the file or by
-    /// the region's `deep_flush`. If the region has flush hints, nothing depends on stored energy any more; otherwise
-    /// the kernel has nothing to flush.
+    /// Deep persisted by `deep_persist`: the lines were written back, with eADR too, and the kernel has flushed the
+    /// medium's own buffers. If the region has flush hints, nothing depends on stored energy any more; otherwise the
+    /// kernel has nothing to flush.
     DeepPersisted,
 }
 
@@ -150,7 +150,7 @@ impl core::fmt::Display for Survival {
 }
 
 /// The error of a requirement that is not met: the condition or the reason, and what to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unmet {
     /// The event that persisted bytes must survive.
@@ -198,5 +198,7 @@ impl core::fmt::Display for Unmet {
         Ok(())
     }
 }
+
+cachemaint::debug_is_display!(Unmet);
 
 impl core::error::Error for Unmet {}

@@ -306,13 +306,18 @@ const fn eadr(stage: Stage, event: Event) -> Statement<Survival> {
             NFIT,
         ),
         (_, Stage::Stored) => RESET_DROPS,
-        // With eADR, persisting takes only a fence, so lines can still be dirty after it. A kernel that knows of eADR
-        // does not write them back either.
-        (..) => Statement::read(
+        // With eADR, persisting takes only a fence.
+        (_, Stage::Persisted) => Statement::read(
             RESET_FLUSHES,
             "the claim covers power loss, not a reset; a fence persists here, and the kernel's own flush skips the \
              CPU caches, so lines may still be dirty",
             "Intel SDM vol. 3A, as for ADR; Linux drivers/dax/super.c, dax_flush",
+        ),
+        (_, Stage::DeepPersisted) => Statement::assumed(
+            Survival::Yes,
+            "the lines were written back, and the memory controller has accepted them; a reset is assumed to drop \
+             none of it, since firmware's claim covers only power loss",
+            NFIT,
         ),
     }
 }
@@ -448,9 +453,8 @@ mod tests {
     /// - a CXL device saves the bytes it accepted by GPF, and its dirty shutdown count grows if
     ///   that fails (Linux marks it dirty first). GPF that does not show is not a promise, and the flush of CPU caches
     ///   depends on the platform;
-    /// - a deep flush empties queues in front of the medium: bytes that were promised before still
-    ///   are, and others (RAM, dirty lines with eADR, devices without flush hints) are not promised
-    ///   by it;
+    /// - a deep flush writes the lines back, with eADR too, and empties queues in front of the medium: bytes that were
+    ///   promised before still are, and others (RAM, devices without flush hints) are not promised by it;
     /// - virtio-pmem has no `MAP_SYNC`, so the blocks under a store need not be the file's yet;
     /// - a file system whose way to storage is not seen keeps what was synced if it does what is documented;
     /// - nothing is promised without a claim.
@@ -483,7 +487,7 @@ mod tests {
         (PmemAdr, DeepPersisted, ["yes", "yes", "yes", "yes"]),
         (PmemEadr, Stored, ["yes", "yes", "?", "yes"]),
         (PmemEadr, Persisted, ["yes", "yes", "if written back too", "yes"]),
-        (PmemEadr, DeepPersisted, ["yes", "yes", "if written back too", "yes"]),
+        (PmemEadr, DeepPersisted, ["yes", "yes", "yes", "yes"]),
         (CxlGpf, Stored, ["yes", "yes", "?", "?"]),
         (CxlGpf, Persisted, ["yes", "yes", "if dirty shutdown count", "if dirty shutdown count"]),
         (
@@ -542,19 +546,31 @@ mod tests {
         }
     }
 
-    /// The screen shows two answers a cell, and marks the third as equal to the second.
+    /// The screen shows two answers a cell. With eADR a reset drops lines that a persist leaves dirty.
     #[test]
-    fn deep_persisting_changes_reasons_and_no_answer() {
+    fn deep_persisting_changes_reasons_and_the_answer_only_for_eadr_at_a_reset() {
         for &backing in Backing::ALL {
             for &event in Event::ALL {
                 let [persisted, deep] =
                     [Persisted, DeepPersisted].map(|stage| survives(backing, stage, event));
-                assert_eq!(persisted.answer, deep.answer, "{backing:?} {event:?}");
+                let is_eadr_at_reset = (backing, event) == (PmemEadr, Event::WarmReboot);
+                assert_eq!(
+                    persisted.answer != deep.answer,
+                    is_eadr_at_reset,
+                    "{backing:?} {event:?}"
+                );
             }
         }
         let [persisted, deep] =
             [Persisted, DeepPersisted].map(|stage| survives(PmemAdr, stage, Event::PowerLoss));
         assert!(persisted.text.contains("stored energy (ADR) brings"));
         assert!(deep.text.contains("does not depend on stored energy"));
+    }
+
+    #[test]
+    fn a_main_that_returns_an_unmet_requirement_prints_its_sentence() {
+        let event = Event::PowerLoss;
+        let unmet = super::super::Unmet { event, statement: survives(Ram, Persisted, event) };
+        assert!(alloc::format!("{unmet:?}").starts_with("persisted data does not survive"));
     }
 }

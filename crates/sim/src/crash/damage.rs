@@ -65,7 +65,7 @@ impl fmt::Display for Damage {
 }
 
 /// The error of reading bytes in a bad block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BadBlock {
     /// The bytes of the block.
     pub range: Range<u64>,
@@ -76,6 +76,8 @@ impl fmt::Display for BadBlock {
         write!(f, "bytes {:#x}..{:#x} cannot be read: bad block", self.range.start, self.range.end)
     }
 }
+
+cachemaint::debug_is_display!(BadBlock);
 
 impl core::error::Error for BadBlock {}
 

@@ -23,7 +23,7 @@ use violation::{Violation, ViolationKind};
 const SHOWN: usize = 40;
 
 /// A failure. It prints the history up to the crash with the fate of each store, and the cause if it is known.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Failure {
     /// The model under which it happened.
     pub model: Model,
@@ -153,6 +153,8 @@ impl fmt::Display for Failure {
         }
     }
 }
+
+cachemaint::debug_is_display!(Failure);
 
 impl core::error::Error for Failure {}
 

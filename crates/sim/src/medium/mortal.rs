@@ -20,7 +20,7 @@ pub struct Mortal<'m> {
 }
 
 /// The error of a killed process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Killed;
 
 impl fmt::Display for Killed {
@@ -28,6 +28,8 @@ impl fmt::Display for Killed {
         f.write_str("the process was killed")
     }
 }
+
+cachemaint::debug_is_display!(Killed);
 
 impl core::error::Error for Killed {}
 

@@ -209,6 +209,9 @@ fn a_device_that_lines_cannot_persist_is_refused() {
     assert!(refusal(&nvdimm, &without).contains("this CPU cannot write back"));
     let eadr = on_region("ACPI.NFIT", &[("persistence_domain", "cpu_cache\n")]);
     assert!(refusal(&eadr, &without).contains("this CPU cannot write back"));
+    let fenced = DeviceAnswers { reach: Reach { persistence: None, ..ASKED.reach }, ..ASKED };
+    assert_eq!(concluded(&eadr, &fenced).unwrap().granularity, Granularity::Byte);
+    assert!(refusal(&nvdimm, &fenced).contains("this CPU cannot write back"));
     let of_ram = refusal(&device(Fixture::new(), ON_HMEM), &without);
     assert!(of_ram.contains("to the point of coherency"), "{of_ram}");
     // A file there would be no help: msync writes nothing back to volatile memory.

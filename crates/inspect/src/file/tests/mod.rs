@@ -233,6 +233,8 @@ fn a_cpu_gets_lines_where_it_reaches_the_point() {
         ("ACPI.NFIT", None, alone, page),
         ("e820", None, Reach::default(), page),
         ("ACPI.NFIT", Some("cpu_cache\n"), Reach::default(), page),
+        // A fence suffices.
+        ("ACPI.NFIT", Some("cpu_cache\n"), alone, Granularity::Byte),
     ] {
         let host = host_with_region(EXT4_DAX, provider, domain);
         let guarantee = concluded(&host, &FileAnswers { reach, ..DIRECT });
@@ -282,21 +284,21 @@ fn page_granularity_says_why_and_what_to_do() {
             "29 1 0:30 / /tmp rw - tmpfs none rw\n",
             None,
             "keeps files in RAM",
-            "persistent memory",
+            "an ordinary drive",
             Backing::Ram,
         ),
         (
             "29 1 0:31 / /huge rw - hugetlbfs none rw,pagesize=2M\n",
             None,
             "hugetlbfs keeps files in RAM",
-            "persistent memory",
+            "an ordinary drive",
             Backing::Ram,
         ),
         (
             "29 1 0:32 / /ram rw - ramfs none rw\n",
             None,
             "ramfs keeps files in RAM",
-            "persistent memory",
+            "an ordinary drive",
             Backing::Ram,
         ),
         (

@@ -6,10 +6,10 @@ use cachemaint_journal::{GroupCommit, Reader};
 use cachemaint_sim::{Effort, Exploration, Model, SimMedium, Simulation, Violation};
 use cachemaint_test_support::counting::Broken;
 use core::ops::Range;
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::AtomicU64;
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::Ordering::{self, Relaxed};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use core::sync::atomic::{AtomicBool, AtomicU64};
+use std::panic::{catch_unwind, resume_unwind};
 use std::thread;
 
 /// Eight segments of eight lines: room for all records of these tests.

@@ -85,10 +85,20 @@ impl<M: Medium> Journal<M> {
         payload: &[u8],
         timeout: Duration,
     ) -> Result<Position, Error<M::Error>> {
+        self.wait_while_full(payload, timeout, || self.append(payload))
+    }
+
+    /// Calls `append` for a payload until the journal is not full, for at most `timeout`.
+    pub(super) fn wait_while_full(
+        &self,
+        payload: &[u8],
+        timeout: Duration,
+        append: impl Fn() -> Result<Position, Error<M::Error>>,
+    ) -> Result<Position, Error<M::Error>> {
         let size = self.geometry.size(payload.len() as u64);
         let mut started = None;
         loop {
-            let error = match self.append(payload) {
+            let error = match append() {
                 Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => error,
                 appended => return appended,
             };

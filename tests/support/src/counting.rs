@@ -21,7 +21,7 @@ pub struct Counting<M> {
     pub left: AtomicU64,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken;
 
 impl fmt::Display for Broken {

@@ -24,6 +24,8 @@ mod files;
 #[cfg(not(miri))]
 mod format;
 #[cfg(not(miri))]
+mod group_commit;
+#[cfg(not(miri))]
 mod life;
 #[cfg(not(miri))]
 mod lives;

@@ -4,7 +4,5 @@
 //! The constants are those of the target that this page was built for. Discards, such as `cbo.inval`, are not among
 //! them: `Cache::discard_range` (feature `privileged`) executes them, and its caller promises that the CPU may.
 
-#[cfg(feature = "privileged")]
-pub use crate::arch::Discard;
 pub use crate::arch::instruction::*;
-pub use crate::arch::{Effect, Facts, Instruction};
+pub use crate::arch::{Discard, Effect, Facts, Instruction};

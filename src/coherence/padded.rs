@@ -360,6 +360,7 @@ pub enum NotAllocated {
     /// The machine writes back in larger units than asked for.
     Granule(GranuleTooLarge),
     /// There is not enough memory.
+    #[non_exhaustive]
     Memory {
         /// The length of the slice, in elements.
         len: usize,
@@ -396,6 +397,7 @@ pub enum NotPadded {
     /// The machine writes back in larger units than asked for.
     Granule(GranuleTooLarge),
     /// The memory shares its first or last unit with other data.
+    #[non_exhaustive]
     Ends {
         /// The address of its first byte.
         start: usize,

@@ -33,16 +33,19 @@ impl Participant {
 pub enum NotOnAllCpus {
     /// A participant has not executed it; this is the first such. If two participants have the same number, one always
     /// counts as missing.
+    #[non_exhaustive]
     Missing {
         /// The number of the CPU.
         number: u32,
     },
     /// A CPU that is not a participant has called or executed it, so the participants are not all CPUs.
+    #[non_exhaustive]
     Unknown {
         /// The number of the CPU.
         number: u32,
     },
     /// A call began on one CPU and ended on another one. Either or both may still have lines.
+    #[non_exhaustive]
     Moved {
         /// The number of the CPU on which it ended.
         number: u32,

@@ -87,10 +87,10 @@ const NO_LOADER: &str = "this architecture does not report how the kernel was lo
 const IN_RAM: &str = "the stamp is in RAM and still there, so the RAM had power all the time";
 const ANY_REBOOT: &str = "whether power was lost is unknown";
 
-const NO_RESET: Survival = Survival::If(Condition {
-    code: "no_reset_before",
-    text: "no reset or power loss came between the stamp and the kexec",
-});
+const NO_RESET: Survival = Survival::If(Condition::given(
+    "no_reset_before",
+    "no reset or power loss came between the stamp and the kexec",
+));
 
 impl Stamp {
     /// Returns the event between this stamp and a later one.

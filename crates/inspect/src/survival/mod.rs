@@ -125,11 +125,20 @@ pub enum Survival {
 /// A condition that was not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Condition {
     /// The name for programs, in snake case. It does not change.
     pub code: &'static str,
     /// The condition in words, to follow *if*.
     pub text: &'static str,
+}
+
+impl Condition {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn given(code: &'static str, text: &'static str) -> Self {
+        Self { code, text }
+    }
 }
 
 impl core::fmt::Display for Condition {

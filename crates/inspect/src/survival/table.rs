@@ -37,47 +37,48 @@ impl Condition {
 
     /// The condition of a drive: `drive_flushes`.
     pub const DRIVE_FLUSHES: Self =
-        given("drive_flushes", "the drive receives and honours flushes");
+        Self::given("drive_flushes", "the drive receives and honours flushes");
     /// The condition of a drive to which the kernel sends no flush: `no_volatile_cache`.
-    pub const NO_VOLATILE_CACHE: Self =
-        given("no_volatile_cache", "the drive has no volatile cache: the kernel sends it no flush");
+    pub const NO_VOLATILE_CACHE: Self = Self::given(
+        "no_volatile_cache",
+        "the drive has no volatile cache: the kernel sends it no flush",
+    );
     /// The condition of file systems whose path to storage is not seen: `honours_fsync`.
-    pub const HONOURS_FSYNC: Self = given("honours_fsync", "the file system honours fsync");
+    pub const HONOURS_FSYNC: Self = Self::given("honours_fsync", "the file system honours fsync");
     /// The condition of bytes in the page cache: `synced_first`.
-    pub const SYNCED_FIRST: Self = given("synced_first", "the file systems are synced first");
+    pub const SYNCED_FIRST: Self = Self::given("synced_first", "the file systems are synced first");
     /// The condition of reserved RAM: `same_memory_map`.
     pub const SAME_MEMORY_MAP: Self =
-        given("same_memory_map", "the next kernel is given the same memory map");
+        Self::given("same_memory_map", "the next kernel is given the same memory map");
     /// The same over a reset: `ram_kept_and_same_memory_map`.
-    pub const RAM_KEPT: Self = given(
+    pub const RAM_KEPT: Self = Self::given(
         "ram_kept_and_same_memory_map",
         "firmware keeps RAM, and the same memory map is given",
     );
     /// The condition of RAM that is reserved by name: `same_place`.
-    pub const SAME_PLACE: Self = given("same_place", "the next kernel reserves the same place");
+    pub const SAME_PLACE: Self =
+        Self::given("same_place", "the next kernel reserves the same place");
     /// The same over a reset: `ram_kept_and_same_place`.
-    pub const PLACE_KEPT: Self = given(
+    pub const PLACE_KEPT: Self = Self::given(
         "ram_kept_and_same_place",
         "firmware keeps RAM, and the next kernel reserves the same place",
     );
     /// The condition of eADR over a reset: `lines_written_back`.
-    pub const LINES_WRITTEN_BACK: Self = given(
+    pub const LINES_WRITTEN_BACK: Self = Self::given(
         "lines_written_back",
         "the lines were written back too, or a reset flushes the caches",
     );
     /// The condition of CXL devices: `no_dirty_shutdown`.
     pub const NO_DIRTY_SHUTDOWN: Self =
-        given("no_dirty_shutdown", "the dirty shutdown count has not grown");
+        Self::given("no_dirty_shutdown", "the dirty shutdown count has not grown");
     /// The condition of virtio-pmem: `host_flushes`.
-    pub const HOST_FLUSHES: Self = given("host_flushes", "the host's storage honours flushes");
+    pub const HOST_FLUSHES: Self =
+        Self::given("host_flushes", "the host's storage honours flushes");
     /// The condition of a restart of a guest: `host_runs_on`.
-    pub const HOST_RUNS_ON: Self = given("host_runs_on", "the host keeps running");
+    pub const HOST_RUNS_ON: Self = Self::given("host_runs_on", "the host keeps running");
     /// The condition under which a file without a name outlives a process: `kept_open`.
-    pub const KEPT_OPEN: Self = given("kept_open", "another process keeps the file open or mapped");
-}
-
-const fn given(code: &'static str, text: &'static str) -> Condition {
-    Condition { code, text }
+    pub const KEPT_OPEN: Self =
+        Self::given("kept_open", "another process keeps the file open or mapped");
 }
 
 /// Begins the reason why bytes in caches survive a kexec.

@@ -106,7 +106,9 @@ pub enum FormatError<E> {
     /// has no lock.
     SecondWriter,
     /// Another writer has opened this, or replaced it, while it was open here: the lock did not keep one of them out.
-    /// Nothing more is written. What this writer acknowledged since can be lost.
+    /// Nothing more is written. Without a working lock the caller sees to one writer; a second one can overwrite what the
+    /// first acknowledged, and need not be told. What a newer opening acknowledged and nobody overwrote stays readable,
+    /// whatever an older one appended.
     AnotherWriter,
     /// The medium begins with other content.
     Foreign {

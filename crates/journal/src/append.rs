@@ -27,8 +27,8 @@ impl<M: Medium> Journal<M> {
     /// # Errors
     /// If the record is [too long](ErrorKind::TooLong), the journal is [full](ErrorKind::Full), or the medium fails.
     /// After a failure of the medium, now or [earlier](super::FormatError::Failed), a later recovery may still find the
-    /// record. [`FormatError::AnotherWriter`](super::FormatError::AnotherWriter) if another writer opened the journal,
-    /// which is noticed when the next segment begins.
+    /// record. [`FormatError::AnotherWriter`](super::FormatError::AnotherWriter) if another writer opened the journal
+    /// and this one begins a segment: without a working lock, that is found too late or not at all.
     ///
     /// # Cost
     /// One write-back of its lines and one fence. With page granularity, one system call, or up to three at the start
@@ -76,21 +76,22 @@ impl<M: Medium> Journal<M> {
         if size > self.geometry.segment - self.geometry.size(MARK) {
             return Err(Error::new(ErrorKind::TooLong { len, limit: self.largest() }));
         }
+        let mut looked = u64::MAX;
         let placement = loop {
-            match self.in_flight.reserve(size) {
+            match self.in_flight.reserve(size, looked) {
                 Ok(placement) => break placement,
                 Err(Refused::Busy) => self.in_flight.wait_for_window(size),
+                Err(Refused::Segment(segment)) => {
+                    self.refuse_later().inspect_err(|_| self.in_flight.fail_later())?;
+                    looked = segment;
+                }
                 Err(Refused::Failed) => return Err(self.failed()),
                 Err(Refused::Full { needed, free }) => {
                     return Err(Error::new(ErrorKind::Full { needed, free }));
                 }
             }
         };
-        let claim = Claim { journal: self, placement, is_done: false };
-        if placement.mark.is_some() {
-            self.refuse_later()?;
-        }
-        Ok(claim)
+        Ok(Claim { journal: self, placement, is_done: false })
     }
 }
 

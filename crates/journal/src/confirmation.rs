@@ -11,6 +11,7 @@
 use super::geometry::{CONFIRMATION, GOLDEN, WORD};
 use super::journal::Journal;
 use cachemaint::medium::{Medium, Readable};
+use cachemaint_format::bounds::ATTEMPTS;
 use cachemaint_format::sync;
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
@@ -30,14 +31,19 @@ impl<M: Medium> Journal<M> {
         }
     }
 
-    /// Confirms again if another thread may already have confirmed a later position.
+    /// Confirms again if another thread may already have confirmed a later position. The number of attempts is bounded,
+    /// since other threads may append faster than this one confirms.
     #[cold]
-    fn confirm_beside_others(&self, end: u64) {
-        // Of two threads, at least one sees the other's watermark.
-        sync::fence(SeqCst);
-        let now = self.in_flight.durable();
-        if now > end {
-            self.confirm(now);
+    fn confirm_beside_others(&self, mut end: u64) {
+        for _ in 0..ATTEMPTS {
+            // Of two threads, at least one sees the other's watermark.
+            sync::fence(SeqCst);
+            let now = self.in_flight.durable();
+            if now <= end {
+                return;
+            }
+            end = now;
+            self.medium.store(CONFIRMATION, word(self.epoch.key, end), Release);
         }
     }
 }

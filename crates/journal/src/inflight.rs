@@ -25,6 +25,8 @@ pub(super) enum Refused {
     Full { needed: u64, free: u64 },
     /// No space in the window until records in progress are durable.
     Busy,
+    /// The record would enter this segment, before which the caller looks for another writer.
+    Segment(u64),
     /// The journal has failed.
     Failed,
 }
@@ -158,28 +160,34 @@ impl InFlight {
         self.waiters.cancel();
     }
 
-    /// Reserves `size` bytes for one or more records.
+    /// Reserves `size` bytes for one or more records. They may enter the segment that begins at `looked`.
     // Inline, since a result in memory stalls what depends on it.
     #[inline(always)]
-    pub(super) fn reserve(&self, size: u64) -> Result<Placement, Refused> {
+    pub(super) fn reserve(&self, size: u64, looked: u64) -> Result<Placement, Refused> {
         let mut tail = self.tail.0.load(Relaxed);
         loop {
             if self.failed.load(Acquire) != NEVER {
                 return Err(Refused::Failed);
             }
-            let durable = self.durable.0.load(Acquire);
-            let placement = self.geometry.placement(tail, size, durable);
-            let end = placement.end;
+            let mut durable = self.durable.0.load(Acquire);
+            let Placement { end, mark, .. } = self.geometry.placement(tail, size, durable);
             let limit = self.geometry.limit(self.head.0.load(Acquire));
             if end > limit {
                 return Err(Refused::Full { needed: end - tail, free: limit.saturating_sub(tail) });
             }
             let window = self.geometry.window;
-            if end > durable + window && end > self.advance() + window {
-                return Err(Refused::Busy);
+            if end > durable + window {
+                // The record states the distance to this watermark, which must be within the window.
+                durable = self.advance();
+                if end > durable + window {
+                    return Err(Refused::Busy);
+                }
+            }
+            if let Some(segment) = mark.filter(|segment| *segment != looked) {
+                return Err(Refused::Segment(segment));
             }
             match self.tail.0.compare_exchange_weak(tail, end, Relaxed, Relaxed) {
-                Ok(_) => return Ok(placement),
+                Ok(_) => return Ok(self.geometry.placement(tail, size, durable)),
                 Err(now) => tail = now,
             }
         }
@@ -254,19 +262,49 @@ impl InFlight {
     }
 }
 
+#[cfg(test)]
+mod tests_support {
+    use super::{InFlight, Refused};
+    use crate::geometry::Placement;
+
+    /// Reserves space for a writer that has looked for another one.
+    pub(super) fn reserve(in_flight: &InFlight, size: u64) -> Result<Placement, Refused> {
+        match in_flight.reserve(size, u64::MAX) {
+            Err(Refused::Segment(segment)) => in_flight.reserve(size, segment),
+            reserved => reserved,
+        }
+    }
+}
+
 #[cfg(all(test, not(cachemaint_loom)))]
 mod tests {
+    use super::tests_support::reserve;
     use super::{InFlight, Refused};
     use crate::geometry::{Geometry, Placement};
     use alloc::vec::Vec;
+    use core::sync::atomic::Ordering::SeqCst;
 
     /// Reserves as many records of these sizes as the window admits.
     fn filled(in_flight: &InFlight, sizes: &[u64]) -> Vec<Placement> {
         let mut refused = None;
-        let reserve = |size: &u64| in_flight.reserve(*size).map_err(|why| refused = Some(why)).ok();
-        let placements = sizes.iter().cycle().map_while(reserve).collect();
+        let reserved =
+            |size: &u64| reserve(in_flight, *size).map_err(|why| refused = Some(why)).ok();
+        let placements = sizes.iter().cycle().map_while(reserved).collect();
         assert!(matches!(refused, Some(Refused::Busy)), "{refused:?}");
         placements
+    }
+
+    /// The watermark as last moved is a whole window behind. By hand, with marks of 64 bytes and a window of 256: the
+    /// records take 64 to 128, 192 to 256 and 320 to 384.
+    #[test]
+    fn a_record_in_a_full_window_states_a_distance_within_the_window() {
+        let in_flight = InFlight::new(Geometry::new(128, 1024, 8).unwrap(), 0, 64);
+        let [first, second] = [(); 2].map(|()| reserve(&in_flight, 64).unwrap());
+        assert_eq!(reserve(&in_flight, 64), Err(Refused::Busy));
+        // Another thread has left the entry of the first record, and has yet to move the watermark over it.
+        in_flight.done[64 / 16].store(first.end, SeqCst);
+        let third = reserve(&in_flight, 64).unwrap();
+        assert_eq!((second.record, third.record, third.durable), (192, 320, 128));
     }
 
     /// Records of 16 bytes can begin at any word: after one of 24 bytes, each begins in the middle of a slot.
@@ -296,6 +334,7 @@ mod tests {
 
 #[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
+    use super::tests_support::reserve;
     use super::{InFlight, Refused};
     use crate::geometry::Geometry;
     use core::sync::atomic::Ordering::Relaxed;
@@ -315,13 +354,13 @@ mod loom_tests {
             let other = {
                 let (in_flight, is_durable) = (Arc::clone(&in_flight), Arc::clone(&is_durable));
                 loom::thread::spawn(move || {
-                    let theirs = in_flight.reserve(24).unwrap();
+                    let theirs = reserve(&in_flight, 24).unwrap();
                     is_durable.store(true, Relaxed);
                     in_flight.done(&theirs);
                     theirs
                 })
             };
-            let mine = in_flight.reserve(24).unwrap();
+            let mine = reserve(&in_flight, 24).unwrap();
             in_flight.done(&mine);
             if mine.start > 64 && in_flight.advance() >= mine.end {
                 assert!(is_durable.load(Relaxed), "acknowledged over a hole");
@@ -345,7 +384,7 @@ mod loom_tests {
                     in_flight.trim(512);
                 })
             };
-            match in_flight.reserve(24) {
+            match reserve(&in_flight, 24) {
                 Ok(_) => assert!(is_durable.load(Relaxed), "space reused before it was given up"),
                 Err(refused) => assert!(matches!(refused, Refused::Full { .. })),
             }
@@ -358,7 +397,7 @@ mod loom_tests {
     fn a_failure_is_seen_with_its_reason() {
         loom::model(|| {
             let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let [first, second] = [(); 2].map(|()| in_flight.reserve(16).unwrap());
+            let [first, second] = [(); 2].map(|()| reserve(&in_flight, 16).unwrap());
             let has_reason = Arc::new(AtomicBool::new(false));
             let failing = {
                 let (in_flight, has_reason) = (Arc::clone(&in_flight), Arc::clone(&has_reason));
@@ -374,7 +413,7 @@ mod loom_tests {
                 assert!(has_reason.load(Relaxed));
             }
             failing.join().unwrap();
-            assert!(matches!(in_flight.reserve(16), Err(Refused::Failed)));
+            assert!(matches!(reserve(&in_flight, 16), Err(Refused::Failed)));
         });
     }
 
@@ -386,7 +425,7 @@ mod loom_tests {
         few.preemption_bound = Some(3);
         few.check(|| {
             let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let records = [(); 2].map(|()| in_flight.reserve(24).unwrap());
+            let records = [(); 2].map(|()| reserve(&in_flight, 24).unwrap());
             let producers = records.map(|record| {
                 let in_flight = Arc::clone(&in_flight);
                 loom::thread::spawn(move || in_flight.done(&record))
@@ -401,7 +440,7 @@ mod loom_tests {
     fn a_thread_that_waits_for_an_earlier_record_is_woken() {
         loom::model(|| {
             let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let [first, second] = [(); 2].map(|()| in_flight.reserve(24).unwrap());
+            let [first, second] = [(); 2].map(|()| reserve(&in_flight, 24).unwrap());
             let earlier = {
                 let in_flight = Arc::clone(&in_flight);
                 loom::thread::spawn(move || in_flight.done(&first))
@@ -417,14 +456,14 @@ mod loom_tests {
     fn a_thread_that_waits_for_the_window_is_woken() {
         loom::model(|| {
             let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let [first, _] = [(); 2].map(|()| in_flight.reserve(64).unwrap());
-            assert_eq!(in_flight.reserve(64), Err(Refused::Busy));
+            let [first, _] = [(); 2].map(|()| reserve(&in_flight, 64).unwrap());
+            assert_eq!(reserve(&in_flight, 64), Err(Refused::Busy));
             let earlier = {
                 let in_flight = Arc::clone(&in_flight);
                 loom::thread::spawn(move || in_flight.done(&first))
             };
             in_flight.wait_for_window(64);
-            assert!(in_flight.reserve(64).is_ok());
+            assert!(reserve(&in_flight, 64).is_ok());
             earlier.join().unwrap();
         });
     }
@@ -440,7 +479,7 @@ mod loom_tests {
             (
                 |in_flight| {
                     in_flight.trim(128);
-                    in_flight.reserve(64).unwrap();
+                    reserve(in_flight, 64).unwrap();
                     in_flight.trim(512);
                 },
                 |in_flight| in_flight.has_room(24),

@@ -152,13 +152,14 @@
 //! - A 64-bit tag detects accidents, not attacks.
 //! - The confirmation word has one copy. Before a [close](Journal::close), two faults at once, in the word and in the
 //!   last sector, look like a torn end. If a processor delays the store of the word past another thread's entire
-//!   append, less evidence remains. After a power cut, a last sector that reads as zeros or as its old bytes leaves no
+//!   append, or other threads append 64 times while a thread confirms, less evidence remains. After a power cut, a last sector that reads as zeros or as its old bytes leaves no
 //!   trace, even of several acknowledged records. Other bytes in place of a whole sector are only noticed in the first
 //!   lap, in a journal that was created in zeros, and not directly after a trim.
-//! - Locks are the evidence that there is one writer. Without them, a writer notices another one at its next segment,
-//!   trim or close, and fails with [`FormatError::AnotherWriter`]; it can lose what it acknowledged before. Two mounts
-//!   that share neither locks nor pages can lose acknowledged records unnoticed: a passthrough file system beside the
-//!   directory under it, or the disk of a virtual machine that the host opens too.
+//! - Locks are the evidence that there is one writer. Without a working lock, the caller sees to it: see
+//!   [`FormatError::AnotherWriter`]. Before a writer begins a segment, trims or closes, it looks for another one. Within
+//!   its segment it does not, and may overwrite a later lap. Two mounts that share neither locks nor pages are without a
+//!   lock: a passthrough file system beside the directory under it, or the disk of a virtual machine that the host opens
+//!   too.
 //! - A file that is removed or replaced while it is open still acknowledges records. Its last close discards them.
 //! - Unreadable bytes exactly at the end of the records, or at the start of the next segment, are damage, since a record
 //!   may have been there. On a mapped file, an opening reads by system calls and finds them. An append to a bad block in

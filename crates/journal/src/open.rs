@@ -56,7 +56,8 @@ impl Options {
 
     /// Returns the default options with these random words, which must differ for each opening and on each machine. The
     /// identity of a journal and the key of an epoch are made from them. If words repeat, records of another journal,
-    /// or of an opening that damage destroyed, can pass for records of this one.
+    /// or of an opening that damage destroyed, can pass for records of this one: a journal that is erased and created
+    /// again with the same words has its old records again.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
         Self { segment: None, alignment: WORD, entropy }

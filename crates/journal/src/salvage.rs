@@ -4,7 +4,6 @@ use super::error::Error;
 use super::geometry::Position;
 use super::record::{Epoch, Kind};
 use super::records::Record;
-use super::state::State;
 use super::walk::{Step, Walk};
 use cachemaint::medium::Readable;
 use core::ops::Range;
@@ -92,13 +91,11 @@ impl<'r, M: Readable> Salvage<'r, M> {
     /// Returns the epoch at `at`, if a valid record or mark is there.
     fn proven(&mut self, at: u64) -> Result<Option<Epoch>, M::Error> {
         let Ok(header) = self.walk.header(at) else { return Ok(None) };
-        let State { geometry, before, .. } = self.walk.state;
-        let epoch = self.epoch_of(geometry.segment_of(at))?;
+        let epoch = self.epoch_of(self.walk.state.geometry.segment_of(at))?;
         let is_valid = match header.kind {
             Kind::Mark => self.walk.mark(at)?.is_ok_and(|mark| mark.epoch == epoch),
             Kind::Data => {
-                !(before..self.walk.state.start()).contains(&at)
-                    && self.walk.proves(at, header, epoch.key)?
+                at < self.walk.end_of(at, epoch)? && self.walk.proves(at, header, epoch.key)?
             }
         };
         Ok(is_valid.then_some(epoch))

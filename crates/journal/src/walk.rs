@@ -36,6 +36,8 @@ pub(super) struct Walk<'m, M> {
     pub(super) last: u64,
     /// A segment, and the bytes of it that may be verified in vain.
     pub(super) patience: (u64, Patience),
+    /// A segment and an epoch, and the end of that epoch's records in that segment.
+    ends: ((u64, u64), u64),
     buffer: Vec<u8>,
 }
 
@@ -47,7 +49,8 @@ impl<'m, M: Readable> Walk<'m, M> {
     pub(super) fn new(medium: &'m M, state: State) -> Self {
         let limit = state.geometry.limit(state.head);
         let (at, epoch, last) = (state.head, state.head_epoch, state.head);
-        Self { medium, state, limit, at, epoch, last, patience: Self::FRESH, buffer: Vec::new() }
+        let (patience, ends, buffer) = (Self::FRESH, ((u64::MAX, 0), 0), Vec::new());
+        Self { medium, state, limit, at, epoch, last, patience, ends, buffer }
     }
 
     /// Moves to the start of a segment, if its epoch can be known from its mark, or is the last one. All records of a
@@ -96,7 +99,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     fn step_over_bytes(&mut self) -> Result<Step, M::Error> {
         let geometry = self.state.geometry;
         let at = self.at;
-        if at >= self.end() {
+        if at >= self.end_of(at, self.epoch)? {
             return self.pass(Fault::Nothing);
         }
         let fault = match self.header(at) {
@@ -135,7 +138,7 @@ impl<'m, M: Readable> Walk<'m, M> {
             return Ok(Step::Passed);
         }
         let next = geometry.next_segment(self.at);
-        if next >= self.end() {
+        if next >= self.limit || self.epoch.number < newest.number && next >= before {
             return Ok(Step::End(fault));
         }
         match self.mark(next)? {
@@ -156,11 +159,28 @@ impl<'m, M: Readable> Walk<'m, M> {
         }
     }
 
-    /// Returns the end of the space that can hold records of this epoch.
+    /// Returns the end of an epoch's records, for the segment of `at`. The next epoch states it: the last one in the root,
+    /// any other in its first mark. Records behind it are those of a writer that was replaced.
     #[inline]
-    fn end(&self) -> u64 {
-        let is_earlier = self.epoch.number < self.state.epoch.number;
-        if is_earlier { self.limit.min(self.state.start()) } else { self.limit }
+    pub(super) fn end_of(&mut self, at: u64, epoch: Epoch) -> Result<u64, M::Error> {
+        if epoch.number >= self.state.epoch.number {
+            return Ok(self.limit);
+        }
+        let key = (self.state.geometry.segment_of(at), epoch.number);
+        if self.ends.0 != key {
+            self.ends = (key, self.stated_end(key)?);
+        }
+        Ok(self.limit.min(self.ends.1))
+    }
+
+    /// Returns the end of an earlier epoch's records in a segment.
+    #[cold]
+    fn stated_end(&self, (segment, number): (u64, u64)) -> Result<u64, M::Error> {
+        let State { geometry, epoch: newest, before, .. } = self.state;
+        let next = segment + geometry.segment;
+        let mark = if next < before { self.mark(next)?.ok() } else { None };
+        let later = mark.filter(|mark| (number + 1..newest.number).contains(&mark.epoch.number));
+        Ok(later.map_or(before, |mark| mark.before))
     }
 
     /// Returns true if a record is valid. The buffer then holds its payload.

@@ -11,12 +11,14 @@
 use super::geometry::{CONFIRMATION, GOLDEN, WORD};
 use super::journal::Journal;
 use cachemaint::medium::{Medium, Readable};
-use cachemaint_format::bounds::ATTEMPTS;
 use cachemaint_format::sync;
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
-/// The number of bits of the position in the word.
+/// The number of times that a thread confirms beside others before they wait for it.
+const ROUNDS: u32 = 3;
+
+/// The number of bits of the position in the word, the low ones.
 const BITS: u32 = 24;
 const MASK: u64 = (1 << BITS) - 1;
 
@@ -24,27 +26,46 @@ impl<M: Medium> Journal<M> {
     /// Confirms that everything before `end` is acknowledged.
     #[inline]
     pub(super) fn confirm(&self, end: u64) {
-        // A reader that sees the word also sees the records before its position.
-        self.medium.store(CONFIRMATION, word(self.epoch.key, end), Release);
+        if self.confirming.is_taken() {
+            self.in_flight.wait_for_others(|| self.confirming.is_taken());
+        }
+        self.store_word(end);
         if !self.in_flight.is_last(end) {
             self.confirm_beside_others(end);
         }
     }
 
-    /// Confirms again if another thread may already have confirmed a later position. The number of attempts is bounded,
-    /// since other threads may append faster than this one confirms.
+    /// Confirms again as long as another thread may already have confirmed a later position. After a few rounds the other
+    /// threads wait, so the last round comes once each of them has moved the watermark.
     #[cold]
-    fn confirm_beside_others(&self, mut end: u64) {
-        for _ in 0..ATTEMPTS {
-            // Of two threads, at least one sees the other's watermark.
-            sync::fence(SeqCst);
-            let now = self.in_flight.durable();
-            if now <= end {
+    fn confirm_beside_others(&self, end: u64) {
+        let mut end = end;
+        for _ in 0..ROUNDS {
+            if !self.confirms_later(&mut end) {
                 return;
             }
-            end = now;
-            self.medium.store(CONFIRMATION, word(self.epoch.key, end), Release);
         }
+        let _taken = self.confirming.take(&self.in_flight);
+        while self.confirms_later(&mut end) {}
+    }
+
+    /// Confirms the watermark if it is after `end`, and returns true if so.
+    fn confirms_later(&self, end: &mut u64) -> bool {
+        // Of two threads, at least one sees the other's watermark.
+        sync::fence(SeqCst);
+        let now = self.in_flight.durable();
+        let is_later = now > *end;
+        if is_later {
+            *end = now;
+            self.store_word(now);
+        }
+        is_later
+    }
+
+    #[inline]
+    fn store_word(&self, end: u64) {
+        // A reader that sees the word also sees the records before its position.
+        self.medium.store(CONFIRMATION, word(self.epoch.key, end), Release);
     }
 }
 

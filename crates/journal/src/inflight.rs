@@ -451,6 +451,24 @@ mod loom_tests {
         });
     }
 
+    /// Another thread moves the watermark over two records while a third one finds the window full.
+    #[test]
+    fn a_record_is_within_a_window_of_the_watermark_that_it_states() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let [first, second] = [(); 2].map(|()| reserve(&in_flight, 64).unwrap());
+            in_flight.done(&second);
+            let earlier = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || in_flight.done(&first))
+            };
+            if let Ok(next) = reserve(&in_flight, 64) {
+                assert!(next.end <= next.durable + GEOMETRY.window, "{next:?}");
+            }
+            earlier.join().unwrap();
+        });
+    }
+
     /// A thread waits for the window, which another thread's record fills.
     #[test]
     fn a_thread_that_waits_for_the_window_is_woken() {

@@ -2,6 +2,7 @@
 
 use super::geometry::{Geometry, Position};
 use super::inflight::InFlight;
+use super::lock::Lock;
 use super::record::Epoch;
 use super::root_lock::RootLock;
 use super::state::State;
@@ -24,6 +25,8 @@ pub struct Journal<M: Medium> {
     pub(super) before: u64,
     pub(super) in_flight: InFlight,
     pub(super) root: RootLock,
+    /// Held while a thread brings the confirmation up to date beside others.
+    pub(super) confirming: Lock,
     pub(super) opener: Opener,
     /// Held as long as this journal can write.
     _writer: Option<WriterLockGuard>,
@@ -40,6 +43,7 @@ impl<M: Medium> Journal<M> {
             before,
             in_flight: InFlight::new(geometry, head, state.start()),
             root: RootLock::new(state),
+            confirming: Lock::new(),
             opener: Opener::this(),
             _writer: writer,
         }

@@ -152,7 +152,7 @@
 //! - A 64-bit tag detects accidents, not attacks.
 //! - The confirmation word has one copy. Before a [close](Journal::close), two faults at once, in the word and in the
 //!   last sector, look like a torn end. If a processor delays the store of the word past another thread's entire
-//!   append, or other threads append 64 times while a thread confirms, less evidence remains. After a power cut, a last sector that reads as zeros or as its old bytes leaves no
+//!   append, less evidence remains. After a power cut, a last sector that reads as zeros or as its old bytes leaves no
 //!   trace, even of several acknowledged records. Other bytes in place of a whole sector are only noticed in the first
 //!   lap, in a journal that was created in zeros, and not directly after a trim.
 //! - Locks are the evidence that there is one writer. Without a working lock, the caller sees to it: see
@@ -205,6 +205,7 @@ mod group;
 mod group_commit;
 mod inflight;
 mod journal;
+mod lock;
 mod open;
 mod reader;
 mod record;

@@ -4,14 +4,15 @@ use super::error::{Error, ErrorKind, FormatError, OpenError, least};
 use super::geometry::{self, FORMAT, Geometry, LOG, PAGE, WORD};
 use super::journal::Journal;
 use super::reader::{Reader, survey};
-use super::record::Epoch;
+use super::record::{Epoch, Mark};
 use super::recovered::Recovered;
 use super::state::State;
 use super::walk::{Step, Walk};
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::rewritten;
+use cachemaint_format::tag;
 use cachemaint_format::unreadable::ThroughKernel;
 use cachemaint_format::writer::{self, Call, with_default_options};
 
@@ -55,9 +56,9 @@ impl Options {
     }
 
     /// Returns the default options with these random words, which must differ for each opening and on each machine. The
-    /// identity of a journal and the key of an epoch are made from them. If words repeat, records of another journal,
-    /// or of an opening that damage destroyed, can pass for records of this one: a journal that is erased and created
-    /// again with the same words has its old records again.
+    /// identity of a journal and the key of an epoch are made from them and from the bytes that the journal replaces. If
+    /// words repeat, two journals that replace the same bytes, such as zeros, have one identity, and records that are
+    /// copied from one to the other can pass for its own.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
         Self { segment: None, alignment: WORD, entropy }
@@ -137,8 +138,9 @@ impl Options {
 
     fn create<M: Medium>(&self, medium: &M) -> Result<Begun, Error<M::Error>> {
         let geometry = self.geometry(medium.len())?;
-        let identity = Identity::from_entropy(self.entropy);
-        let epoch = self.epoch(identity, 1);
+        let remains = remains(medium, LOG);
+        let identity = Identity::from_entropy([self.entropy[0] ^ remains, self.entropy[1]]);
+        let epoch = self.epoch(identity, 1, remains);
         let state = State {
             identity,
             generation: 1,
@@ -185,9 +187,10 @@ impl Options {
         }
         recovered.root_lost = loaded.is_one_lost();
         let end = recovered.end.0;
+        let remains = remains(&reads, state.geometry.place(state.geometry.next_segment(end)));
         let next = State {
             generation: state.generation + 1,
-            epoch: self.epoch(state.identity, state.epoch.number + 1),
+            epoch: self.epoch(state.identity, state.epoch.number + 1, remains),
             before: end,
             acknowledged: end,
             ..state
@@ -202,8 +205,8 @@ impl Options {
         Ok((next, Opened { is_new: false, recovered }))
     }
 
-    fn epoch(&self, identity: Identity, number: u64) -> Epoch {
-        Epoch::new(identity, number, self.entropy[0] ^ self.entropy[1])
+    fn epoch(&self, identity: Identity, number: u64, remains: u64) -> Epoch {
+        Epoch::new(identity, number, self.entropy[0] ^ self.entropy[1] ^ remains)
     }
 
     fn geometry<E>(&self, size: u64) -> Result<Geometry, Error<E>> {
@@ -230,6 +233,15 @@ with_default_options!(M, Journal<M>);
 type Begun = (State, Opened);
 /// An opened journal, and the findings.
 type Opening<J, M> = Result<(J, Opened), OpenError<M>>;
+
+/// Returns a hash of the mark in the place of the first new record, or 0 if there is none. As part of the entropy it gives
+/// a new key to a log that replaces another one, even if the entropy is the same.
+fn remains<M: Readable>(medium: &M, place: u64) -> u64 {
+    let mut bytes = [0; Mark::SIZE];
+    // Unreadable bytes count as none.
+    let is_read = medium.read(place, &mut bytes).is_ok();
+    if is_read && bytes != [0; Mark::SIZE] { tag::of(0, &bytes) } else { 0 }
+}
 
 /// Makes durable the records that were read but may be only in the caches, since their process was killed or a
 /// write-back failed: at most a window before the end. Everything earlier was acknowledged, or found by an earlier

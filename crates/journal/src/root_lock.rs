@@ -1,17 +1,17 @@
 //! The lock on the roots: one thread at a time stores the next one.
 
 use super::inflight::InFlight;
+use super::lock::{Lock, Taken};
 use super::record::Epoch;
 use super::state::State;
-use cachemaint_format::sync::AtomicBool;
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// The lock on the roots, with those fields of the last root that a journal keeps nowhere else. They are kept here so
 /// that a damaged root is never read back.
 #[derive(Debug)]
 pub(super) struct RootLock {
-    is_taken: AtomicBool,
+    lock: Lock,
     pub(super) generation: AtomicU64,
     head_epoch: [AtomicU64; 2],
     /// The end of the acknowledged records, as the root states it.
@@ -22,7 +22,7 @@ impl RootLock {
     pub(super) fn new(state: &State) -> Self {
         let Epoch { number, key } = state.head_epoch;
         Self {
-            is_taken: AtomicBool::new(false),
+            lock: Lock::new(),
             generation: AtomicU64::new(state.generation),
             head_epoch: [number, key].map(AtomicU64::new),
             // The epoch has no record yet.
@@ -46,21 +46,7 @@ impl RootLock {
 
     /// Waits until no other thread holds the lock. With page granularity, a thread holds it during a system call.
     pub(super) fn take<'l>(&'l self, in_flight: &'l InFlight) -> Taken<'l> {
-        in_flight.wait_for_others(|| self.is_taken.swap(true, SeqCst));
-        Taken { lock: self, in_flight }
-    }
-}
-
-/// The held lock. Dropping it releases the lock.
-pub(super) struct Taken<'l> {
-    lock: &'l RootLock,
-    in_flight: &'l InFlight,
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        self.lock.is_taken.swap(false, SeqCst);
-        self.in_flight.announce();
+        self.lock.take(in_flight)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What tests of several crates share.
 //!
-//! Media: [`counting`] counts operations and fails on request, [`failed`] fails at one access, [`looks`] counts bytes
-//! read, [`bad_blocks`] cannot read some of them, [`pages`] is a page cache over a drive, [`plain`] is ordinary memory, [`erased`] hides a medium's type so
+//! Media: [`counting`] counts operations and fails on request, [`failed`] fails at one access, [`hooked`] shows each
+//! call to the test first, [`looks`] counts bytes read, [`bad_blocks`] cannot read some of them, [`pages`] is a page cache over a drive, [`plain`] is ordinary memory, [`erased`] hides a medium's type so
 //! that tests share compiled code.
 
 #![expect(
@@ -21,6 +21,8 @@ pub mod counting;
 pub mod erased;
 #[cfg(target_has_atomic = "64")]
 pub mod failed;
+#[cfg(target_has_atomic = "64")]
+pub mod hooked;
 #[cfg(target_has_atomic = "64")]
 pub mod looks;
 #[cfg(target_has_atomic = "64")]

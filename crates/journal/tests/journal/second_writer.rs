@@ -4,7 +4,7 @@ use crate::claims::{LOG, reason};
 use crate::faulty::Faulty;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::{Medium, Readable as _};
-use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged};
+use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options, Reader};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use cachemaint_test_support::counting::Broken;
 use std::io;
@@ -221,56 +221,4 @@ fn damage_to_the_roots_is_not_taken_for_another_writer() {
         journal.trim(journal.head()).unwrap();
     }
     journal.close().unwrap();
-}
-
-/// Segments hold three records of 48 bytes.
-fn long(opening: u64) -> Options {
-    Options::with_entropy([7, opening]).segment(256)
-}
-
-fn payloads<M: Medium<Error: core::fmt::Debug>>(medium: M) -> Vec<u8> {
-    let reader = Reader::open(medium).unwrap();
-    let read: Vec<_> = reader.records().unwrap().map(|found| found.unwrap().payload[0]).collect();
-    assert_eq!(reader.verify().unwrap().damage, None);
-    let salvaged = reader.salvage().unwrap().filter_map(|found| match found.unwrap() {
-        Salvaged::Record(record) => Some(record.payload[0]),
-        Salvaged::Skipped(_) => None,
-    });
-    assert_eq!(salvaged.collect::<Vec<_>>(), read);
-    read
-}
-
-#[test]
-fn a_late_append_of_a_replaced_writer_costs_no_record_of_a_later_one() {
-    for openings in 1..4 {
-        let medium = Simulation::new(Model::CACHES_KEPT, LOG + 16 * 256).medium();
-        let [old, new] = [(); 2].map(|()| Faulty::new(&medium));
-        let (replaced, _) = long(0).create_new(&old).unwrap();
-        replaced.append(&[1; 48]).unwrap();
-        let mut expected = vec![1];
-        for opening in 1..=openings {
-            let (journal, Opened { recovered, .. }) = long(opening).open(&new).unwrap();
-            assert_eq!(recovered.records, expected.len() as u64);
-            journal.append(&[10 + opening as u8; 48]).unwrap();
-            expected.push(10 + opening as u8);
-            if opening == 1 {
-                replaced.append(&[2; 48]).unwrap();
-            }
-            drop(journal);
-            assert_eq!(payloads(&medium), expected, "{openings}");
-        }
-        std::mem::forget(replaced);
-    }
-}
-
-/// The roots are erased, and the journal is created again.
-#[test]
-fn a_journal_created_twice_from_the_same_words_has_its_old_records_again() {
-    let medium = Simulation::new(Model::CACHES_KEPT, LOG + 8 * 256).medium();
-    long(7).create_new(&medium).unwrap().0.append(&[1; 48]).unwrap();
-    for (words, found) in [(7, 1), (8, 0)] {
-        (0..4).for_each(|slot| medium.write(4096 * slot, &[0; 8]));
-        drop(long(words).create_new(&medium).unwrap());
-        assert_eq!(payloads(&medium), vec![1; found]);
-    }
 }

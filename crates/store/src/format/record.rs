@@ -87,7 +87,8 @@ impl Head {
             before: self.before,
             number: self.number,
             seconds: self.seconds,
-            len: record.len() as u32,
+            // `append` refuses longer ones. A record with this length is invalid.
+            len: u32::try_from(record.len()).unwrap_or(u32::MAX),
             kind: self.kind as u8,
             flags: u8::from(self.is_sealed),
             epoch: salt as u16,

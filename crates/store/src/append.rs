@@ -231,7 +231,7 @@ impl<M: Medium> Store<M> {
     pub(crate) fn begin_log(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
         let (number, seconds) = (self.next_number()?, (self.clock)());
         self.has_failed = true;
-        self.table.state = State { number, seconds, is_sealed, ..self.table.state };
+        self.table.state = State { number, is_sealed, seconds, ..self.table.state };
         self.compact(self.smaller_areas())?;
         self.has_failed = false;
         Ok(())

@@ -138,9 +138,9 @@ fn the_reader_of_a_lost_last_commit_verifies_a_gap() {
             medium.write((mirror + last.start + at) as u64, &[image[mirror + last.start + at] ^ 1]);
         }
         let found = reader.verify().unwrap();
-        let [lost] = found.records[..] else { panic!("{found:?}") };
-        assert_eq!((lost.part, lost.len), (Part::Record, last.len() as u64));
-        assert_eq!(lost.offset, (log.mirrors[0] + last.start) as u64);
+        let [gap] = found.records[..] else { panic!("{found:?}") };
+        assert_eq!((gap.part, gap.len), (Part::Record, last.len() as u64));
+        assert_eq!(gap.offset, (log.mirrors[0] + last.start) as u64);
         for mirror in log.mirrors {
             medium.write((mirror + last.start + at) as u64, &[image[mirror + last.start + at]]);
         }

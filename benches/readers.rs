@@ -46,8 +46,7 @@ type Read = fn(&Image<'_>) -> Result<u64, Box<dyn Error>>;
 /// The files of a format, and its readers.
 struct Format {
     name: &'static str,
-    /// The first byte that may be damaged.
-    data: u64,
+    damage: fn(&Image<'_>) -> Outcome,
     intact: Fill,
     others: &'static [(&'static str, Fill)],
     readers: &'static [(&'static str, Read)],
@@ -56,7 +55,10 @@ struct Format {
 const FORMATS: [Format; 4] = [
     Format {
         name: "journal",
-        data: LOG + 4096,
+        damage: |image| {
+            damage(image, LOG + 4096);
+            Ok(())
+        },
         intact: journal,
         others: &[("random", |image| {
             journal(image)?;
@@ -67,7 +69,10 @@ const FORMATS: [Format; 4] = [
     },
     Format {
         name: "recording",
-        data: EVENTS + 4096,
+        damage: |image| {
+            damage(image, EVENTS + 4096);
+            Ok(())
+        },
         intact: recording,
         others: &[
             ("idle shards", |image| {
@@ -83,14 +88,17 @@ const FORMATS: [Format; 4] = [
     },
     Format {
         name: "names",
-        data: EVENTS + 4096,
+        damage: |image| {
+            damage(image, EVENTS + 4096);
+            Ok(())
+        },
         intact: named,
         others: &[("many names", many_names)],
         readers: &[("describe", describe_events)],
     },
     Format {
         name: "store",
-        data: 32 << 10,
+        damage: damage_blobs,
         intact: store,
         others: &[],
         readers: &[("verify", verify_store), ("list", list_store)],
@@ -142,7 +150,7 @@ impl Format {
             fill(&image)?;
         }
         if content == DAMAGED {
-            damage(&image, self.data);
+            (self.damage)(&image)?;
         }
         Ok(region)
     }
@@ -305,6 +313,16 @@ fn store(image: &Image<'_>) -> Outcome {
         transaction.put(&*format!("blob {number}"), &blob)?;
     }
     transaction.commit()?;
+    Ok(())
+}
+
+/// Damages a word of each blob. A log that is damaged in both mirrors would be refused as a whole.
+fn damage_blobs(image: &Image<'_>) -> Outcome {
+    let reader = cachemaint_store::Reader::open(image).map_err(|failed| failed.error)?;
+    for entry in reader.entries() {
+        let at = entry?.0.offset.next_multiple_of(8);
+        image.store(at, !image.load(at, Relaxed), Relaxed);
+    }
     Ok(())
 }
 

@@ -121,6 +121,7 @@ impl<const OWN: usize> Root<OWN> {
         let mut bytes = [0; MOST];
         bytes[..8].copy_from_slice(&format.magic);
         bytes[8..12].copy_from_slice(&format.version.to_le_bytes());
+        // At most `MOST`.
         bytes[12..TAG].copy_from_slice(&(Self::LEN as u32).to_le_bytes());
         bytes[IDENTITY..GENERATION].copy_from_slice(&self.identity.0);
         bytes[GENERATION..HEAD].copy_from_slice(&self.generation.to_le_bytes());

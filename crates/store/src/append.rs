@@ -8,42 +8,44 @@ use crate::format::{
 };
 use crate::log::Log;
 use crate::store::Store;
-use crate::table::{Live, Table};
+use crate::table::{Live, State, Table};
 use alloc::vec::Vec;
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable as _};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
-use cachemaint_format::root;
-use cachemaint_format::unreadable::{is_lost, readable};
+use cachemaint_format::root::{self, GENERATIONS};
+use cachemaint_format::unreadable::{ThroughKernel, is_lost, is_readable, readable};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// A record to be appended: its bytes without a head, and the fields of the head.
+/// A commit to be appended: its bytes without a head, and the fields of the head.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) kind: RecordKind,
     pub(crate) is_sealed: bool,
 }
 
 impl Draft {
     /// Returns a commit without changes.
     pub(crate) fn commit(is_sealed: bool) -> Self {
-        Self { bytes: alloc::vec![0; HEAD], kind: RecordKind::Commit, is_sealed }
+        Self { bytes: alloc::vec![0; HEAD], is_sealed }
     }
 }
 
-/// Areas for a log that needs a larger capacity.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Growth {
+/// Areas for a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Areas {
     pub(crate) capacity: u64,
     /// Both mirrors of each area.
-    pub(crate) areas: [[u64; 2]; 2],
+    pub(crate) mirrors: [[u64; 2]; 2],
 }
 
 /// Returns the capacity of the log of a new store of `size` bytes, in whole units.
 pub(crate) fn first_capacity(size: u64, unit: u64) -> u64 {
-    let capacity = (size / 64).clamp(CAPACITY, 16 * CAPACITY) / PAGE * PAGE;
-    capacity.next_multiple_of(unit.min(*UNIT.end()))
+    smallest_capacity(size).next_multiple_of(unit.min(*UNIT.end()))
+}
+
+fn smallest_capacity(size: u64) -> u64 {
+    (size / 64).clamp(CAPACITY, 16 * CAPACITY) / PAGE * PAGE
 }
 
 impl<M: Medium> Store<M> {
@@ -60,66 +62,91 @@ impl<M: Medium> Store<M> {
         &mut self,
         least: u64,
         capacity: u64,
-    ) -> Result<Growth, Error<M::Error>> {
+    ) -> Result<Areas, Error<M::Error>> {
         let twice = capacity.saturating_mul(2).max(least);
         self.claim_areas_of(twice).or_else(|_| self.claim_areas_of(least))
     }
 
-    fn claim_areas_of(&mut self, capacity: u64) -> Result<Growth, Error<M::Error>> {
+    fn claim_areas_of(&mut self, capacity: u64) -> Result<Areas, Error<M::Error>> {
         let unit = self.unit();
         let (bytes, alignment) = (capacity.next_multiple_of(unit), unit.max(PAGE));
-        let mut areas = [[0; 2]; 2];
+        let mut mirrors = [[0; 2]; 2];
         for place in 0..4 {
             match self.space.claim(bytes, alignment) {
-                Ok(range) => areas.as_flattened_mut()[place] = range.start,
+                Ok(range) => mirrors.as_flattened_mut()[place] = range.start,
                 Err(largest) => {
-                    self.give_areas(&areas.as_flattened()[..place], capacity);
+                    self.give_mirrors(&mirrors.as_flattened()[..place], capacity);
                     return Err(Error(ErrorKind::Full { pieces: 4, needed: bytes, largest }));
                 }
             }
         }
-        Ok(Growth { capacity, areas })
+        Ok(Areas { capacity, mirrors })
     }
 
     /// Frees areas.
-    pub(crate) fn give_areas(&mut self, areas: &[u64], capacity: u64) {
+    pub(crate) fn give_areas(&mut self, areas: &Areas) {
+        self.give_mirrors(areas.mirrors.as_flattened(), areas.capacity);
+    }
+
+    fn give_mirrors(&mut self, mirrors: &[u64], capacity: u64) {
         let unit = self.unit();
-        for at in areas {
+        for at in mirrors {
             self.space.give(&Places::occupied(*at, capacity, unit));
         }
     }
 
-    /// Appends a record, which is durable on return. Compacts the log first if there is no room, or if it grows.
+    /// Returns areas for a smaller log if a quarter of the capacity has room for twice the entries. They begin where the
+    /// other area does: a full store has no other place.
+    fn smaller_areas(&self) -> Option<Areas> {
+        let Places { unit, capacity, other, .. } = self.log.places;
+        let least = 2 * needed(self.table.bytes);
+        let least = least.max(smallest_capacity(self.table.state.size));
+        if least > capacity / 4 {
+            return None;
+        }
+        let least = least.next_multiple_of(unit.max(PAGE));
+        let mirror = |number| other[0] + number * least;
+        let mirrors = [[mirror(0), mirror(1)], [mirror(2), mirror(3)]];
+        (least <= capacity / 4).then_some(Areas { capacity: least, mirrors })
+    }
+
+    /// Returns the number of the next commit.
+    fn next_number(&self) -> Result<u64, Error<M::Error>> {
+        let number = self.table.state.number + 1;
+        if number >= NUMBERS - 1 || self.log.root.generation >= GENERATIONS - 1 {
+            return Err(Error::format(FormatError::WornOut));
+        }
+        Ok(number)
+    }
+
+    /// Appends a commit, which is durable on return. Compacts the log first if there is no room, or into other areas.
     ///
     /// After an error it is unknown whether the record is there, so nothing may be appended until the store is
     /// reopened.
     pub(crate) fn append(
         &mut self,
         draft: Draft,
-        growth: Option<Growth>,
+        areas: Option<Areas>,
     ) -> Result<(), Error<M::Error>> {
-        let number = self.table.state.number + 1;
-        if number >= NUMBERS - 1 || self.log.root.generation >= (1 << 63) - 1 {
-            return Err(Error::format(FormatError::WornOut));
-        }
-        let Draft { mut bytes, kind, is_sealed } = draft;
+        let number = self.next_number()?;
+        let Draft { mut bytes, is_sealed } = draft;
         bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
-        self.has_failed = true;
-        self.refuse_left()?;
-        self.refuse_continued()?;
         let len = bytes.len() as u64;
-        if growth.is_some() || len > self.log.places.capacity - self.table.state.end {
-            self.compact(growth)?;
+        refuse_longer(len)?;
+        self.has_failed = true;
+        if areas.is_some() || len > self.log.places.capacity - self.table.state.end {
+            self.compact(areas)?;
         }
         let at = self.table.state.end;
         let seconds = (self.clock)();
-        let (before, tag) = (self.table.state.tag, 0);
+        let (before, tag, kind) = (self.table.state.tag, 0, RecordKind::Commit);
         let head = Head { tag, before, number, seconds, len, kind, is_sealed };
         let tag = head.write(self.log.identity(), self.log.places.salt, at, &mut bytes);
         self.write_mirrors(self.log.places.current, at, &bytes).map_err(Error::medium)?;
         self.table.state.number = number;
         self.table.state.is_sealed = is_sealed;
         self.table.state.seconds = seconds;
+        self.table.state.at = at;
         (self.table.state.end, self.table.state.tag) = (at + len, tag);
         self.has_failed = false;
         self.buffer = bytes;
@@ -137,34 +164,49 @@ impl<M: Medium> Store<M> {
         self.medium.persist_copy(&[other])
     }
 
-    /// Writes the live entries to the other area, or to a larger one, and makes it the log.
-    fn compact(&mut self, growth: Option<Growth>) -> Result<(), Error<M::Error>> {
+    /// Writes the live entries to the other area, or to areas of another capacity, and makes that the log.
+    fn compact(&mut self, areas: Option<Areas>) -> Result<(), Error<M::Error>> {
         self.refuse_another()?;
         let before = self.log;
+        let Places { capacity, current, other, .. } = before.places;
+        let old = Areas { capacity, mirrors: [other, current] };
+        let next = self.unless_bad(areas.unwrap_or(old));
+        let Areas { capacity, mirrors: [current, other] } = next;
         let generation = before.root.generation + 1;
-        let [mirror, _] = growth.map_or(before.places.other, |growth| growth.areas[0]);
         // If it cannot be read, nothing there can be taken for a record.
-        let there = self.medium.try_load(mirror, Relaxed).unwrap_or(0);
+        let there = ThroughKernel::new(&*self.medium).try_load(current[0], Relaxed).unwrap_or(0);
         let salt = new_salt(before.identity(), generation, there, self.entropy);
-        let (capacity, [current, other]) = match growth {
-            Some(Growth { capacity, areas }) => (capacity, areas),
-            None => (before.places.capacity, [before.places.other, before.places.current]),
-        };
-        let (bytes, tag) = compaction(before.identity(), salt, &self.table);
+        let (bytes, at, tag) = compaction(before.identity(), salt, &self.table);
         let end = bytes.len() as u64;
         let places = Places { unit: self.unit(), capacity, current, other, salt, end };
         self.write_mirrors(current, 0, &bytes).map_err(Error::medium)?;
         let root = Root { generation, own: places.bytes(), ..before.root };
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
-        (self.log, self.watched) = (Log { root, places }, current[0]);
-        self.table.begin(&bytes, tag);
-        // The fence of the next record completes this.
-        leave(&*self.medium, &before, [0, 1]).map_err(Error::medium)?;
-        if growth.is_some() {
-            let Places { current, other, capacity, .. } = before.places;
-            self.give_areas([current, other].as_flattened(), capacity);
+        self.log = Log { root, places };
+        let state = &mut self.table.state;
+        (state.at, state.end, state.tag) = (at, end, tag);
+        // The fence of the next record completes this. Something else may be stored there before that.
+        leave(&*self.medium, &before).map_err(Error::medium)?;
+        if next != old {
+            self.medium.fence().map_err(Error::medium)?;
+            self.give_areas(&old);
+            // Those of a smaller log are in the old ones.
+            for at in next.mirrors.into_iter().flatten() {
+                self.space.take(Places::occupied(at, capacity, self.log.places.unit));
+            }
         }
         Ok(())
+    }
+
+    /// Returns the areas for the next log, or areas in free space if a page of its mirrors cannot be read: a store
+    /// there would fail the medium.
+    fn unless_bad(&mut self, areas: Areas) -> Areas {
+        let Areas { capacity, mirrors: [next, _] } = areas;
+        let is_whole = |at| is_readable(&*self.medium, at..at + capacity);
+        if next.into_iter().all(is_whole) {
+            return areas;
+        }
+        self.claim_areas_of(capacity).unwrap_or(areas)
     }
 
     /// Appends a record of entries that need no other space, and puts them into the table.
@@ -173,6 +215,7 @@ impl<M: Medium> Store<M> {
         mut draft: Draft,
         changed: Vec<Live>,
     ) -> Result<(), Error<M::Error>> {
+        self.refuse_another()?;
         for live in &changed {
             live.append(&mut draft.bytes);
         }
@@ -183,11 +226,25 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Records an opening, or the new size of a store that has grown.
-    pub(crate) fn append_opening(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
-        let mut draft = Draft { kind: RecordKind::Opening, ..Draft::commit(is_sealed) };
-        draft.bytes.extend(self.table.state.size.to_le_bytes());
-        self.append(draft, None)
+    /// Records an opening, or the new size of a store that has grown, by a new log. A writer that opened the store
+    /// earlier appends to the old one, which nobody reads.
+    pub(crate) fn begin_log(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
+        let (number, seconds) = (self.next_number()?, (self.clock)());
+        self.has_failed = true;
+        self.table.state = State { number, is_sealed, seconds, ..self.table.state };
+        self.compact(self.smaller_areas())?;
+        self.has_failed = false;
+        Ok(())
+    }
+
+    /// Makes the log smaller if most of its entries are gone, so that what reads it follows what is live.
+    pub(crate) fn shrink(&mut self) -> Result<(), Error<M::Error>> {
+        if let Some(areas) = self.smaller_areas() {
+            self.has_failed = true;
+            self.compact(Some(areas))?;
+            self.has_failed = false;
+        }
+        Ok(())
     }
 
     /// Removes the seal with a record without changes, which is made as deeply durable as the seal. The record of the
@@ -216,23 +273,24 @@ impl<M: Medium> Store<M> {
     }
 }
 
+/// Refuses a record whose size does not fit into its 32 bits.
+pub(crate) fn refuse_longer<E>(len: u64) -> Result<(), Error<E>> {
+    let rule = "the record of a transaction has less than 4 GiB; commit its changes in parts";
+    if len > u32::MAX.into() { Err(Error::invalid(rule, len)) } else { Ok(()) }
+}
+
 /// Marks a log as left for a newer one, once the newer root is durable. If both copies of that root are lost, the older
 /// root then leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the write-backs.
-pub(crate) fn leave<M: Medium>(
-    medium: &M,
-    log: &Log,
-    mirrors: impl IntoIterator<Item = usize>,
-) -> Result<(), M::Error> {
-    let places = mirrors.into_iter().map(|mirror| log.places.current[mirror]);
-    for at in places.filter(|at| !is_lost(medium, *at)) {
+fn leave<M: Medium>(medium: &M, log: &Log) -> Result<(), M::Error> {
+    for at in log.places.current.into_iter().filter(|at| !is_lost(medium, *at)) {
         medium.store(at, log.left(), Relaxed);
         medium.issue_writeback(at..at + 8)?;
     }
     Ok(())
 }
 
-/// Returns the records of a compaction, with which the new log begins, and the tag of the last one.
-pub(crate) fn compaction(identity: Identity, salt: u64, table: &Table) -> (Vec<u8>, u64) {
+/// Returns the records of a compaction, with which the new log begins, and the position and the tag of the last one.
+pub(crate) fn compaction(identity: Identity, salt: u64, table: &Table) -> (Vec<u8>, u64, u64) {
     let state = &table.state;
     let mut bytes = Vec::with_capacity((LINE + compacted(table.bytes)) as usize);
     bytes.resize(HEAD, 0);
@@ -254,19 +312,17 @@ pub(crate) fn compaction(identity: Identity, salt: u64, table: &Table) -> (Vec<u
     };
     let mut tag = end(&mut bytes, start, RecordKind::Base);
     start = bytes.len();
-    for live in table.live.iter() {
-        let has_entries = bytes.len() > start;
-        if has_entries && bytes.len() - start + live.entry.size() as usize > FULL {
-            tag = end(&mut bytes, start, RecordKind::Snapshot);
-            start = bytes.len();
+    let mut entries = table.live.iter().peekable();
+    while entries.peek().is_some() {
+        start = bytes.len();
+        bytes.resize(start + HEAD, 0);
+        let has_room = |len: usize, live: &Live| {
+            len == start + HEAD || len - start + live.entry.size() as usize <= FULL
+        };
+        while let Some(live) = entries.next_if(|live| has_room(bytes.len(), live)) {
+            live.append(&mut bytes);
         }
-        if bytes.len() == start {
-            bytes.resize(start + HEAD, 0);
-        }
-        live.append(&mut bytes);
-    }
-    if bytes.len() > start {
         tag = end(&mut bytes, start, RecordKind::Snapshot);
     }
-    (bytes, tag)
+    (bytes, start as u64, tag)
 }

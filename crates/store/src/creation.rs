@@ -13,7 +13,6 @@ use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
-use cachemaint_format::unreadable::is_lost;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The sizes of a new store, in bytes.
@@ -65,9 +64,10 @@ pub(crate) fn create<M: Medium>(
     let salt = new_salt(identity, 1, there, entropy);
     let mut table = Table::default();
     table.state = State { number: 1, seconds: clock(), size, ..State::default() };
-    let (bytes, tag) = compaction(identity, salt, &table);
-    table.begin(&bytes, tag);
-    let places = Places { unit, capacity, current, other, salt, end: table.state.end };
+    let (bytes, at, tag) = compaction(identity, salt, &table);
+    let end = bytes.len() as u64;
+    table.state = State { at, end, tag, ..table.state };
+    let places = Places { unit, capacity, current, other, salt, end };
     let root = Root { identity, generation: 1, own: places.bytes() };
     for at in current {
         medium.write(at, &bytes);
@@ -93,8 +93,6 @@ impl<M: Medium> Store<M> {
             return Err(Error::damaged(Part::Table, offset, len));
         }
         let space = space::of_log(&log, &table)?;
-        let [one, other] = log.places.current;
-        let watched = if is_lost(&*medium, one) { other } else { one };
         Ok(Self {
             medium,
             writer,
@@ -104,7 +102,6 @@ impl<M: Medium> Store<M> {
             in_use: BTreeMap::new(),
             clock,
             entropy,
-            watched,
             has_failed: false,
             buffer: Vec::new(),
             spare: Names::default(),

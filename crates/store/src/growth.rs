@@ -28,7 +28,7 @@ impl Store<DaxFile> {
         self.space.extend_to(len);
         self.table.state.size = len;
         let is_sealed = self.table.state.is_sealed;
-        self.append_opening(is_sealed)?;
+        self.begin_log(is_sealed)?;
         if is_sealed {
             self.deep_persist_log().map_err(Error::medium)?;
         }

@@ -43,18 +43,18 @@
 //!   '--> the log in use, and the place of the next one
 //! ```
 //!
-//! Each record carries a keyed hash, and is stored in two mirrors of the log, in different blocks of 4096 bytes. An
-//! opening copies a record that is intact in only one mirror to the other one. A record that is intact in neither is the
-//! end of the log, as after a crash, unless an intact record follows: then it is damaged.
+//! Each record carries a keyed hash, and is stored in two mirrors of the log, in different blocks of 4096 bytes. One
+//! intact copy suffices. A record that is intact in neither mirror is the end of the log, as after a crash, unless an
+//! intact record follows: then it is damaged.
 //!
 //! Whatever was acknowledged is returned, or an error names it as damaged. The one exception takes two faults at once:
 //! damage to both mirrors of the very last record. See [Limits](#limits); the guide's chapter *Contracts* lists the
 //! exceptions of every format and medium.
 //!
-//! When the log is full, the entries of all names are written to the other one of its two areas, and a new root refers
-//! to that. The old log is then marked as left: an older root that reappears leads to an error, not to older blobs. The
-//! areas grow with the number of entries. Each has room for all entries and for a record that deletes them, so even a
-//! full store can be emptied. A record has less than 4 GiB.
+//! When the log is full, and at each opening for writing, the entries of all names are written to the other one of its
+//! two areas, and a new root refers to that. The old log is then marked as left: an older root that reappears leads to an
+//! error, not to older blobs. The areas grow with the entries, and become smaller when a quarter is enough. Each has room
+//! for all entries and for a record that deletes them, so even a full store can be emptied. A record has less than 4 GiB.
 //!
 //! The root has two copies too, so damage in one block loses at most the blobs that it hits. If a record is damaged in
 //! both mirrors, the names that it may have changed are unknown. Names in later records can still be read, but nothing
@@ -103,8 +103,8 @@
 //! in its place.
 //!
 //! # Reboots
-//! An opening for writing is a commit of its own, and takes no other commit back. It reads the log, and no blob: each one
-//! is verified when it is loaded. Before a planned reboot, [`Store::seal`] makes everything as deeply durable as the
+//! An opening for writing is a commit of its own, and takes no other commit back. It reads the log and begins a new one,
+//! and reads no blob: each one is verified when it is loaded. Before a planned reboot, [`Store::seal`] makes everything as deeply durable as the
 //! medium allows, and records that. If [`Opened::was_sealed`] is false after a reboot, the last process ended without a
 //! seal, and the medium may have lost blobs that it did not promise to keep. To know all damage at once instead of blob
 //! by blob, open with [`Options::verify`] or call [`Reader::verify`].
@@ -203,15 +203,16 @@
 //! | 16 | 8 | number of the commit, counted from 1, below 2^63 |
 //! | 24 | 8 | time, in seconds since 1970-01-01 UTC, or 0 |
 //! | 32 | 4 | size of the record in bytes |
-//! | 36 | 1 | kind: 1 commit, 2 opening, 3 base, 4 snapshot |
+//! | 36 | 1 | kind: 1 commit, 3 base, 4 snapshot |
 //! | 37 | 1 | 1 if the store is sealed, else 0 |
 //! | 38 | 2 | the low 16 bits of the epoch |
 //! | 40 | | for a commit and a snapshot: entries, then zeros to the end |
-//! | 40 | 8 | for an opening and a base: size of the store in bytes, a multiple of the unit |
-//! | 48 | | for an opening and a base: zeros to the end |
+//! | 40 | 8 | for a base: size of the store in bytes, a multiple of the unit |
+//! | 48 | | for a base: zeros to the end |
 //!
 //! A log begins with a base and snapshots of all entries, which a fence made durable before the root. If a newer root
-//! leads to another log, the first word of both mirrors becomes `K(e, 0, 8)`. Numbers grow with each commit and opening.
+//! leads to another log, the first word of both mirrors becomes `K(e, 0, 8)`. Numbers grow with each commit, opening and
+//! growth. An opening and a growth begin a log; its base has their number.
 //! A record that does not match its tag in either mirror is the end of the log. It is damage instead if an intact record
 //! follows, if it is the base or a snapshot, or if its first line can be read in neither mirror.
 //!
@@ -223,7 +224,7 @@
 //! | 4 | 4 | zeros |
 //! | 8 | 8 | the caller's version |
 //! | 16 | 8 | length of the blob or region in bytes; at most 256 in the record |
-//! | 24 | 8 | its offset; 0 in the record |
+//! | 24 | 8 | its offset; 0 in the record, and for an empty blob |
 //! | 32 | 8 | tag; 0 in the record; for a region twice the number of the commit that created it or last handed it out, plus 1 if it is dirty |
 //! | 40 | 8 | number of the commit that put it there |
 //! | 48 | 8 | time, in seconds since 1970-01-01 UTC, or 0 |
@@ -245,11 +246,12 @@
 //!   the store is as before it, and a region that the commit handed out is not marked dirty. Blobs that the commit had
 //!   replaced or deleted are still there, unless a later transaction, finished or not, took their space; in that case
 //!   they are damaged.
-//! - Locks are the evidence that there is one writer. Without them, a writer notices a later one at its next commit or
-//!   close, and fails with [`FormatError::AnotherWriter`]. It can lose what it acknowledged in between, and its puts can
-//!   damage blobs of the later writer. Two mounts that share neither locks nor pages can lose acknowledged commits
-//!   unnoticed: a passthrough file system beside the directory under it, or the disk of a virtual machine that the host
-//!   opens too.
+//! - Locks are the evidence that there is one writer. Without a working lock, see to one writer yourself: a second one can
+//!   overwrite what the first acknowledged, and need not be told. What the writer that opened last committed, and nobody
+//!   overwrote, stays readable. The other one can lose what it acknowledges since, and its puts can damage blobs of the
+//!   newer writer. It looks for a newer one when it compacts or grows the log, grows the store, hands out a region, seals,
+//!   or closes, and then fails with [`FormatError::AnotherWriter`]. Two mounts may share no pages: a passthrough file
+//!   system and the directory under it, or the disk of a virtual machine that the host opens too.
 //! - If the file is removed or replaced while it is open, commits still succeed, and go into the removed file.
 //! - A memory page of 16 or 64 KiB, as on some arm64 and POWER machines, can hold both mirrors of a small log.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged 64 KiB chunks passes as intact.
@@ -288,7 +290,6 @@ mod info;
 mod log;
 mod name;
 mod reader;
-mod recovery;
 mod space;
 mod store;
 mod table;

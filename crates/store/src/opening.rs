@@ -1,22 +1,25 @@
 //! Creating a store, and opening one for writing.
 //!
 //! The work and the memory for creation do not depend on the size of the medium. An opening reads both mirrors of the
-//! log and keeps the table in memory.
+//! log, keeps the table in memory, and writes it to a new log.
 
 #[cfg(doc)]
 use crate::FormatError;
 use crate::creation::{Measures, create};
-use crate::error::{Damage, Error};
+use crate::error::{Damage, Error, ErrorKind};
 use crate::format::FORMAT;
-use crate::recovery::Recovered;
+use crate::log::Log;
+use crate::log::scan::Scan;
 use crate::store::{Store, Writer};
-use crate::verify::{Verification, verify};
+use crate::table::Table;
+use crate::verify::{Verification, damaged_copies, verify};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, OpenError, Readable};
+use cachemaint_format::bounds::Rereadings;
 #[cfg(feature = "std")]
 use cachemaint_format::clock;
-use cachemaint_format::unreadable::ThroughKernel;
+use cachemaint_format::unreadable::{ThroughKernel, is_readable};
 use cachemaint_format::writer::{self, Call, with_default_options};
 
 /// Options for creating and opening a store.
@@ -38,8 +41,8 @@ pub struct Opened {
     pub was_sealed: bool,
     /// The result of verifying all blobs, after [`Options::verify`].
     pub verification: Option<Verification>,
-    /// The damaged copies of the root and of records with an intact other copy. They were replaced. Those on bad blocks
-    /// are missing here, and stay.
+    /// The damaged copies of the root and of records with an intact other copy. The opening has replaced them. Those on
+    /// bad blocks are missing here.
     pub mended: Vec<Damage>,
 }
 
@@ -119,8 +122,8 @@ impl Options {
         Ok((store, opened))
     }
 
-    /// Opens a store for writing, and records that with a commit that changes nothing else. Replaces damaged copies if
-    /// the other copy is intact. If the medium has grown, the store grows with it.
+    /// Opens a store for writing, and records that with a commit that changes nothing else: it begins a new log with all
+    /// entries, which replaces damaged copies. If the medium has grown, the store grows with it.
     ///
     /// Only one process may write at a time; a
     /// [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html) ensures that. Within this
@@ -136,7 +139,7 @@ impl Options {
     /// A crash during the call changes nothing.
     ///
     /// # Cost
-    /// Reads the log, and fences four times. With [`verify`](Self::verify), reads everything.
+    /// Reads the log, writes its entries, and fences four times. With [`verify`](Self::verify), reads everything.
     pub fn open<M: Medium>(self, medium: M) -> Opening<Store<M>, M> {
         self.begin(medium, Call::Open)
     }
@@ -174,21 +177,29 @@ impl Options {
         medium: &Arc<M>,
         writer: Writer,
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        let recovered = Recovered::read(&ThroughKernel::buffered(&**medium))?;
-        let mended = recovered.damaged_copies(&**medium);
-        recovered.mend(&**medium)?;
-        let Recovered { log, mut table, .. } = recovered;
         let reads = ThroughKernel::buffered(&**medium);
+        let (log, loaded) = Log::load(&reads, Rereadings::ALONE)?;
+        let table = Table::read(&reads, Scan::new(log, true));
+        reads.check().map_err(Error::medium)?;
+        let mut table = table?;
+        if let Some(lost) = table.lost {
+            return Err(Error(ErrorKind::Damaged(log.lost(lost))));
+        }
+        let mut mended = damaged_copies(&log, &table, &loaded);
+        mended.retain(|copy| is_readable(&**medium, copy.offset..copy.offset + copy.len));
         let verification = self.verify.then(|| verify(&reads, &log, &table)).transpose()?;
         table.state.size = Readable::len(&**medium) / log.places.unit * log.places.unit;
         let (was_sealed, has_seal) = (table.state.is_sealed, table.has_seal);
         let (medium, entropy, clock) = (Arc::clone(medium), self.entropy, self.clock);
         let mut store = Store::new(medium, writer, log, table, entropy, clock)?;
-        store.append_opening(was_sealed)?;
+        // The next root replaces the one before this one, which may be only in the caches of a process that ended.
+        let restored = log.root.restore(store.medium(), FORMAT, loaded.is_damaged);
+        restored.map_err(Error::medium)?;
+        store.begin_log(was_sealed)?;
         // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is
         // removed.
         if was_sealed && store.deep_persist_log().is_err() {
-            store.append_opening(false)?;
+            store.begin_log(false)?;
         }
         if has_seal && !store.table.state.is_sealed {
             // A process that has ended may not have made the record that ends the seal as deeply durable as the seal.

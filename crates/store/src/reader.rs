@@ -2,11 +2,12 @@
 
 use crate::blob::Blob;
 use crate::error::{Error, ErrorKind};
+use crate::format::record::BEFORE;
 use crate::info::{Capacity, Info};
 use crate::log::Log;
-use crate::log::scan::Scan;
+use crate::log::scan::{Scan, Step};
 use crate::space;
-use crate::table::{Live, Table};
+use crate::table::{Live, State, Table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{OpenError, Readable};
@@ -76,10 +77,36 @@ impl<R: Readable> Reader<R> {
     ///
     /// # Errors
     /// Same as [`open`](Self::open). The reader then stays at its commit.
+    ///
+    /// # Cost
+    /// Reads the records that follow, and copies the table in memory if there are any. Reads the log if a writer has
+    /// compacted it or opened the store. Only [`open`](Self::open) looks for damage in all that follows: a record with
+    /// damaged heads in both mirrors is the end here.
     pub fn refresh(&mut self) -> Result<(), Error<R::Error>> {
+        if let Some(table) = self.continued() {
+            self.table = table;
+            return Ok(());
+        }
         let (log, table) = last(&self.medium)?;
         (self.log, self.table) = (log, Arc::new(table));
         Ok(())
+    }
+
+    /// Returns the table after the records that follow, or `None` if that takes a look at the whole log.
+    fn continued(&self) -> Option<Arc<Table>> {
+        let (log, mut table) = (self.log, Arc::clone(&self.table));
+        let is_there = log.may_have(&self.medium, table.state.at, table.state.tag);
+        if !is_there || table.lost.is_some() {
+            return None;
+        }
+        let mut scan = Scan::after(log, &table.state);
+        while let Some(record) = scan.following(&self.medium).ok()? {
+            Arc::make_mut(&mut table).pass::<R::Error>(&Step::Record(record), &scan).ok()?;
+        }
+        let State { end, tag, .. } = table.state;
+        // A record that follows but is not intact is damaged, or is being stored.
+        let is_end = end == log.places.capacity || !log.may_have(&self.medium, end + BEFORE, tag);
+        (is_end && log.is_current(&self.medium).ok()?).then_some(table)
     }
 
     /// Returns the medium.

@@ -81,9 +81,6 @@ impl Space {
         if !is_whole(range.start) || !is_whole(range.end) || range.end < range.start {
             return false;
         }
-        if range.is_empty() {
-            return self.bounds.start <= range.start && range.end <= self.bounds.end;
-        }
         let before = self.pieces.range(..=range.start).next_back();
         let Some(piece) = before.map(|(start, end)| *start..*end) else { return false };
         if range.end > piece.end {
@@ -97,10 +94,11 @@ impl Space {
     }
 
     /// Takes `bytes`, which are whole units, at a multiple of `alignment`, from the smallest piece that has room wherever
-    /// it begins, or else from one that happens to be aligned. Fails with the length of the largest piece.
+    /// it begins, or else from one that happens to be aligned. Fails with the length of the largest piece. No bytes are
+    /// at 0, where nothing else is.
     pub(crate) fn claim(&mut self, bytes: u64, alignment: u64) -> Result<Range<u64>, u64> {
         if bytes == 0 {
-            return Ok(self.bounds.start..self.bounds.start);
+            return Ok(0..0);
         }
         let fits = |(len, start): &(u64, u64)| {
             let from = start.checked_next_multiple_of(alignment)?;
@@ -167,7 +165,7 @@ mod tests {
         assert_eq!(space.claim(128, 64), Ok(1152..1280));
         assert_eq!(space.claim(64, 512), Ok(1536..1600));
         assert_eq!(space.claim(512, 64), Err(448));
-        assert_eq!(space.claim(0, 64), Ok(1024..1024));
+        assert_eq!(space.claim(0, 64), Ok(0..0));
         space.give(&(1536..1600));
         // No piece is so large that an aligned place is certain, but this one has one.
         assert_eq!(space.claim(512, 512), Ok(1536..2048));

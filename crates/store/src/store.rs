@@ -3,20 +3,19 @@
 use crate::Identity;
 use crate::blob::Blob;
 use crate::error::Error;
-use crate::format::record::{BEFORE, Head};
 use crate::format::{FORMAT, Root};
 use crate::info::{Capacity, Info};
 use crate::log::Log;
 use crate::reader::Reader;
 use crate::space::Space;
-use crate::table::{Live, Names, State, Table};
+use crate::table::{Live, Names, Table};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable, WriterLock, WriterLockGuard};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::unreadable::ThroughKernel;
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
 /// A store of named blobs, opened for writing. See the [crate documentation](crate).
@@ -34,8 +33,6 @@ pub struct Store<M: Medium> {
     pub(crate) clock: fn() -> u64,
     /// Unpredictable words, for the epochs of logs.
     pub(crate) entropy: [u64; 2],
-    /// The mirror in whose first word a writer sees that another one has left the log.
-    pub(crate) watched: u64,
     /// True if an append failed with an unknown outcome.
     pub(crate) has_failed: bool,
     /// Allocations reused for the next record and the next transaction.
@@ -128,7 +125,7 @@ impl<M: Medium> Store<M> {
     /// # Errors
     /// If the medium or a commit has failed, which takes back no acknowledged commit.
     /// [`FormatError::AnotherWriter`], who may have.
-    pub fn close(self) -> Result<(), Error<M::Error>> {
+    pub fn close(mut self) -> Result<(), Error<M::Error>> {
         self.check_is_usable()?;
         self.refuse_another()
     }
@@ -149,45 +146,17 @@ impl<M: Medium> Store<M> {
         self.log.places.unit
     }
 
-    /// Fails if another writer has opened the store.
-    pub(crate) fn refuse_another(&self) -> Result<(), Error<M::Error>> {
-        self.refuse_continued()?;
+    /// Fails, for good, if another writer has opened the store.
+    pub(crate) fn refuse_another(&mut self) -> Result<(), Error<M::Error>> {
         let reads = &ThroughKernel::new(&*self.medium);
         // An older root is there if the newest one was damaged in both copies.
         let is_ours = |root: &Root| {
             let (found, own) = (root, &self.log.root);
             found == own || found.identity == own.identity && found.generation < own.generation
         };
-        let refused = Root::refuse_another(reads, FORMAT, is_ours);
-        refused.map_err(Error::format)
-    }
-
-    /// Fails if another writer has left this log for a newer one.
-    pub(crate) fn refuse_left(&self) -> Result<(), Error<M::Error>> {
-        let is_first = |word| word == self.table.state.first;
-        // Damage looks like that too, and the root tells.
-        if self.medium.try_load(self.watched, Relaxed).is_ok_and(is_first) {
-            Ok(())
-        } else {
-            self.refuse_another()
-        }
-    }
-
-    /// Fails if a record follows the last one of this writer. A crash may have left a part of one there.
-    pub(crate) fn refuse_continued(&self) -> Result<(), Error<M::Error>> {
-        let (log, State { end, tag, .. }) = (&self.log, self.table.state);
-        let at = log.places.current[0] + end + BEFORE;
-        let is_head = end < log.places.capacity
-            && self.medium.try_load(at, Relaxed).is_ok_and(|before| before == tag);
-        if !is_head {
-            return Ok(());
-        }
-        let follows = &mut |head: &Head| head.before == tag;
-        let found = log.record(&*self.medium, end, false, follows, &mut Vec::new());
-        match found.map_err(Error::medium)? {
-            Some(_) => Err(Error::format(FormatError::AnotherWriter)),
-            None => Ok(()),
-        }
+        let looked = Root::refuse_another(reads, FORMAT, is_ours);
+        self.has_failed |= looked.is_err();
+        looked.map_err(Error::format)
     }
 
     /// Fails if a commit or the medium has failed.

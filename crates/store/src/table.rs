@@ -251,12 +251,12 @@ pub(crate) struct State {
     pub(crate) seconds: u64,
     /// Bytes of the store at the last opening.
     pub(crate) size: u64,
+    /// The position of the record.
+    pub(crate) at: u64,
     /// The position after the record.
     pub(crate) end: u64,
     /// The tag of the record.
     pub(crate) tag: u64,
-    /// The tag of the first record of the log, which another writer overwrites when it leaves the log.
-    pub(crate) first: u64,
 }
 
 /// A commit: all blobs and regions by name, and what an opening must know about the log that they were read from.
@@ -272,8 +272,6 @@ pub(crate) struct Table {
     gap: Option<Gap>,
     /// The records with a damaged copy, and its mirror, if both mirrors were compared.
     pub(crate) halves: Vec<(Record, usize)>,
-    /// The last record.
-    pub(crate) last: Option<Record>,
     /// True if a record says that the store was sealed at the time.
     pub(crate) has_seal: bool,
 }
@@ -301,7 +299,7 @@ impl Table {
         Err(Error(ErrorKind::Damaged(Damage { part, ..lost })))
     }
 
-    /// Reads a log in both mirrors, up to the end of an earlier reading.
+    /// Reads a log in both mirrors, up to the end of an earlier reading. If the scan ends before, the rest is lost.
     pub(crate) fn compared<E: Failure>(
         medium: &dyn Readable<Error = E>,
         log: Log,
@@ -313,13 +311,16 @@ impl Table {
         {
             table.pass(&step, &scan)?;
         }
+        if scan.at < end {
+            table.gap = Some(Gap { start: scan.at, end });
+        }
         table.finish();
         Ok(table)
     }
 
     /// Continues with a step of a scan. After a damaged commit only later changes are certain. A compaction names each
     /// name only once.
-    fn pass<E>(&mut self, step: &Step, scan: &Scan) -> Result<(), Error<E>> {
+    pub(crate) fn pass<E>(&mut self, step: &Step, scan: &Scan) -> Result<(), Error<E>> {
         let record = match step {
             Step::Record(record) => record,
             Step::Lost(gap) => {
@@ -328,11 +329,9 @@ impl Table {
             }
         };
         let Head { number, is_sealed, seconds, tag, kind, len, .. } = record.head;
-        let (end, State { size, first, .. }) = (record.at + len, self.state);
-        let first = if record.at == 0 { tag } else { first };
-        self.state = State { number, is_sealed, seconds, size, end, tag, first };
+        let (at, end, size) = (record.at, record.at + len, self.state.size);
+        self.state = State { number, is_sealed, seconds, size, at, end, tag };
         self.halves.extend(record.damaged.map(|mirror| (*record, mirror)));
-        self.last = Some(*record);
         self.has_seal |= is_sealed;
         if let Some(gap) = self.gap.take() {
             self.lost = self.lost.or(Some(gap));
@@ -341,7 +340,7 @@ impl Table {
             }
         }
         let mut rest = &scan.bytes[HEAD..];
-        if matches!(kind, RecordKind::Base | RecordKind::Opening) {
+        if kind == RecordKind::Base {
             self.state.size = rest.first_chunk().map_or(0, |size| u64::from_le_bytes(*size));
             return Ok(());
         }
@@ -359,12 +358,6 @@ impl Table {
             self.change(live);
         }
         Ok(())
-    }
-
-    /// Moves to the end of a new log, which has these records, the last one with this tag.
-    pub(crate) fn begin(&mut self, records: &[u8], tag: u64) {
-        let first = records.first_chunk().map_or(0, |tag| u64::from_le_bytes(*tag));
-        self.state = State { end: records.len() as u64, tag, first, ..self.state };
     }
 
     /// Ends a scan. The changes of a record that was lost at the end are unknown.

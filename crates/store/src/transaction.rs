@@ -1,11 +1,11 @@
 //! Transactions: several puts and deletes that take effect together.
 
-use crate::append::{Draft, Growth};
+use crate::append::{Areas, Draft, refuse_longer};
 use crate::attributes::Attributes;
 use crate::blob_writer::{BlobWriter, is_by_pages};
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, EntryKind};
-use crate::format::record::{HEAD, RecordKind, in_lines};
+use crate::format::record::{HEAD, in_lines};
 use crate::format::{BlobKey, VALUE};
 use crate::info::Content;
 use crate::store::{InUse, Store};
@@ -38,10 +38,12 @@ pub struct Transaction<'s, M: Medium> {
     is_unfenced: bool,
     /// True if a name was changed: a deleted entry may exist under another name.
     has_renamed: bool,
-    /// The place of the put in progress. If writing it panicked, it stays here until the next put.
+    /// The place of the put in progress. If writing it panicked, it stays here until the next change.
     pending: Range<u64>,
-    /// Places for a larger log.
-    growth: Option<Growth>,
+    /// Areas for a larger log, if the change in progress needs them.
+    pending_growth: Option<Areas>,
+    /// Areas for a larger log, if the changes need them.
+    growth: Option<Areas>,
     thread: PhantomData<*const ()>,
 }
 
@@ -62,6 +64,7 @@ impl<M: Medium> Store<M> {
             is_unfenced: false,
             has_renamed: false,
             pending: 0..0,
+            pending_growth: None,
             growth: None,
             thread: PhantomData,
         })
@@ -199,7 +202,7 @@ impl<M: Medium> Transaction<'_, M> {
     ///
     /// # Cost
     /// One fence if every blob is stored in the record, otherwise two: the blobs are durable before the record. From
-    /// time to time all entries are rewritten, which takes two more fences. The first commit after a seal is preceded by
+    /// time to time all entries are rewritten, which takes two or three more fences. The first commit after a seal is preceded by
     /// an empty one that removes the seal and is as durable as the seal was, if this process is permitted to do that.
     /// With page granularity, one system call for each free piece that was written, and two for the record.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
@@ -211,12 +214,14 @@ impl<M: Medium> Transaction<'_, M> {
         let mut bytes = core::mem::take(&mut self.store.buffer);
         bytes.clear();
         bytes.resize(HEAD, 0);
-        let mut draft = Draft { bytes, kind: RecordKind::Commit, is_sealed: false };
+        let mut draft = Draft { bytes, is_sealed: false };
         for live in self.changes.iter() {
             live.append(&mut draft.bytes);
         }
-        self.store.append(draft, self.growth.take())?;
+        self.store.append(draft, self.growth)?;
+        self.growth = None;
         self.take_effect();
+        self.store.shrink()?;
         Ok(self.store.table.state.number)
     }
 
@@ -244,7 +249,7 @@ impl<M: Medium> Transaction<'_, M> {
         let mut kept = BTreeSet::new();
         if self.has_renamed {
             let entries = self.changes.iter().filter(|live| !live.is_deleted());
-            kept.extend(entries.map(|live| live.entry.at).filter(|at| *at > 0));
+            kept.extend(entries.map(|live| live.entry.at));
         }
         for live in self.changes.drain() {
             let Some(before) = self.store.table.change(live) else { continue };
@@ -289,6 +294,11 @@ impl<M: Medium> Transaction<'_, M> {
     /// Records a change. The bytes of an earlier put in this transaction are freed.
     fn change(&mut self, sums: Sums, live: Live) {
         self.sums = sums;
+        if let Some(growth) = self.pending_growth.take()
+            && let Some(before) = self.growth.replace(growth)
+        {
+            self.store.give_areas(&before);
+        }
         if let Some(before) = self.changes.insert(live) {
             let place = self.store.written_by(&before);
             self.give_back(&place);
@@ -305,9 +315,13 @@ impl<M: Medium> Transaction<'_, M> {
         }
     }
 
+    /// Frees what a change that failed has claimed.
     fn give_back_pending(&mut self) {
         let place = core::mem::replace(&mut self.pending, 0..0);
         self.give_back(&place);
+        if let Some(growth) = self.pending_growth.take() {
+            self.store.give_areas(&growth);
+        }
     }
 
     /// Claims a place for a blob or a region, and room for its entry.
@@ -317,13 +331,14 @@ impl<M: Medium> Transaction<'_, M> {
         kind: EntryKind,
         len: u64,
     ) -> Result<Claim, Error<M::Error>> {
-        self.give_back_pending();
         let (mut entry, sums) = self.check(attributes, kind, len)?;
         let unit = self.store.unit();
         let bytes = entry.occupied(unit);
         let claimed = self.store.space.claim(bytes, attributes.alignment.max(unit));
-        let full = |largest| Error(ErrorKind::Full { pieces: 1, needed: bytes, largest });
-        let place = claimed.map_err(full)?;
+        let place = claimed.map_err(|largest| {
+            self.give_back_pending();
+            Error(ErrorKind::Full { pieces: 1, needed: bytes, largest })
+        })?;
         entry.at = place.start;
         self.pending = place.clone();
         Ok(Claim { entry, place, sums })
@@ -372,26 +387,20 @@ impl<M: Medium> Transaction<'_, M> {
     /// Refuses changes that do not fit into the log if it cannot grow. A transaction that only deletes always fits, up to
     /// the length of a record.
     fn check_room(&mut self, changes: &[(Sums, &Entry)]) -> Result<Sums, Error<M::Error>> {
+        self.give_back_pending();
         let Sums { mut record, mut live } = self.sums;
         for (before, entry) in changes {
             let of_new = if entry.kind == EntryKind::Deleted { 0 } else { entry.size() };
             record = record - before.record + entry.size();
             live = live - before.live + of_new;
         }
-        if in_lines(record) > u32::MAX.into() {
-            let rule =
-                "the record of a transaction has less than 4 GiB; commit its changes in parts";
-            return Err(Error::invalid(rule, record));
-        }
+        refuse_longer(in_lines(record))?;
         let sums = Sums { record, live };
         let capacity = self.growth.map_or(self.store.log.places.capacity, |growth| growth.capacity);
         let Some(missing) = self.store.missing_capacity(capacity, record, live) else {
             return Ok(sums);
         };
-        let growth = self.store.claim_areas(missing, capacity)?;
-        if let Some(before) = self.growth.replace(growth) {
-            self.store.give_areas(before.areas.as_flattened(), before.capacity);
-        }
+        self.pending_growth = Some(self.store.claim_areas(missing, capacity)?);
         Ok(sums)
     }
 }
@@ -440,7 +449,7 @@ impl<M: Medium> Drop for Transaction<'_, M> {
         }
         self.store.spare = core::mem::replace(&mut self.changes, Names::NONE).emptied();
         if let Some(growth) = self.growth.take() {
-            self.store.give_areas(growth.areas.as_flattened(), growth.capacity);
+            self.store.give_areas(&growth);
         }
     }
 }

@@ -103,8 +103,9 @@ impl Entry {
     pub(crate) fn append(&self, bytes: &[u8], record: &mut Vec<u8>) {
         let fields = EntryFields {
             kind: self.kind as u8,
-            name: self.name as u8,
-            metadata: self.metadata as u16,
+            // `Attributes` refuses longer ones. An entry with one that does not fit is invalid.
+            name: u8::try_from(self.name).unwrap_or(0),
+            metadata: u16::try_from(self.metadata).unwrap_or(u16::MAX),
             zeros: 0,
             version: self.version,
             len: self.len,
@@ -161,8 +162,9 @@ pub(crate) struct Use {
 }
 
 impl Use {
-    pub(crate) const fn word(self) -> u64 {
-        self.commit << 1 | self.is_dirty as u64
+    /// Returns the word of an entry: from its second bit on the number of the commit, which is below 2^63.
+    pub(crate) fn word(self) -> u64 {
+        self.commit.min(NUMBERS - 1) << 1 | u64::from(self.is_dirty)
     }
 }
 

@@ -139,7 +139,8 @@ impl Places {
     pub(crate) fn bytes(&self) -> [u8; ROOT] {
         let ([current, current_mirror], [other, other_mirror]) = (self.current, self.other);
         let Self { capacity, salt, end, .. } = *self;
-        let (unit, zeros) = (self.unit as u32, 0);
+        // At most 2^30. No root with another number leads to a log.
+        let (unit, zeros) = (u32::try_from(self.unit).unwrap_or(0), 0);
         let fields = Fields {
             unit,
             zeros,

@@ -25,9 +25,7 @@ pub(crate) const fn in_lines(bytes: u64) -> u64 {
 pub(crate) enum RecordKind {
     /// All changes of a transaction, a seal, or the note that regions are in use.
     Commit = 1,
-    /// An opening for writing, or a growth: the size of the store.
-    Opening = 2,
-    /// The first record of a log: the size of the store.
+    /// The first record of a log, which an opening for writing, a growth or a compaction begins: the size of the store.
     Base = 3,
     /// Entries as they were at a compaction.
     Snapshot = 4,
@@ -68,7 +66,6 @@ impl Head {
             Fields::from_bytes(bytes);
         let kind = match kind {
             1 => RecordKind::Commit,
-            2 => RecordKind::Opening,
             3 => RecordKind::Base,
             4 => RecordKind::Snapshot,
             _ => return None,
@@ -90,7 +87,8 @@ impl Head {
             before: self.before,
             number: self.number,
             seconds: self.seconds,
-            len: record.len() as u32,
+            // `append` refuses longer ones. A record with this length is invalid.
+            len: u32::try_from(record.len()).unwrap_or(u32::MAX),
             kind: self.kind as u8,
             flags: u8::from(self.is_sealed),
             epoch: salt as u16,

@@ -10,7 +10,7 @@
 //!
 //! # Work
 //! A scan reads each record once, or twice if it compares the mirrors. After the end, it reads each line of both
-//! mirrors. Anything that looks like a record is verified, until this has read six times the bytes of a mirror; then
+//! mirrors, unless it continues an earlier scan. Anything that looks like a record is verified, until this has read six times the bytes of a mirror; then
 //! the log counts as damaged. No more than the bytes of a mirror are in memory.
 
 use crate::error::{Damage, Error, Part};
@@ -139,6 +139,20 @@ impl Log {
         let is_read = if_readable(medium, medium.read(place + LINE, rest))?.is_some();
         let key = tag::key(self.root.identity, salt, at, Kind::Record);
         Ok((is_read && tag::of(key, &bytes[8..]) == head.tag).then_some(head))
+    }
+
+    /// Returns true if a mirror has this word at a position, or cannot be read there. A medium may still have failed.
+    pub(crate) fn may_have<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        at: u64,
+        word: u64,
+    ) -> bool {
+        let read = |mirror: u64| medium.try_load(mirror + at, Relaxed);
+        self.places
+            .current
+            .into_iter()
+            .any(|mirror| read(mirror).map_or(true, |found| found == word))
     }
 
     /// Returns the first word of a mirror that was left for a newer log.

@@ -4,6 +4,7 @@ use super::{Gap, Log, Record};
 use crate::error::{Error, ErrorKind};
 use crate::format::record::{Head, RecordKind};
 use crate::format::{LINE, Places};
+use crate::table::State;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
 use cachemaint_format::bounds::Patience;
@@ -43,11 +44,38 @@ impl Scan {
         Self { log, at: 0, before: 0, number: 1, compares, patience, bytes }
     }
 
+    /// Continues a scan that ended in this state.
+    pub(crate) fn after(log: Log, state: &State) -> Self {
+        let State { end, tag, number, .. } = *state;
+        Self { at: end, before: tag, number, ..Self::new(log, false) }
+    }
+
     /// Returns the next record, the damage in its place, or `None` at the end.
     pub(crate) fn next<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<Step>, Error<E>> {
+        if let Some(record) = self.following(medium)? {
+            return Ok(Some(Step::Record(record)));
+        }
+        let Some((lost, later)) = self.later(medium)? else { return Ok(None) };
+        // A writer beside stored anything seen after this position later.
+        fence(Acquire);
+        if let Some(record) = self.following(medium)? {
+            return Ok(Some(Step::Record(record)));
+        }
+        self.at = lost.end;
+        if let Some(later) = later {
+            (self.before, self.number) = (later.before, later.number);
+        }
+        Ok(Some(Step::Lost(lost)))
+    }
+
+    /// Returns the record at the position if it follows the last one and is intact. Does not look behind it.
+    pub(crate) fn following<E: Failure>(
+        &mut self,
+        medium: &dyn Readable<Error = E>,
+    ) -> Result<Option<Record>, Error<E>> {
         let Self { log, at, before, number, compares, .. } = *self;
         if at == log.places.capacity {
             return Ok(None);
@@ -57,25 +85,11 @@ impl Scan {
                 && head.number >= number
                 && (head.kind == RecordKind::Base) == (at == 0)
         };
-        let mut record = self.verified(medium, at, compares, &follows)?;
-        if record.is_none() {
-            let Some((lost, later)) = self.later(medium)? else { return Ok(None) };
-            // A writer beside stored anything seen after this position later.
-            fence(Acquire);
-            record = self.verified(medium, at, compares, &follows)?;
-            if record.is_none() {
-                self.at = lost.end;
-                if let Some(later) = later {
-                    (self.before, self.number) = (later.before, later.number);
-                }
-                return Ok(Some(Step::Lost(lost)));
-            }
-        }
-        Ok(record.map(|record| {
-            let Head { len, tag, number, .. } = record.head;
+        let found = self.verified(medium, at, compares, &follows)?;
+        if let Some(Record { head: Head { len, tag, number, .. }, .. }) = found {
             (self.at, self.before, self.number) = (at + len, tag, number);
-            Step::Record(record)
-        }))
+        }
+        Ok(found)
     }
 
     /// Returns the record at a position if it `fits` and is intact, as long as the patience lasts.
@@ -108,6 +122,9 @@ impl Scan {
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<(Gap, Option<Head>)>, Error<E>> {
         let (start, Places { capacity, current, .. }) = (self.at, self.log.places);
+        if start == capacity {
+            return Ok(None);
+        }
         for at in (start..capacity).step_by(LINE as usize).skip(1) {
             if let Some(record) = self.verified(medium, at, false, &|_| true)? {
                 return Ok(Some((Gap { start, end: at }, Some(record.head))));

@@ -277,3 +277,24 @@ fn a_compaction_leaves_a_log_with_a_bad_page() {
         assert!(found.is_whole(), "{found:?}");
     }
 }
+
+/// The pages with the end of the log, behind it, and of the area that the opening writes to.
+#[test]
+fn a_writer_opens_and_commits_beside_a_bad_page_of_the_log() {
+    for is_sealed in [false, true] {
+        let (bytes, _) = mapped(is_sealed);
+        for page in 0..16 {
+            let bad = 16_384 + page * PAGE;
+            let medium = Mapped::new(bytes.clone(), Granularity::Line(64), &[bad]);
+            for number in 0..3 {
+                let (mut store, _) = options().open(&medium).unwrap();
+                let mut transaction = store.begin().unwrap();
+                transaction.put("value", &[number; 100]).unwrap();
+                transaction.commit().unwrap();
+                assert!(store.reader().verify().unwrap().records.is_empty(), "page {page}");
+                store.close().unwrap();
+            }
+            assert_eq!(Reader::open(&medium).unwrap().load("value").unwrap(), [2; 100]);
+        }
+    }
+}

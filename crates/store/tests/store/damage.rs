@@ -57,7 +57,7 @@ fn damage_of_one_copy_costs_nothing_and_is_mended() {
             let range = damage.offset..damage.offset + damage.len;
             assert!(damage.part == Part::RecordCopy && range.contains(&(at as u64)), "{damage:?}");
             drop(store);
-            assert!(medium.bytes()[at] == image[at]);
+            assert!(found(&medium.bytes()) == blobs, "byte {at}");
             assert_eq!(options().open(medium).unwrap().1.mended, []);
         }
     }
@@ -124,6 +124,28 @@ fn damage_of_both_copies_is_reported_unless_the_record_is_the_last() {
     assert_eq!(Reader::open(Bytes(&harm(last))).unwrap().commit_number(), before);
     let (store, _) = options().open(Plain::new(&harm(last))).unwrap();
     assert_eq!(store.commit_number(), before + 1, "the opening follows the commit before");
+}
+
+/// It is the end of the log for an opening, but its reader knows better.
+#[test]
+fn the_reader_of_a_lost_last_commit_verifies_a_gap() {
+    let (image, _) = lived();
+    let (log, last) = (log(&image).unwrap(), positions(&image).pop().unwrap());
+    let medium = Plain::new(&image);
+    let reader = Reader::open(medium.clone()).unwrap();
+    for at in [0, 8, 20, 33, 45, 63] {
+        for mirror in log.mirrors {
+            medium.write((mirror + last.start + at) as u64, &[image[mirror + last.start + at] ^ 1]);
+        }
+        let found = reader.verify().unwrap();
+        let [gap] = found.records[..] else { panic!("{found:?}") };
+        assert_eq!((gap.part, gap.len), (Part::Record, last.len() as u64));
+        assert_eq!(gap.offset, (log.mirrors[0] + last.start) as u64);
+        for mirror in log.mirrors {
+            medium.write((mirror + last.start + at) as u64, &[image[mirror + last.start + at]]);
+        }
+        assert!(reader.verify().unwrap().is_whole());
+    }
 }
 
 #[test]

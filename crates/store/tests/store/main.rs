@@ -15,6 +15,8 @@ mod crashes;
 mod damage;
 #[cfg(not(miri))]
 mod failed_medium;
+#[cfg(not(miri))]
+mod faulty;
 mod files;
 #[cfg(not(miri))]
 mod format;
@@ -27,6 +29,8 @@ mod life;
 #[cfg(not(miri))]
 mod model;
 #[cfg(not(miri))]
+mod peak;
+#[cfg(not(miri))]
 mod random;
 #[cfg(not(miri))]
 mod region_crashes;
@@ -38,3 +42,7 @@ mod regions;
 mod rewritten;
 #[cfg(not(miri))]
 mod seal;
+#[cfg(not(miri))]
+mod second_writer;
+#[cfg(not(miri))]
+mod unchanged;

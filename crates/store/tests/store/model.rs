@@ -61,6 +61,7 @@ fn transaction(random: &mut Random, store: &mut Store<Plain>, blobs: &mut Blobs)
             2 => {
                 let (bytes, metadata) = content(random);
                 let attributes = Attributes::new(&one).metadata(&metadata);
+                let attributes = attributes.alignment(random.one_of(&[1, 64, 4096]));
                 let put = transaction.put_with(attributes, bytes.len() as u64, |writer| {
                     bytes.chunks(999).try_for_each(|piece| writer.append(piece))
                 });
@@ -71,7 +72,9 @@ fn transaction(random: &mut Random, store: &mut Store<Plain>, blobs: &mut Blobs)
             }
             _ => {
                 let (bytes, metadata) = content(random);
-                let put = transaction.put(Attributes::new(&one).metadata(&metadata), &bytes);
+                let attributes = Attributes::new(&one).metadata(&metadata);
+                let attributes = attributes.alignment(random.one_of(&[1, 1, 64]));
+                let put = transaction.put(attributes, &bytes);
                 assert!(put.is_ok() || is_full(&put), "{put:?}");
                 if put.is_ok() {
                     after.insert(one, (bytes, metadata));
@@ -126,7 +129,9 @@ fn a_store_has_what_a_map_has() {
                 let opened;
                 (store, opened) = options().verify().open(medium.clone()).unwrap();
                 assert!(opened.verification.unwrap().is_whole());
-                assert_eq!(store.capacity(), capacity, "seed {seed}");
+                // An opening can make the log smaller.
+                assert!(store.capacity().free >= capacity.free, "seed {seed}");
+                assert_eq!(store.reader().capacity(), Ok(store.capacity()), "seed {seed}");
             }
         }
         // Even in a full store, each blob can be deleted.
@@ -287,37 +292,6 @@ fn a_reader_has_the_bytes_of_its_blob_or_learns_that_they_are_replaced() {
     }
     assert_eq!((read(&value), read(&blob)), (Ok(bytes(3)), Err(ErrorKind::Replaced)));
     assert_eq!(store.blob("blob").map(|blob| blob.info().len), Ok(bytes(6).len() as u64));
-}
-
-/// `Plain` has no lock, as two mounts of a directory have none in common.
-#[test]
-fn a_writer_learns_that_another_one_has_opened_the_store() {
-    let is_told = |done: Result<u64, Error<_>>| {
-        matches!(done.map_err(ErrorKind::from), Err(ErrorKind::Format(FormatError::AnotherWriter)))
-    };
-    let put = |store: &mut Store<Plain>, name: &str| {
-        let mut transaction = store.begin()?;
-        transaction.put(name, &[7; 300])?;
-        transaction.commit()
-    };
-    // The other one makes no commit, some, and so many that the log goes from area to area.
-    for commits in (0..80).step_by(3).chain([200]) {
-        let medium = Plain::zeros(64 << 10);
-        let (mut old, _) = options().create_new(medium.clone()).unwrap();
-        put(&mut old, "old").unwrap();
-        let (mut new, _) = options().open(medium.clone()).unwrap();
-        for _ in 0..commits {
-            put(&mut new, "new").unwrap();
-        }
-        let name = format!("{commits} commits");
-        assert!(is_told(put(&mut old, "late")), "{name}");
-        let later = old.begin().map(drop).map_err(ErrorKind::from);
-        assert!(matches!(later, Err(ErrorKind::Format(FormatError::Failed))), "{later:?}");
-        put(&mut new, "after").unwrap();
-        new.close().unwrap();
-        let (store, opened) = options().verify().open(medium).unwrap();
-        assert!(opened.verification.unwrap().is_whole() && store.stat("after").is_some(), "{name}");
-    }
 }
 
 #[test]

@@ -38,6 +38,8 @@ mod second_writer;
 #[cfg(not(miri))]
 mod tail;
 #[cfg(not(miri))]
+mod threads;
+#[cfg(not(miri))]
 mod uses;
 #[cfg(not(miri))]
 mod work;

@@ -167,19 +167,22 @@ impl InFlight {
             if self.failed.load(Acquire) != NEVER {
                 return Err(Refused::Failed);
             }
-            let durable = self.durable.0.load(Acquire);
-            let placement = self.geometry.placement(tail, size, durable);
-            let end = placement.end;
+            let mut durable = self.durable.0.load(Acquire);
+            let end = self.geometry.placement(tail, size, durable).end;
             let limit = self.geometry.limit(self.head.0.load(Acquire));
             if end > limit {
                 return Err(Refused::Full { needed: end - tail, free: limit.saturating_sub(tail) });
             }
             let window = self.geometry.window;
-            if end > durable + window && end > self.advance() + window {
-                return Err(Refused::Busy);
+            if end > durable + window {
+                // The record states the distance to this watermark, which must be within the window.
+                durable = self.advance();
+                if end > durable + window {
+                    return Err(Refused::Busy);
+                }
             }
             match self.tail.0.compare_exchange_weak(tail, end, Relaxed, Relaxed) {
-                Ok(_) => return Ok(placement),
+                Ok(_) => return Ok(self.geometry.placement(tail, size, durable)),
                 Err(now) => tail = now,
             }
         }
@@ -259,6 +262,7 @@ mod tests {
     use super::{InFlight, Refused};
     use crate::geometry::{Geometry, Placement};
     use alloc::vec::Vec;
+    use core::sync::atomic::Ordering::SeqCst;
 
     /// Reserves as many records of these sizes as the window admits.
     fn filled(in_flight: &InFlight, sizes: &[u64]) -> Vec<Placement> {
@@ -267,6 +271,19 @@ mod tests {
         let placements = sizes.iter().cycle().map_while(reserve).collect();
         assert!(matches!(refused, Some(Refused::Busy)), "{refused:?}");
         placements
+    }
+
+    /// The watermark as last moved is a whole window behind. By hand, with marks of 64 bytes and a window of 256: the
+    /// records take 64 to 128, 192 to 256 and 320 to 384.
+    #[test]
+    fn a_record_in_a_full_window_states_a_distance_within_the_window() {
+        let in_flight = InFlight::new(Geometry::new(128, 1024, 8).unwrap(), 0, 64);
+        let [first, second] = [(); 2].map(|()| in_flight.reserve(64).unwrap());
+        assert_eq!(in_flight.reserve(64), Err(Refused::Busy));
+        // Another thread has left the entry of the first record, and has yet to move the watermark over it.
+        in_flight.done[64 / 16].store(first.end, SeqCst);
+        let third = in_flight.reserve(64).unwrap();
+        assert_eq!((second.record, third.record, third.durable), (192, 320, 128));
     }
 
     /// Records of 16 bytes can begin at any word: after one of 24 bytes, each begins in the middle of a slot.

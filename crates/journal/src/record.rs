@@ -1,6 +1,6 @@
 //! The bytes of a record's header and of a mark.
 
-use super::geometry::{GOLDEN, HEADER, MARK, WORD};
+use super::geometry::{GOLDEN, HEADER, MARK, SEGMENT, WORD};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::tag;
@@ -14,26 +14,65 @@ pub(super) enum Kind {
     Mark = 2,
 }
 
+/// A field of the second word of a header.
+struct Field {
+    shift: u32,
+    bits: u32,
+}
+
+impl Field {
+    /// Payload bytes: less than a segment.
+    const LEN: Self = Self { shift: 0, bits: 24 };
+    /// A [`Kind`]: 1 or 2.
+    const KIND: Self = Self { shift: 24, bits: 3 };
+    /// The distance to the durable position in words, plus 1: at most the words of the largest window. 0 claims nothing.
+    const CLAIM: Self = Self { shift: 27, bits: 21 };
+    /// Bits of the position in words: the low ones distinguish those within a segment. The upper ones are mixed in, so
+    /// that remains of earlier laps in the same place state another position.
+    const POSITION: Self = Self { shift: 48, bits: 16 };
+
+    const fn most(&self) -> u64 {
+        (1 << self.bits) - 1
+    }
+
+    /// Returns the field with the low bits of a value.
+    #[inline]
+    const fn put(&self, value: u64) -> u64 {
+        (value & self.most()) << self.shift
+    }
+
+    #[inline]
+    const fn get(&self, word: u64) -> u64 {
+        word >> self.shift & self.most()
+    }
+}
+
+const _: () = assert!(SEGMENT <= Field::LEN.most(), "a payload is shorter than its segment");
+
 /// Returns the second word of a header: the length of the payload, the kind, the claim that everything before `durable` was
-/// durable when the record was written, and 16 bits of the position. The claim is the distance to `durable` in words, plus
-/// 1.
-///
-/// The low bits of the position distinguish those within a segment. The upper bits are mixed in, so that remains of
-/// earlier laps in the same place state another position.
+/// durable when the record was written, and 16 bits of the position. A distance that does not fit claims nothing.
 #[inline]
 pub(super) const fn second_word(kind: Kind, durable: u64, len: u64, position: u64) -> u64 {
+    let claim = 1 + position.saturating_sub(durable) / WORD;
+    let claim = if claim <= Field::CLAIM.most() { claim } else { 0 };
+    Field::LEN.put(len)
+        | Field::KIND.put(kind as u64)
+        | Field::CLAIM.put(claim)
+        | position_field(position)
+}
+
+/// Returns the field of a position.
+#[inline]
+const fn position_field(position: u64) -> u64 {
     let words = position / WORD;
-    let mixed = (words >> 16).wrapping_mul(GOLDEN) >> 48;
-    // Less than the largest window less a header, so it fits into 21 bits. The other fields have 24, 3 and 16 bits.
-    let claim = 1 + (position - durable) / WORD;
-    len | (kind as u64) << 24 | claim << 27 | (words ^ mixed) << 48
+    Field::POSITION.put(words ^ (words >> 16).wrapping_mul(GOLDEN) >> 48)
 }
 
 /// Returns true if the second word of a header states this position.
 #[inline]
 pub(super) const fn names(word: u64, position: u64) -> bool {
     // Zeros are not the header of the first position.
-    word != 0 && word >> 48 == second_word(Kind::Data, position, 0, position) >> 48
+    word != 0 && Field::POSITION.get(word) == Field::POSITION.get(position_field(position))
 }
 
 /// Returns the seed of a record's tag.
@@ -70,12 +109,12 @@ impl Header {
     /// Returns the header in two words, or `None` if their kind is unknown.
     #[inline]
     pub(super) const fn read([tag, second]: [u64; 2]) -> Option<Self> {
-        let kind = match second >> 24 & 0x7 {
+        let kind = match Field::KIND.get(second) {
             1 => Kind::Data,
             2 => Kind::Mark,
             _ => return None,
         };
-        Some(Self { tag, second, kind, len: second & 0xff_ffff })
+        Some(Self { tag, second, kind, len: Field::LEN.get(second) })
     }
 
     /// Returns true if the payload belongs to this header, at this position, in the key's epoch.
@@ -86,7 +125,7 @@ impl Header {
 
     /// Returns the position before which everything was durable when a record at `position` was written, or 0.
     pub(super) const fn durable(&self, position: u64) -> u64 {
-        match self.second >> 27 & 0x1f_ffff {
+        match Field::CLAIM.get(self.second) {
             0 => 0,
             claim => position.saturating_sub((claim - 1) * WORD),
         }
@@ -183,6 +222,19 @@ mod tests {
         let word = second_word(Kind::Mark, 8, 0, MOST + 8);
         assert!(names(word, MOST + 8));
         assert_eq!(Header::read([0, word]).unwrap().durable(MOST + 8), 8);
+    }
+
+    /// By hand: the field counts to 2^21 - 1, of which 1 is the distance 0.
+    #[test]
+    fn a_distance_beyond_the_field_claims_nothing() {
+        const MOST: u64 = ((1 << 21) - 2) * 8;
+        for (distance, claimed) in [(MOST, 8), (MOST + 8, 0), (1 << 32, 0)] {
+            let word = second_word(Kind::Data, 8, 3, 8 + distance);
+            assert!(names(word, 8 + distance), "{distance}");
+            let found = Header::read([0, word]).unwrap();
+            assert_eq!((found.kind, found.len), (Kind::Data, 3), "{distance}");
+            assert_eq!(found.durable(8 + distance), claimed, "{distance}");
+        }
     }
 
     /// By hand: 2^21 words are 16 MiB, of which 32 × 2^16 words are 2^21: the upper part grows by 32.

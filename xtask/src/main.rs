@@ -76,6 +76,7 @@ const CI: [&[Step]; 2] = [
     &[
         ("miri", "Run the tests under Miri, which detects undefined behaviour", suites::miri),
         ("loom", "Run the loom tests, which try interleavings of threads", suites::loom),
+        ("pausing", "Run tests with threads while atomics pause at random", suites::pausing),
         ("lanes", "Run one lane of each kind", suites::one_lane_of_each_kind),
         ("benches", "Run each benchmark once", suites::benches),
         ("corpora", "Run the fuzzers on the inputs of their corpora", suites::corpora),

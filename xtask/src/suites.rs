@@ -7,7 +7,7 @@ use xtask::c_libraries::LIBPMEM;
 use xtask::command::{Cmd, find_program};
 use xtask::host::Host;
 use xtask::install::install;
-use xtask::packages::{GENERATED, LOOM, MIRI, MIRI_OF_FORMATS};
+use xtask::packages::{GENERATED, LOOM, MIRI, MIRI_OF_FORMATS, PAUSING};
 use xtask::toolchain;
 
 use crate::fuzz;
@@ -165,9 +165,18 @@ pub(crate) fn miri(_host: &Host, run: &mut Run) -> Result<()> {
 }
 
 pub(crate) fn loom(host: &Host, run: &mut Run) -> Result<()> {
-    // A target directory of its own: the flag would rebuild everything else. To optimise the crates that the tests need
-    // takes far longer than the tests.
-    let loom = Cmd::cargo("test").words(LOOM).arg("loom_tests");
-    let loom = loom.env("RUSTFLAGS", "--cfg cachemaint_loom");
-    run.tests(&loom.env("CARGO_TARGET_DIR", host.target_dir("loom"))).map(drop)
+    run.tests(&built_for("loom", host, Cmd::cargo("test").words(LOOM).arg("loom_tests"))).map(drop)
+}
+
+/// Runs the tests of the formats that have threads, while each atomic may pause.
+pub(crate) fn pausing(host: &Host, run: &mut Run) -> Result<()> {
+    run.tests(&built_for("pausing", host, Cmd::cargo("test").words(PAUSING))).map(drop)
+}
+
+/// Sets a flag of the family, and a target directory of its own: the flag would rebuild everything else. To optimise the
+/// crates that loom's tests need takes far longer than the tests.
+fn built_for(flag: &str, host: &Host, tests: Cmd) -> Cmd {
+    tests
+        .env("RUSTFLAGS", format!("--cfg cachemaint_{flag}"))
+        .env("CARGO_TARGET_DIR", host.target_dir(flag))
 }

@@ -1,5 +1,6 @@
 //! Atomics in ordinary memory: those of the standard library, or in tests those of loom or the simulator, which try
-//! different interleavings of the threads.
+//! different interleavings of the threads. With `cfg(cachemaint_pausing)` those of the simulator pause at random outside
+//! its simulations.
 
 #[cfg(all(feature = "sim", not(cachemaint_loom)))]
 pub use cachemaint_sim::sync::{AtomicBool, AtomicU64};

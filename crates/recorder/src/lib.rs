@@ -158,9 +158,9 @@
 //!   an inherited recorder: recording an event kills it with SIGSEGV. If the recorder is `'static`, the child also
 //!   holds its [lock](cachemaint::dax::Lock) until it executes a program or ends. Open the recording after the last
 //!   fork.
-//! - That lock is the evidence that there is one writer. Without it, a recorder notices another one when its next
-//!   sub-buffer begins, and stops with [`FormatError::AnotherWriter`]. Two mounts that share neither locks nor pages can
-//!   overwrite each other's events unnoticed.
+//! - Without a working lock the caller sees to one writer; a second one can overwrite what the first recorded, and need
+//!   not be told. A recorder looks for another one when it opens and when a sub-buffer begins, and then stops with
+//!   [`FormatError::AnotherWriter`]. What the newer one recorded and nobody overwrote stays readable.
 //! - A file that is removed or replaced while it is open still takes events. Its last close discards them.
 //! - With page granularity, a crash of the machine can lose a header but keep the events after it, which are then lost
 //!   too.

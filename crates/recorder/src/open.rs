@@ -62,8 +62,8 @@ impl<'o> Options<'o> {
     ///
     /// A medium has at most one recorder at a time, which all threads share. A medium with a
     /// [`writer_lock`](Medium::writer_lock), such as a file, refuses a second one in this process.
-    /// [`Memory`](cachemaint::medium::Memory) has none: two recorders there overwrite each other's events until the
-    /// first one [notices](FormatError::AnotherWriter).
+    /// [`Memory`](cachemaint::medium::Memory) has none: the caller sees to one recorder, since a second one
+    /// can overwrite events of the first and need not be told.
     ///
     /// # Errors
     /// Same as [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::OtherEvents`],

@@ -117,7 +117,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// # Errors
     /// [`ErrorKind::Stopped`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`], [`FormatError::WornOut`]: the event is not
     /// recorded.
-    /// [`FormatError::AnotherWriter`]: recording stops. It is noticed when the next sub-buffer begins.
+    /// [`FormatError::AnotherWriter`]: recording stops. Only the beginning of a sub-buffer looks for one.
     /// [`FormatError::Medium`]: the event is recorded, but its write-back failed, or the medium has failed. With
     /// [`OnRequest`](Durability::OnRequest) a failed medium is noticed when the next sub-buffer begins.
     ///

@@ -1,7 +1,8 @@
 //! Planted defects: a test must notice each of the patches in `tests/defects`.
 //!
 //! A patch begins with the defect in words. `Test: PACKAGE PROGRAM NAME` names the test that notices it, and `Shows: WORDS`
-//! quotes its failure, since a failure for another reason proves nothing. The output of `git diff` follows.
+//! quotes its failure, since a failure for another reason proves nothing. `Build: pausing` asks for atomics that pause. The
+//! output of `git diff` follows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ struct Noticing<'t> {
     program: &'t str,
     test: &'t str,
     shows: &'t str,
+    flags: &'static str,
 }
 
 /// Returns a test for each defect: it passes if the defect is noticed.
@@ -77,7 +79,12 @@ impl Defect {
         let [package, program, test] = words[..] else {
             bail!("{}: `Test:` names a package, a program and a test", self.patch.display())
         };
-        Ok(Noticing { package, program, test, shows: self.says("Shows")? })
+        let flags = match self.says("Build") {
+            Ok("pausing") => "--cfg cachemaint_pausing",
+            Ok(other) => bail!("{}: no build {other}", self.patch.display()),
+            Err(_) => "",
+        };
+        Ok(Noticing { package, program, test, shows: self.says("Shows")?, flags })
     }
 
     /// Applies the patch to a tree, or checks that it can be.
@@ -99,12 +106,13 @@ impl Defect {
         let tree = target.join("tree");
         host.copy_sources(&tree)?;
         self.apply(&tree, "apply")?;
-        let Noticing { package, program, test, .. } = noticing;
+        let Noticing { package, program, test, flags, .. } = noticing;
         let running = Cmd::cargo("test --all-features")
             .args(["-p", package, "--test", program])
             .folder(&tree)
             .env("CARGO_TARGET_DIR", &target)
             .env("CARGO_INCREMENTAL", "1");
+        let running = if flags.is_empty() { running } else { running.env("RUSTFLAGS", flags) };
         running.clone().arg("--no-run").read()?;
         let output = running.args(["--", "--exact", test]).env("RUST_BACKTRACE", "0").output()?;
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();

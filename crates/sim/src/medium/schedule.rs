@@ -76,6 +76,39 @@ pub(crate) enum Access {
 pub(crate) fn turn(access: Access) {
     if let Some(turns) = turns() {
         turns.before(access);
+    } else {
+        #[cfg(cachemaint_pausing)]
+        pauses::perhaps();
+    }
+}
+
+/// Pauses of threads outside a simulation, as if the system had let others run. Only in a build of this workspace's tests.
+#[cfg(cachemaint_pausing)]
+mod pauses {
+    use core::cell::Cell;
+    use core::sync::atomic::{AtomicU64, Ordering};
+    use core::time::Duration;
+
+    /// 2^64 divided by the golden ratio.
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    static SEED: AtomicU64 = AtomicU64::new(GOLDEN);
+    std::thread_local! { static STATE: Cell<u64> = const { Cell::new(0) }; }
+
+    /// Sleeps at every eighth call or so, for up to a millisecond. Threads have different numbers, by the order of their
+    /// first calls.
+    pub(super) fn perhaps() {
+        let mut x = STATE.get();
+        if x == 0 {
+            x = SEED.fetch_add(GOLDEN, Ordering::Relaxed) | 1;
+        }
+        // Xorshift (Marsaglia, 2003).
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        STATE.set(x);
+        if x >> 61 == 0 {
+            std::thread::sleep(Duration::from_micros(x & 1023));
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
 mod allocation;
-#[path = "../../tests/support/src/bad_blocks.rs"]
+#[path = "../../testing/support/src/bad_blocks.rs"]
 mod bad_blocks;
 mod image;
 pub mod journal;

@@ -1,8 +1,8 @@
 //! Machines for tests: recorded CPUs.
 
-#[path = "../../tests/cpus/arm64.rs"]
+#[path = "../../testing/cpus/arm64.rs"]
 pub(crate) mod arm64;
-#[path = "../../tests/cpus/x86.rs"]
+#[path = "../../testing/cpus/x86.rs"]
 pub(crate) mod x86;
 
 use super::{Cpu, aarch64, x86 as cpuid};

@@ -16,7 +16,7 @@ use crate::{suites, text};
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Request {
     /// The commit or branch to compare with [default: `origin/main`, `main` or `HEAD`, the first that exists]. What has
-    /// changed since the common ancestor is checked, committed or not. `fuzz` and `tests/engines` are workspaces of their own and
+    /// changed since the common ancestor is checked, committed or not. `fuzz` and `testing/engines` are workspaces of their own and
     /// are not compiled.
     base: Option<String>,
 }

@@ -1,5 +1,5 @@
 //! What the checks of this workspace share: commands and their tests, compilers and packages, and the libraries for C
-//! programs. The steps are in the command `cargo xtask`, and the lab in `tests/lab`.
+//! programs. The steps are in the command `cargo xtask`, and the lab in `testing/lab`.
 
 #![expect(
     missing_docs,

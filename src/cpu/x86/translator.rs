@@ -12,7 +12,7 @@ use super::{
 use crate::cpu::HypervisorKind;
 use raw_cpuid::{CpuId, CpuIdReader};
 
-/// The vendors whose CPUs have CLFLUSH and SSE2, and the names in their brands: recorded CPUs in `tests/cpus/x86`;
+/// The vendors whose CPUs have CLFLUSH and SSE2, and the names in their brands: recorded CPUs in `testing/cpus/x86`;
 /// `Pentium(R) Dual-Core` and `Celeron(R) Dual-Core` lack Intel's name.
 const MAKERS: [(&str, &[&str]); 6] = [
     ("GenuineIntel", &["intel", "pentium(r)", "celeron(r)"]),

@@ -1,7 +1,7 @@
 //! The guarantees of each durability of the flight recorder, after every crash.
 //!
 //! Media begin with zeros here, since each word that differs from its old content doubles the torn states. The recorder's
-//! generated histories, `tests/long/tests/histories/recorder.rs`, run on junk.
+//! generated histories, `testing/long/tests/histories/recorder.rs`, run on junk.
 
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 

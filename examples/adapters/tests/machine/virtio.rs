@@ -135,7 +135,7 @@ fn a_status_on_the_stack_needs_a_bounce_buffer() {
     assert!(message.contains("shares a line with other data"), "{failure}");
 }
 
-/// An operation that a kernel forgets; the image `dma` of `tests/lab/freestanding` forgets the same in an emulator.
+/// An operation that a kernel forgets; the image `dma` of `testing/lab/freestanding` forgets the same in an emulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeftOut {
     Acquire,

@@ -1,4 +1,4 @@
-//! The image `freestanding` of `tests/lab/freestanding`: the library at EL1, in ring 0 and in M-mode,
+//! The image `freestanding` of `testing/lab/freestanding`: the library at EL1, in ring 0 and in M-mode,
 //! without an operating system, on emulated boards.
 //!
 //! The image prints one verdict per step, its choice and its findings. This file lists the expected steps and the

@@ -69,7 +69,7 @@ fn nothing_is_lost(kit: &Kit, program: &HostProgram, name: &str, log: &mut Log) 
     Ok(())
 }
 
-/// Builds this project's library, and the program of transactions (`tests/clients`) against the packages.
+/// Builds this project's library, and the program of transactions (`testing/clients`) against the packages.
 fn transactions(lab: &Lab, architecture: Architecture) -> Result<HostProgram> {
     let triple = architecture.triple();
     let Linking { compiler, cc, .. } = cross::linking(triple)?;
@@ -84,7 +84,7 @@ fn transactions(lab: &Lab, architecture: Architecture) -> Result<HostProgram> {
     Cmd::new(cc)
         .words("-std=c11 -O2 -Wall -Wextra -Werror")
         .arg(format!("-I{}", root.join("usr/include").display()))
-        .path(tree.join("tests/clients/transactions.c"))
+        .path(tree.join("testing/clients/transactions.c"))
         .arg("-o")
         .path(&program)
         .arg(format!("-L{}", libraries.display()))

@@ -14,7 +14,7 @@ use cachemaint_lab_freestanding::image::{self, Machine, OneCpu, halt, reset};
 use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
 use cachemaint_recorder::{Cursor, Recorder};
 
-/// The memory that survives the reset. `tests/lab/src/last_events.rs` has the same address.
+/// The memory that survives the reset. `testing/lab/src/last_events.rs` has the same address.
 const PLACE: usize = if cfg!(target_arch = "x86_64") { 64 << 20 } else { (1 << 30) + (64 << 20) };
 const WORDS: usize = (256 << 10) / 8;
 

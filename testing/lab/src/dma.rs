@@ -1,6 +1,6 @@
 //! The lanes of `lose-lines dma`: machines whose devices do not see the CPUs' cache.
 //!
-//! The image `dma` of `tests/lab/freestanding` has a driver that leaves out the operation that its disk names. The
+//! The image `dma` of `testing/lab/freestanding` has a driver that leaves out the operation that its disk names. The
 //! emulator shows every store to every device, so its data are right in each case. Linux is Debian's, unmodified.
 
 use alloc::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Emulated boards without an operating system, and the images of `tests/lab/freestanding` and `tests/lab/boards` for them:
+//! Emulated boards without an operating system, and the images of `testing/lab/freestanding` and `testing/lab/boards` for them:
 //! the build and the boot of an image, and the check of a run's end.
 
 use anyhow::{Result, ensure};

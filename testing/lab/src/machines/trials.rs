@@ -1,4 +1,4 @@
-//! Trials: a program's files crash by thousands, without an end of the machine (`tests/lab/guest/src/trials`). Its
+//! Trials: a program's files crash by thousands, without an end of the machine (`testing/lab/guest/src/trials`). Its
 //! acknowledged work must be there; and if one write-back or fence is left out, some must be lost.
 
 use alloc::collections::BTreeMap;

@@ -29,7 +29,7 @@ const SCHEMA: &str = "usr/share/xml/lttng/session.xsd";
 /// The page of the guide whose commands start the tracer.
 const RECIPE: &str = include_str!("../../../../docs/tracing.md");
 
-/// The program that is traced (`tests/lab/tracer`).
+/// The program that is traced (`testing/lab/tracer`).
 const TRACED: &str = "/lab/traced";
 /// The folder of the ring buffers, below the mount point.
 const BUFFERS: &str = "/mnt/trace";
@@ -64,7 +64,7 @@ pub(super) fn files(lab: &Lab) -> Result<Initramfs> {
 
 /// Builds the traced program as LTTng's users build theirs, against the unpacked packages.
 fn traced(lab: &Lab, root: &Path) -> Result<PathBuf> {
-    let sources = lab.tree().join("tests/lab/tracer");
+    let sources = lab.tree().join("testing/lab/tracer");
     let program = lab.work().join("traced");
     let headers = root.join("usr/include");
     let libraries = root.join(LIBRARIES);
@@ -156,7 +156,7 @@ fn stored_events(bytes: &[u8]) -> BTreeSet<u64> {
     fields.filter(|(number, check)| *check == check_of(*number)).map(|(number, _)| number).collect()
 }
 
-/// Returns the other field of an event, which says nothing about shifted bytes (`tests/lab/tracer/traced.c`).
+/// Returns the other field of an event, which says nothing about shifted bytes (`testing/lab/tracer/traced.c`).
 fn check_of(number: u64) -> u64 {
     number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

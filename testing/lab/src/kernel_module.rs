@@ -1,4 +1,4 @@
-//! Kernel modules of `tests/lab/module`, built for the kernel of a kit with the headers of its version.
+//! Kernel modules of `testing/lab/module`, built for the kernel of a kit with the headers of its version.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -40,7 +40,7 @@ pub(super) fn build(lab: &Lab, kit: &Kit, name: &str) -> Result<PathBuf> {
     let folder = lab.work().join("module");
     cache::make_empty(&folder)?;
     let source = format!("{name}.c");
-    fs::copy(lab.tree().join("tests/lab/module").join(&source), folder.join(&source))
+    fs::copy(lab.tree().join("testing/lab/module").join(&source), folder.join(&source))
         .with_context(|| format!("cannot copy {source}"))?;
     fs::write(folder.join("Kbuild"), format!("obj-m := {name}.o\n"))?;
     let headers = headers.join("usr/src");

@@ -1,4 +1,4 @@
-//! Planted defects: a test must notice each of the patches in `tests/defects`.
+//! Planted defects: a test must notice each of the patches in `testing/defects`.
 //!
 //! A patch begins with the defect in words. `Test: PACKAGE PROGRAM NAME` names the test that notices it, and `Shows: WORDS`
 //! quotes its failure, since a failure for another reason proves nothing. `Build: pausing` asks for atomics that pause. The
@@ -53,7 +53,7 @@ pub(crate) fn trials(lab: &Arc<Mutex<Lab>>) -> Result<Vec<Trial>> {
 impl Defect {
     /// Returns the defects by their names.
     fn all(tree: &Path) -> Result<Vec<Self>> {
-        let folder = tree.join("tests/defects");
+        let folder = tree.join("testing/defects");
         let unread = || format!("cannot read {}", folder.display());
         let entries = fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let mut patches: Vec<PathBuf> =

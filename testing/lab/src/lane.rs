@@ -25,7 +25,7 @@ const OF_EACH_CHANGE: [&str; 8] = [
     "capi/x86_64",
 ];
 
-/// A test on one machine. `tests/lab/LANES.md` has the claim that it proves.
+/// A test on one machine. `testing/lab/LANES.md` has the claim that it proves.
 pub(crate) struct Lane {
     /// `kind/name`, by which the lane is selected.
     pub(crate) name: String,

@@ -13,7 +13,7 @@ mod store;
 use cachemaint_sim::{DamageKind, Histories, Model, Simulation, Structure};
 use cachemaint_test_support::cases::{HISTORIES, cases};
 
-/// Histories for each structure and model. Of the defects under `tests/defects`, each is found within the first five
+/// Histories for each structure and model. Of the defects under `testing/defects`, each is found within the first five
 /// hundred.
 const USUAL: u64 = HISTORIES;
 /// For structures with many operations.

@@ -1,4 +1,4 @@
-//! The expected output of `cachemaint caps --json` on a machine, as a file under `tests/lab/expected`, and the
+//! The expected output of `cachemaint caps --json` on a machine, as a file under `testing/lab/expected`, and the
 //! differences of a report from it.
 //!
 //! A file has two keys. `source` names, for each part of the report, the manual, kernel file or definition of the
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// The folder of the files in the workspace.
-pub(super) const FOLDER: &str = "tests/lab/expected";
+pub(super) const FOLDER: &str = "testing/lab/expected";
 
 /// The expected report of a machine.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,4 +1,4 @@
-//! The image `last_events` of `tests/lab/freestanding`: a kernel's ring buffer in RAM, on machines that lose lines.
+//! The image `last_events` of `testing/lab/freestanding`: a kernel's ring buffer in RAM, on machines that lose lines.
 //!
 //! The CPUs record until one of them panics. Its handler writes the recording back, by one CPU, prints the number of
 //! events that each shard had recorded, and resets the machine. The reset loses every line that was not written back.
@@ -32,7 +32,7 @@ const SIZE: u64 = 256 << 10;
 
 const MACHINES: [Machine; 2] = [
     Machine { board: board::X86_64, cpu: "max", ram: 0, reset: RESET_OF_PC },
-    // QEMU starts an image at its own entry (`tests/lab/freestanding/src/image/aarch64/virt.ld`).
+    // QEMU starts an image at its own entry (`testing/lab/freestanding/src/image/aarch64/virt.ld`).
     Machine {
         board: board::AARCH64,
         cpu: "cortex-a53",

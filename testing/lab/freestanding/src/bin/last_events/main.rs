@@ -1,6 +1,6 @@
 //! The image of a kernel whose CPUs record events in a ring buffer in RAM until one of them panics. The panic handler
 //! writes the recording back, with one CPU and without an interrupt to the others, and resets the machine. After the
-//! reset, the image reads the recording. `tests/lab/src/last_events.rs` judges its output.
+//! reset, the image reads the recording. `testing/lab/src/last_events.rs` judges its output.
 //!
 //! It is built like the other images. `cargo test -p cachemaint-lab-tests -- freestanding` builds and runs it.
 

@@ -1,4 +1,4 @@
-//! Tests of the library on CPUs and whole machines other than this one. `tests/lab/README.md` explains them, and says what no
+//! Tests of the library on CPUs and whole machines other than this one. `testing/lab/README.md` explains them, and says what no
 //! emulator can prove.
 //!
 //! A test is a lane. What it needs is found, fetched or built under a lock, since lanes share it. Then it runs

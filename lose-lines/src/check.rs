@@ -9,12 +9,13 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use crate::agent::Request;
-use crate::log::Log;
-use crate::machine::Machine;
-use crate::machine::ends::Ran;
-use crate::machine::programs::{End, printed};
-use crate::program::CommandLine;
+use lose_lines_agent::Request;
+use lose_lines_machine::machine::Machine;
+use lose_lines_machine::machine::agent::Mounted;
+use lose_lines_machine::machine::ends::Ran;
+use lose_lines_machine::machine::programs::{End, printed};
+use lose_lines_machine::program::CommandLine;
+use lose_lines_machine::transcript::Transcript;
 
 /// The file on a checking machine with the lines that the program had printed before the cut.
 pub const PRINTED: &str = "/lab/printed";
@@ -38,6 +39,18 @@ pub enum Verdict {
         /// The kernel's reason.
         why: String,
     },
+}
+
+impl Verdict {
+    /// Returns the verdict on a state whose file system was not mounted.
+    pub(crate) fn unmounted(mounted: Mounted) -> Self {
+        let why = match mounted {
+            Mounted::Done => String::from("it was mounted"),
+            Mounted::Refused(why) => why,
+            Mounted::Failed => String::from("the kernel failed when it was mounted"),
+        };
+        Self::Unmountable { why }
+    }
 }
 
 /// The complaint about a state.
@@ -144,7 +157,7 @@ pub(crate) fn run(
     machine: &mut Machine,
     request: &Request,
     limit: Duration,
-    log: &Log,
+    log: &Transcript,
 ) -> Result<Run> {
     let (before, start) = (log.position()?, Instant::now());
     let ran = machine.run_for(request, limit)?;
@@ -181,7 +194,11 @@ impl Check<'_> {
     ///
     /// # Errors
     /// If the host fails: the emulator was killed, for example.
-    pub(crate) fn in_machine(&self, machine: &mut Machine, log: &Log) -> Result<(Verdict, Left)> {
+    pub(crate) fn in_machine(
+        &self,
+        machine: &mut Machine,
+        log: &Transcript,
+    ) -> Result<(Verdict, Left)> {
         let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
         let environment: Vec<_> = given.chain([("PRINTED", PRINTED)]).collect();
         let Run { ran, output, .. } =

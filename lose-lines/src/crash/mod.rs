@@ -12,29 +12,30 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
-use crate::agent::Request;
 use anyhow::{Context as _, Result, bail, ensure};
+use lose_lines_agent::Request;
 use serde::Serialize;
 
 use self::code::Files;
 use self::lost::{Lost, Placed, Report, lost_lines};
 use self::moments::{Counted, Counts, Moment};
-use crate::acknowledged::Acknowledged;
 use crate::check::{Check, Failure, PRINTED, Run, Verdict, in_words, run};
 use crate::fewest::{Needed, needed};
-use crate::kit::Kit;
-use crate::log::Log;
-use crate::losses::{Cut, Policy, number};
-use crate::machine::Machine;
-use crate::machine::agent::Mounted;
-use crate::machine::ends::Ran;
-use crate::machine::port::{self, Port};
-use crate::machine::setup::Setup;
-use crate::machine::suspended::Suspended;
-use crate::pmem::{Contents, DIRECTORY, make_namespace, nvdimm_of, try_mount_again};
 use crate::pool;
-use crate::program::CommandLine;
 use crate::report::note;
+use lose_lines_machine::acknowledged::Acknowledged;
+use lose_lines_machine::kit::Kit;
+use lose_lines_machine::losses::{Cut, number};
+use lose_lines_machine::machine::Machine;
+use lose_lines_machine::machine::agent::Mounted;
+use lose_lines_machine::machine::ends::Ran;
+use lose_lines_machine::machine::port::{self, Port};
+use lose_lines_machine::machine::setup::Setup;
+use lose_lines_machine::machine::suspended::Suspended;
+use lose_lines_machine::pmem::{Contents, DIRECTORY, make_namespace, nvdimm_of, try_mount_again};
+use lose_lines_machine::program::CommandLine;
+use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
 
 /// The additional time of a machine beyond that of its program.
 const BESIDES: Duration = Duration::from_secs(300);
@@ -149,7 +150,7 @@ struct Running {
 
 impl CrashTest<'_> {
     /// Makes the file system and the machine that each cut starts with.
-    pub fn make(&self, log: &Log) -> Result<Made> {
+    pub fn make(&self, log: &Transcript) -> Result<Made> {
         ensure!(
             self.kit.plugin.is_some(),
             "this emulator cannot lose lines; QEMU 10.0, 10.1 or 10.2 is needed"
@@ -173,14 +174,14 @@ impl CrashTest<'_> {
 
     fn prepare(&self, machine: &mut Machine) -> Result<()> {
         let Some(prepare) = &self.prepare else { return Ok(()) };
-        crate::pmem::mount_again(machine)?;
+        lose_lines_machine::pmem::mount_again(machine)?;
         let ended = machine.run_request(&self.request(prepare))?;
         ensure!(ended == (Some(0), None), "the preparing program {}", in_words(ended));
         machine.unmount(DIRECTORY)
     }
 
     /// Runs the program without a cut and counts its events. The program and the check after it must succeed.
-    pub fn count(&self, made: &Made, log: &Log) -> Result<Counted> {
+    pub fn count(&self, made: &Made, log: &Transcript) -> Result<Counted> {
         let medium = made.contents.copy(self.kit, self.name)?;
         let Running { mut machine, port } = self.start(made, &medium, Choices::RUNNING, log)?;
         let before = log.position()?;
@@ -223,7 +224,7 @@ impl CrashTest<'_> {
         made: &Made,
         (moment, seed): (Moment, u64),
         finds_fewest: bool,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Outcome> {
         let medium = made.contents.copy(self.kit, self.name)?;
         let cut = match moment {
@@ -283,7 +284,7 @@ impl CrashTest<'_> {
         left: &Contents,
         lost: &[u32],
         printed: &Acknowledged,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Needed<u32>> {
         needed(lost, MOST_CHECKS, |lost: &[u32]| {
             let medium = left.twin(self.kit, self.name)?;
@@ -309,7 +310,7 @@ impl CrashTest<'_> {
         medium: &Contents,
         choices: Choices<'_>,
         printed: &Acknowledged,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Examined> {
         let before = log.position()?;
         let Running { mut machine, port: _port } = self.resume(made, medium, choices, log)?;
@@ -324,7 +325,7 @@ impl CrashTest<'_> {
                 };
                 (check.in_machine(&mut machine, log)?.0, placed)
             }
-            refused => (refused.verdict(), Placed::default()),
+            refused => (Verdict::unmounted(refused), Placed::default()),
         };
         machine.end()?;
         let report = log.since(before)?;
@@ -346,10 +347,10 @@ impl CrashTest<'_> {
         made: &Made,
         medium: &Contents,
         choices: Choices<'_>,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Running> {
         let mut running = self.resume(made, medium, choices, log)?;
-        crate::pmem::mount_again(&mut running.machine)?;
+        lose_lines_machine::pmem::mount_again(&mut running.machine)?;
         Ok(running)
     }
 
@@ -358,7 +359,7 @@ impl CrashTest<'_> {
         made: &Made,
         medium: &Contents,
         choices: Choices<'_>,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Running> {
         let port = Port::new(&self.kit.work, self.name)?;
         let setup = self.setup(medium, choices).devices(port.devices());
@@ -387,7 +388,7 @@ impl CrashTest<'_> {
     }
 
     /// Runs the program, whose standard output goes to the port.
-    fn run(&self, machine: &mut Machine, log: &Log) -> Result<Run> {
+    fn run(&self, machine: &mut Machine, log: &Transcript) -> Result<Run> {
         let request = self.request(&self.program).printing_to(port::DEVICE);
         run(machine, &request, self.limit, log)
     }
@@ -487,7 +488,7 @@ pub fn cut_all(
     made: &Made,
     cuts: &[(Moment, u64)],
     jobs: usize,
-    log: &Log,
+    log: &Transcript,
     mut take: impl FnMut(usize, &Outcome) -> Result<()>,
 ) -> Result<Summary> {
     let (mut summary, has_failed) = (Summary::default(), AtomicBool::new(false));

@@ -10,17 +10,17 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use lose_lines::check::{Failure, Verdict};
 use lose_lines::drive::explanation::Explanation;
-use lose_lines::drive::file_system::FileSystem;
 use lose_lines::drive::flushes::{LeftOut, leave_out};
-use lose_lines::drive::log::DriveLog;
-use lose_lines::drive::states::{State, Tearing, chosen};
 use lose_lines::drive::trials::{Trial, Trials};
 use lose_lines::drive::{DriveTest, Prepared, Recorded};
-use lose_lines::log::Log;
-use lose_lines::losses::checked_seed_of_run;
-use lose_lines::policy::Policy;
-use lose_lines::program::CommandLine;
 use lose_lines::report::Form;
+use lose_lines_drive::file_system::FileSystem;
+use lose_lines_drive::log::DriveLog;
+use lose_lines_drive::states::{State, Tearing, chosen};
+use lose_lines_machine::losses::checked_seed_of_run;
+use lose_lines_machine::program::CommandLine;
+use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
 use serde_json::json;
 use tempfile::TempPath;
 
@@ -254,7 +254,7 @@ fn checked(
         None => chosen(log, request.states, report.seed, request.policy),
     };
     let different = trials.distinct(&states);
-    let logs: Vec<Log> = (0..request.jobs)
+    let logs: Vec<Transcript> = (0..request.jobs)
         .map(|number| machines.log.beside(&format!("{}-{number}", machines.name)))
         .collect::<Result<_>>()?;
     let first = logs.first().context("there is no log")?;
@@ -285,7 +285,7 @@ fn checked(
         report.flushes(trials, first)?;
     }
     report.end(&different, states.len())?;
-    logs.into_iter().try_for_each(Log::remove)?;
+    logs.into_iter().try_for_each(Transcript::remove)?;
     let has_tested = request.state.is_some() || different.iter().any(|trial| trial.is_between);
     Ok(Outcome::of(report.failed.len(), report.unmountable, has_tested))
 }
@@ -358,7 +358,7 @@ impl Report<'_> {
     }
 
     /// Explains the first failure of each kind.
-    fn failures(&self, trials: &Trials<'_>, log: &Log) -> Result<()> {
+    fn failures(&self, trials: &Trials<'_>, log: &Transcript) -> Result<()> {
         let mut kinds: BTreeMap<String, Vec<&(Trial, Failure)>> = BTreeMap::new();
         for result in &self.failed {
             kinds.entry(result.1.kind()).or_default().push(result);
@@ -399,7 +399,7 @@ impl Report<'_> {
     }
 
     /// Leaves out each flush in turn, and reports those without which every check succeeds.
-    fn flushes(&self, trials: &Trials<'_>, machines: &Log) -> Result<()> {
+    fn flushes(&self, trials: &Trials<'_>, machines: &Transcript) -> Result<()> {
         let (mut left_out, mut missed) = (0, 0);
         leave_out(trials, machines, |LeftOut { event, acknowledged, is_missed }| {
             left_out += 1;
@@ -451,7 +451,7 @@ mod tests {
     use std::path::Path;
 
     use clap::Parser as _;
-    use lose_lines::drive::states::State;
+    use lose_lines_drive::states::State;
 
     use super::Driving;
     use crate::{Cli, Task};

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::files::{LostPart, parts};
 use super::machine::InMachine;
-use super::states::{Built, State};
 use super::trials::{Trial, Trials};
 use crate::changes::{Change, changes, named};
 use crate::check::{Failure, Verdict};
 use crate::fewest::Needed;
-use crate::log::Log;
+use lose_lines_drive::states::{Built, State};
+use lose_lines_machine::transcript::Transcript;
 
 /// The number of lost parts that are listed.
 const LISTED: usize = 12;
@@ -59,7 +59,7 @@ impl Explanation {
         trials: &Trials<'_>,
         trial: &Trial,
         failure: &Failure,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<(Self, Built)> {
         let mut machine = trials.checker(0, log)?;
         let mut incomplete = Vec::new();

@@ -8,14 +8,14 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::file_system::FileSystem;
-use super::image::PAGE;
-use super::log::SECTOR;
 use super::machine::InMachine;
-use super::states::{Lost, State};
 use super::trials::Trials;
-use crate::command::Cmd;
-use crate::pmem::DIRECTORY;
+use lose_lines_drive::content::PAGE;
+use lose_lines_drive::file_system::FileSystem;
+use lose_lines_drive::log::SECTOR;
+use lose_lines_drive::states::{Lost, State};
+use lose_lines_machine::command::Cmd;
+use lose_lines_machine::pmem::DIRECTORY;
 
 /// The inode of the journal (Linux, `fs/ext4/ext4.h`, `EXT4_JOURNAL_INO`).
 const JOURNAL: u64 = 8;

@@ -3,12 +3,12 @@
 
 use anyhow::Result;
 
-use super::log::{DriveLog, Event};
-use super::states::{Fates, State};
 use super::trials::Trials;
 use crate::check::Verdict;
-use crate::log::Log;
-use crate::policy::Policy;
+use lose_lines_drive::log::{DriveLog, Event};
+use lose_lines_drive::states::{Fates, State};
+use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
 
 /// The states that are checked without a flush, at each cut: the policy, and the number of seeds.
 const TRIED: [(Policy, u32); 4] =
@@ -29,7 +29,7 @@ pub struct LeftOut {
 /// states between it and the next one.
 pub fn leave_out(
     trials: &Trials<'_>,
-    machines: &Log,
+    machines: &Transcript,
     mut take: impl FnMut(&LeftOut) -> Result<()>,
 ) -> Result<()> {
     let log = trials.log;

@@ -4,27 +4,27 @@ use core::mem;
 use core::time::Duration;
 use std::path::Path;
 
-use crate::agent::Request;
 use anyhow::{Context as _, Result, bail};
+use lose_lines_agent::Request;
 use serde::Serialize;
 
 use super::DriveTest;
-use super::file_system::FileSystem;
-use super::image::Image;
-use super::log::{DriveLog, Event};
-use super::server::Server;
-use crate::acknowledged::Acknowledged;
-use crate::architecture::Architecture;
 use crate::check::{Left, PRINTED, Verdict, in_words, run};
-use crate::log::Log;
-use crate::machine::Machine;
-use crate::machine::agent::Mounted;
-use crate::machine::ends::Ran;
-use crate::machine::port;
-use crate::machine::setup::Setup;
-use crate::machine::suspended::Suspended;
-use crate::pmem::DIRECTORY;
-use crate::program::CommandLine;
+use lose_lines_drive::content::Content;
+use lose_lines_drive::file_system::FileSystem;
+use lose_lines_drive::log::{DriveLog, Event};
+use lose_lines_drive::server::Server;
+use lose_lines_machine::acknowledged::Acknowledged;
+use lose_lines_machine::architecture::Architecture;
+use lose_lines_machine::machine::Machine;
+use lose_lines_machine::machine::agent::Mounted;
+use lose_lines_machine::machine::ends::Ran;
+use lose_lines_machine::machine::port;
+use lose_lines_machine::machine::setup::Setup;
+use lose_lines_machine::machine::suspended::Suspended;
+use lose_lines_machine::pmem::DIRECTORY;
+use lose_lines_machine::program::CommandLine;
+use lose_lines_machine::transcript::Transcript;
 
 /// The drive in a machine.
 const DEVICE: &str = "/dev/vda";
@@ -60,10 +60,10 @@ impl<'a> Prepared<'a> {
         test: &'a DriveTest<'a>,
         file_system: FileSystem,
         size: usize,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Self> {
         let name = format!("{}-prepared", test.name);
-        let server = Server::start(&test.kit.work, &name, Image::new(size))?;
+        let server = Server::start(&test.kit.work, &name, Content::new(size))?;
         let setup = setup(test, &name, &server);
         let suspended = Suspended::new(test.kit, &setup, log, |machine| {
             machine.wait_for(DEVICE)?;
@@ -80,7 +80,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// Returns a machine with a drive.
-    fn resume(&self, name: &str, image: Image, log: &Log) -> Result<(Machine, Server)> {
+    fn resume(&self, name: &str, image: Content, log: &Transcript) -> Result<(Machine, Server)> {
         let Self { test, suspended, .. } = self;
         let name = format!("{}-{name}", test.name);
         let server = Server::start(&test.kit.work, &name, image)?;
@@ -89,9 +89,9 @@ impl<'a> Prepared<'a> {
     }
 
     /// Records a run of the program on a new file system into a file.
-    pub fn record(&self, to: &Path, log: &Log) -> Result<Recorded> {
+    pub fn record(&self, to: &Path, log: &Transcript) -> Result<Recorded> {
         let Self { test, file_system, size, .. } = self;
-        let (mut machine, server) = self.resume("recording", Image::new(*size), log)?;
+        let (mut machine, server) = self.resume("recording", Content::new(*size), log)?;
         server.begin_log(to, *file_system)?;
         machine.run(file_system.make())?;
         machine.mount_as(file_system.name(), DEVICE, DIRECTORY, file_system.committing())?;
@@ -122,8 +122,8 @@ impl<'a> Prepared<'a> {
     }
 
     /// Returns a checker with its own log.
-    pub(super) fn checker(&'a self, name: &str, log: &'a Log) -> Result<InMachine<'a>> {
-        let (machine, server) = self.resume(name, Image::new(self.size), log)?;
+    pub(super) fn checker(&'a self, name: &str, log: &'a Transcript) -> Result<InMachine<'a>> {
+        let (machine, server) = self.resume(name, Content::new(self.size), log)?;
         let name = name.to_owned();
         Ok(InMachine { prepared: self, name, machine: Some((machine, server)), printed: 0, log })
     }
@@ -160,7 +160,7 @@ impl DriveTest<'_> {
         machine: &mut Machine,
         command: &CommandLine,
         to: Option<&str>,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Option<Duration>> {
         let ended = run(machine, &self.request(command, to), self.limit, log)?;
         match ended.ran {
@@ -184,7 +184,7 @@ pub(super) struct InMachine<'a> {
     machine: Option<(Machine, Server)>,
     /// The number of lines in the machine's file of printed lines.
     printed: usize,
-    log: &'a Log,
+    log: &'a Transcript,
 }
 
 impl InMachine<'_> {
@@ -192,7 +192,12 @@ impl InMachine<'_> {
     ///
     /// # Errors
     /// If the host fails, also in a new machine.
-    pub(super) fn check(&mut self, image: &Image, event: usize, log: &DriveLog) -> Result<Verdict> {
+    pub(super) fn check(
+        &mut self,
+        image: &Content,
+        event: usize,
+        log: &DriveLog,
+    ) -> Result<Verdict> {
         let is_new = self.machine.is_none();
         match self.attempt(image, event, log) {
             Ok((verdict, left)) if left != Left::Down || is_new => Ok(verdict),
@@ -207,7 +212,7 @@ impl InMachine<'_> {
     /// Mounts a drive and looks at it; `None` if it cannot be mounted.
     pub(super) fn mounted<T>(
         &mut self,
-        image: &Image,
+        image: &Content,
         file_system: FileSystem,
         look: impl FnOnce(&mut Machine) -> Result<T>,
     ) -> Result<Option<T>> {
@@ -229,13 +234,18 @@ impl InMachine<'_> {
 
     fn renew(&mut self) -> Result<()> {
         self.machine = None;
-        let image = Image::new(self.prepared.size);
+        let image = Content::new(self.prepared.size);
         self.machine = Some(self.prepared.resume(&self.name, image, self.log)?);
         self.printed = 0;
         Ok(())
     }
 
-    fn attempt(&mut self, image: &Image, event: usize, log: &DriveLog) -> Result<(Verdict, Left)> {
+    fn attempt(
+        &mut self,
+        image: &Content,
+        event: usize,
+        log: &DriveLog,
+    ) -> Result<(Verdict, Left)> {
         if self.machine.is_none() {
             self.renew()?;
         }
@@ -244,10 +254,10 @@ impl InMachine<'_> {
         print(&mut machine, &mut self.printed, event, log)?;
         match machine.try_mount(log.file_system.name(), DEVICE, DIRECTORY, "")? {
             Mounted::Done => {}
-            Mounted::Failed => return Ok((Mounted::Failed.verdict(), Left::Down)),
+            Mounted::Failed => return Ok((Verdict::unmounted(Mounted::Failed), Left::Down)),
             refused @ Mounted::Refused(_) => {
                 self.machine = Some((machine, server));
-                return Ok((refused.verdict(), Left::Idle));
+                return Ok((Verdict::unmounted(refused), Left::Idle));
             }
         }
         let (verdict, left) = self.prepared.test.checking().in_machine(&mut machine, self.log)?;

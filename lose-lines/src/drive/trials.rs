@@ -7,15 +7,15 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::DriveTest;
-use super::log::DriveLog;
 use super::machine::{InMachine, Prepared};
-use super::states::{Built, Lost, State, States, Tearing};
-use crate::agent::File;
 use crate::check::{Failure, Verdict};
 use crate::fewest::{Needed, needed};
-use crate::log::Log;
-use crate::pmem::DIRECTORY;
 use crate::pool;
+use lose_lines_agent::File;
+use lose_lines_drive::log::DriveLog;
+use lose_lines_drive::states::{Built, Lost, State, States, Tearing};
+use lose_lines_machine::pmem::DIRECTORY;
+use lose_lines_machine::transcript::Transcript;
 
 /// The maximum number of checks to find the fewest lost writes.
 const ATTEMPTS: u32 = 60;
@@ -86,7 +86,7 @@ impl Trials<'_> {
     pub fn check(
         &self,
         trials: &[Trial],
-        logs: &[Log],
+        logs: &[Transcript],
         mut take: impl FnMut(&Trial, Verdict) -> Result<()>,
     ) -> Result<()> {
         pool::in_order(
@@ -102,12 +102,16 @@ impl Trials<'_> {
     }
 
     /// Returns the machine of this number, with its own log.
-    pub(super) fn checker<'c>(&'c self, number: usize, log: &'c Log) -> Result<InMachine<'c>> {
+    pub(super) fn checker<'c>(
+        &'c self,
+        number: usize,
+        log: &'c Transcript,
+    ) -> Result<InMachine<'c>> {
         self.prepared.checker(&format!("check-{number}"), log)
     }
 
     /// Checks the state after the program's end, without losses.
-    pub fn check_end(&self, log: &Log) -> Result<Verdict> {
+    pub fn check_end(&self, log: &Transcript) -> Result<Verdict> {
         let end = State::losing(self.log.events.len(), []);
         self.check_state(&end, end.event, &mut self.checker(0, log)?)
     }

@@ -12,13 +12,12 @@ use std::thread::available_parallelism;
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use lose_lines::check::Failure;
-use lose_lines::command::quoted;
-use lose_lines::files::check::Check;
-use lose_lines::files::recorder::{Fault, FaultKind, Recorded, Recording};
-use lose_lines::files::stack::Sources;
+use lose_lines::files::check::{Check, program as located};
 use lose_lines::files::trials::{Cause, Reason, Trial, Trials};
-use lose_lines::losses::checked_seed_of_run;
-use lose_lines_states::{Choice, Coverage, Cut, Log, Model, Operation, States, member};
+use lose_lines_machine::command::quoted;
+use lose_lines_machine::losses::checked_seed_of_run;
+use lose_lines_recorder::{Fault, FaultKind, Recorded, Recording, Sources};
+use lose_lines_states::{Choice, Coverage, Cut, Log, Model, Operation, States};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -85,10 +84,6 @@ pub(crate) struct Filing {
     /// Keep the recording in this file.
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
-    /// Instead of checking, say of each of these directories whether the model allows it after as many lines as
-    /// FOLDER.printed has.
-    #[arg(long, value_name = "FOLDER", num_args = 1.., requires_all = ["log", "models"], hide = true)]
-    member: Vec<PathBuf>,
     /// The time after which the program or a check counts as hanging and is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     limit: u64,
@@ -179,9 +174,6 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
     let mut report = Report { request, seed, junit: Vec::new() };
     if let Some(path) = &request.log {
         let log = read(path)?;
-        if !request.member.is_empty() {
-            return members(request, &log);
-        }
         let run = Run { request, check: &check, log: &log, path, work: work.path(), seed };
         let code = run.models(&request.models, None, &mut report)?;
         return report.end().map(|()| code);
@@ -190,6 +182,7 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
     let directory = request.directory.as_deref().unwrap_or(own.path());
     let program = absolute(request.program.clone())?;
     let recorded = Recorded {
+        program: &located(&program[0], directory)?,
         command: &program,
         directory,
         environment: &request.environment,
@@ -450,34 +443,6 @@ impl Kinds {
         let limit = if self.role == Role::Decides { EXPLAINED } else { 1 };
         self.found.len() > known && known < limit
     }
-}
-
-/// Says of directories whether the model allows them. Returns the exit code.
-fn members(request: &Filing, log: &Log) -> Result<u8> {
-    let mut refused = 0;
-    for directory in &request.member {
-        let mut printed = directory.clone().into_os_string();
-        printed.push(".printed");
-        let lines =
-            fs::read(&printed).with_context(|| format!("cannot read {}", printed.display()))?;
-        let lines = lines.split(|byte| *byte == b'\n').count() - 1;
-        for model in &request.models {
-            let found = member(log, *model, directory, lines);
-            let found = found.with_context(|| format!("cannot read {}", directory.display()))?;
-            if let Err(nearest) = found {
-                refused += 1;
-                let differences = nearest.differences.join(", ");
-                let (directory, cut) = (directory.display(), nearest.cut);
-                writeln!(
-                    io::stdout(),
-                    "{directory}: {model} cannot make it; nearest is cut {cut}: {differences}"
-                )?;
-            }
-        }
-    }
-    let count = request.member.len();
-    writeln!(io::stdout(), "{count} directories, {refused} that a model cannot make")?;
-    Ok(if refused > 0 { LOSS } else { 0 })
 }
 
 /// The results, on standard output: in words, or a JSON document a line.

@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result, ensure};
 use lose_lines_states::{Choice, Cut, Kept, Log, LostOperation, Model, State, States};
 use serde::Serialize;
 
-use super::check::Check;
-use super::recorder::Recorded;
-use super::stack::Sources;
+use super::check::{Check, program};
 use crate::check::Failure;
 use crate::fewest::fewest;
+use lose_lines_recorder::Recorded;
+use lose_lines_recorder::Sources;
 
 /// The number of checks that look for the fewest losses, and for the fewest effects that survived.
 const ATTEMPTS: u32 = 200;
@@ -250,6 +250,7 @@ impl Trials<'_> {
         let mut environment = self.check.environment.clone();
         environment.push((String::from("PRINTED"), printed.display().to_string()));
         let recorded = Recorded {
+            program: &program(&self.check.command[0], &directory)?,
             command: &self.check.command,
             directory: &directory,
             environment: &environment,

@@ -17,3 +17,4 @@ pub mod fewest;
 pub mod files;
 pub mod pool;
 pub mod report;
+pub mod trial;

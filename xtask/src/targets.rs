@@ -224,9 +224,8 @@ fn install_lose_lines(host: &Host) -> Result<()> {
     for package in LOSE_LINES {
         let file = archives.join(format!("{package}-{version}.crate"));
         Cmd::new("tar").arg("-xzf").path(&file).arg("-C").path(&folder).read()?;
-        let path = unpacked(package);
-        let patch = format!("patch.crates-io.{package}.path=\"{}\"", path.display());
-        install = install.arg("--config").arg(patch);
+        let of_package = format!("patch.crates-io.{package}.path=");
+        install = install.arg("--config").arg(format!("{of_package}{:?}", unpacked(package)));
     }
     install.read()?;
     let program = folder.join("bin/lose-lines");

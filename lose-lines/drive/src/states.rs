@@ -8,99 +8,39 @@
 //! A write that reached the drive before a flush is durable after it, even if the flush was sent before the write had
 //! completed. Of two writes to one sector, either the later or the earlier one survives; they are not reordered.
 
-use core::fmt;
 use core::hash::{Hash as _, Hasher as _};
 use core::iter;
 use core::ops::Range;
-use core::str::FromStr;
 use std::collections::BTreeSet;
 use std::hash::DefaultHasher;
 
-use serde::{Serialize, Serializer};
-
 use crate::content::{Content, PAGE};
 use crate::log::{DriveLog, Event, SECTOR, Write};
-use lose_lines_plugin::policy::{Fate, Policy, Random};
+use lose_lines_plugin::policy::{Fate, Policy};
+use lose_lines_states::{Kept, Random};
 
-/// A state of a log: `EVENT:SEED:POLICY`, or `EVENT:lose:WRITE+WRITE`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
-    /// The number of the first event that did not happen.
-    pub event: usize,
-    pub fates: Fates,
+/// The name of a state: before an event, by a policy or without these writes, which are given by their events.
+pub type Choice = lose_lines_states::Choice<Policy>;
+
+/// Returns the state before an event in which these writes are lost.
+pub fn losing(event: usize, writes: impl IntoIterator<Item = usize>) -> Choice {
+    let writes: BTreeSet<usize> = writes.into_iter().collect();
+    let lost = writes.iter().filter_map(|write| u32::try_from(*write).ok()).collect();
+    let all = Kept::Chosen { seed: 0, keep: Policy::All };
+    Choice { cut: event, kept: if writes.is_empty() { all } else { Kept::AllBut(lost) } }
 }
 
-/// The fates of the writes that no flush has made durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fates {
-    Chosen {
-        seed: u32,
-        policy: Policy,
-    },
-    /// These writes are lost, given by their event numbers, and the others survive.
-    Lose(BTreeSet<usize>),
-}
-
-impl State {
-    /// Returns the state before an event in which these writes are lost.
-    pub fn losing(event: usize, writes: impl IntoIterator<Item = usize>) -> Self {
-        let writes: BTreeSet<usize> = writes.into_iter().collect();
-        let all = Fates::Chosen { seed: 0, policy: Policy::All };
-        Self { event, fates: if writes.is_empty() { all } else { Fates::Lose(writes) } }
-    }
-}
-
-impl State {
-    /// Returns true if a log has this event and these lost writes.
-    pub fn is_of(&self, log: &DriveLog) -> bool {
-        let is_write = |event: &usize| matches!(log.events.get(*event), Some(Event::Write(_)) if *event < self.event);
-        let has_writes = match &self.fates {
-            Fates::Lose(writes) => writes.iter().all(is_write),
-            Fates::Chosen { .. } => true,
-        };
-        self.event <= log.events.len() && has_writes
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.fates {
-            Fates::Chosen { seed, policy } => write!(f, "{}:{seed}:{policy}", self.event),
-            Fates::Lose(writes) => {
-                let writes: Vec<_> = writes.iter().map(ToString::to_string).collect();
-                write!(f, "{}:lose:{}", self.event, writes.join("+"))
-            }
-        }
-    }
-}
-
-impl Serialize for State {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl FromStr for State {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let usage = || {
-            format!(
-                "{text:?} is not a state; copy EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE from a report"
-            )
-        };
-        let parts: Vec<&str> = text.split(':').collect();
-        let [event, second, third] = *parts else { return Err(usage()) };
-        let number = |text: &str| text.parse().ok().ok_or_else(usage);
-        let fates = if second == "lose" {
-            Fates::Lose(third.split('+').map(number).collect::<Result<_, _>>()?)
-        } else {
-            let policy =
-                Policy::named(third).filter(|policy| *policy != Policy::Any).ok_or_else(usage)?;
-            Fates::Chosen { seed: second.parse().ok().ok_or_else(usage)?, policy }
-        };
-        Ok(Self { event: number(event)?, fates })
-    }
+/// Returns true if a log has the event and the lost writes of a state.
+pub fn is_of(choice: &Choice, log: &DriveLog) -> bool {
+    let is_write = |event: &u32| {
+        let event = *event as usize;
+        event < choice.cut && matches!(log.events.get(event), Some(Event::Write(_)))
+    };
+    let has_writes = match &choice.kept {
+        Kept::AllBut(writes) => writes.iter().all(is_write),
+        Kept::Chosen { .. } => true,
+    };
+    choice.cut <= log.events.len() && has_writes
 }
 
 /// The sectors of one write that were lost.
@@ -129,9 +69,9 @@ pub struct Built {
     pub lost: Vec<Lost>,
 }
 
-/// Builds the states of a log. States are built fastest in the order of their events.
+/// Builds the states of a log. Builder are built fastest in the order of their events.
 #[derive(Clone, Debug)]
-pub struct States<'a> {
+pub struct Builder<'a> {
     log: &'a DriveLog,
     /// The drive after the writes before this event.
     durable: Content,
@@ -141,18 +81,18 @@ pub struct States<'a> {
     tearing: Tearing,
 }
 
-impl<'a> States<'a> {
+impl<'a> Builder<'a> {
     pub fn new(log: &'a DriveLog, tearing: Tearing) -> Self {
         Self { log, durable: Content::new(log.size), at: 0, last_write: 0, tearing }
     }
 
     /// Builds a state.
-    pub fn build(&mut self, state: &State) -> Built {
-        let end = state.event.min(self.log.events.len());
+    pub fn build(&mut self, choice: &Choice) -> Built {
+        let end = choice.cut.min(self.log.events.len());
         let flushed = self.log.flushes_around(end).0.unwrap_or_default();
         self.advance_to(flushed);
         let pending: Vec<_> = writes(self.log, flushed..end).collect();
-        let mut fates = Chooser::new(state, pending.len());
+        let mut fates = Chooser::new(choice, pending.len());
         let (mut image, mut lost, mut touched) =
             (self.durable.clone(), Vec::new(), BTreeSet::new());
         for (number, (event, write)) in pending.iter().enumerate() {
@@ -248,7 +188,7 @@ impl Tearing {
 
 /// Chooses the fates of one state's writes.
 struct Chooser<'a> {
-    fates: &'a Fates,
+    kept: &'a Kept<Policy>,
     policy: Policy,
     /// The number of the write that a policy singles out.
     chosen: usize,
@@ -258,23 +198,24 @@ struct Chooser<'a> {
 }
 
 impl<'a> Chooser<'a> {
-    fn new(state: &'a State, pending: usize) -> Self {
-        let (seed, policy) = match state.fates {
-            Fates::Chosen { seed, policy } => (seed, policy),
-            Fates::Lose(_) => (0, Policy::All),
+    fn new(choice: &'a Choice, pending: usize) -> Self {
+        let (seed, policy) = match choice.kept {
+            Kept::Chosen { seed, keep } => (seed, keep),
+            Kept::AllBut(_) => (0, Policy::All),
         };
-        let mut random =
-            Random(u64::from(seed) ^ (state.event as u64).wrapping_mul(0xd6e8_feb8_6659_fd93));
+        let mut random = Random(seed ^ (choice.cut as u64).wrapping_mul(0xd6e8_feb8_6659_fd93));
         let chosen = random.below(pending.max(1));
-        Self { fates: &state.fates, policy, chosen, random, part: (0..0, false) }
+        Self { kept: &choice.kept, policy, chosen, random, part: (0..0, false) }
     }
 
     fn of_write(&mut self, number: usize, event: usize) -> Fate {
         self.part = (0..0, false);
-        match self.fates {
-            Fates::Lose(writes) if writes.contains(&event) => Fate::Lost,
-            Fates::Lose(_) => Fate::Kept,
-            Fates::Chosen { .. } => {
+        match self.kept {
+            Kept::AllBut(writes) if writes.iter().any(|write| *write as usize == event) => {
+                Fate::Lost
+            }
+            Kept::AllBut(_) => Fate::Kept,
+            Kept::Chosen { .. } => {
                 self.policy.fate(number, self.chosen, || self.random.below(2) == 1)
             }
         }
@@ -291,7 +232,7 @@ impl<'a> Chooser<'a> {
 
 /// Returns random states in the order of their events: before writes and flushes of the program, after each line that
 /// it printed, and after its end.
-pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Policy) -> Vec<State> {
+pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Policy) -> Vec<Choice> {
     let events = log.events.iter().enumerate().skip(log.start());
     let places: BTreeSet<usize> = events
         .filter_map(|(number, event)| match event {
@@ -304,21 +245,20 @@ pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Policy) -> Vec<St
         .collect();
     let places: Vec<usize> = places.into_iter().collect();
     let mut random = Random(seed);
-    let mut state = || {
-        let (event, seed) = (places[random.below(places.len())], random.next() >> 32);
-        let seed = u32::try_from(seed).unwrap_or_default();
-        let policy = policy.at(random.next());
-        State { event, fates: Fates::Chosen { seed, policy } }
+    let mut choice = || {
+        let (cut, seed) = (places[random.below(places.len())], random.number() >> 32);
+        let keep = policy.at(random.number());
+        Choice { cut, kept: Kept::Chosen { seed, keep } }
     };
-    let mut states: Vec<State> = iter::repeat_with(&mut state).take(count).collect();
-    states.sort_by_key(|state| state.event);
-    states
+    let mut choices: Vec<_> = iter::repeat_with(&mut choice).take(count).collect();
+    choices.sort_by_key(|choice| choice.cut);
+    choices
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        Built, Content, DriveLog, Event, Fates, PAGE, Policy, SECTOR, State, States, Tearing,
+        Builder, Built, Choice, Content, DriveLog, Event, Kept, PAGE, Policy, SECTOR, Tearing,
         Write, chosen,
     };
     use crate::file_system::FileSystem;
@@ -349,7 +289,7 @@ mod tests {
     }
 
     fn built(log: &DriveLog, state: &str) -> Built {
-        States::new(log, sectors()).build(&state.parse().unwrap())
+        Builder::new(log, sectors()).build(&state.parse().unwrap())
     }
 
     /// Returns the first byte of each sector from the sixteenth on.
@@ -442,7 +382,7 @@ mod tests {
             let mut most = [0; 2];
             for seed in 0..50 {
                 let state = format!("{}:{seed}:torn", log.events.len()).parse().unwrap();
-                let lost = States::new(&log, tearing.clone()).build(&state).lost;
+                let lost = Builder::new(&log, tearing.clone()).build(&state).lost;
                 let sectors = lost.iter().flat_map(|lost| lost.ranges.clone());
                 let sectors: Vec<_> = sectors.flat_map(|range| range.step_by(SECTOR)).collect();
                 for (place, block) in [40, 48].into_iter().enumerate() {
@@ -466,7 +406,7 @@ mod tests {
         assert_ne!(id("6:1:none"), id("6:1:all"));
         assert_eq!(id("6:1:all"), id("6:lose:9"));
         // A builder that goes on or back builds what a new one builds.
-        let mut states = States::new(&log, sectors());
+        let mut states = Builder::new(&log, sectors());
         for state in ["8:1:all", "2:1:all", "6:7:half"] {
             assert_eq!(states.build(&state.parse().unwrap()).id, id(state));
         }
@@ -475,7 +415,7 @@ mod tests {
     #[test]
     fn a_state_of_another_log_is_told() {
         let log = log();
-        let is_of = |state: &str| state.parse::<State>().unwrap().is_of(&log);
+        let is_of = |state: &str| super::is_of(&state.parse().unwrap(), &log);
         assert!(is_of("8:1:all") && is_of("6:lose:3+5"));
         assert!(!is_of("9:1:all") && !is_of("6:lose:2") && !is_of("4:lose:5"));
     }
@@ -483,24 +423,24 @@ mod tests {
     #[test]
     fn a_state_is_read_as_it_is_printed() {
         for text in ["50:4040054837:prefix", "7:lose:3+5", "0:0:keep-one"] {
-            assert_eq!(text.parse::<State>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<Choice>().unwrap().to_string(), text);
         }
-        for text in ["50", "50:1", "50:1:most", "a:1:all", "50:lose:", "50:4294967296:all"] {
-            assert!(text.parse::<State>().unwrap_err().contains(text));
+        for text in ["50", "50:1", "50:1:most", "50:1:any", "a:1:all"] {
+            assert!(text.parse::<Choice>().unwrap_err().contains(text));
         }
     }
 
     #[test]
     fn cuts_come_before_writes_and_flushes_after_lines_and_after_the_end() {
         let states = chosen(&log(), 500, 3, Policy::Torn);
-        let mut events: Vec<_> = states.iter().map(|state| state.event).collect();
+        let mut events: Vec<_> = states.iter().map(|state| state.cut).collect();
         events.dedup();
         assert_eq!(events, [1, 2, 3, 4, 5, 7, 8]);
         assert_eq!(states, chosen(&log(), 500, 3, Policy::Torn));
         assert!(
             states
                 .iter()
-                .all(|state| matches!(state.fates, Fates::Chosen { policy: Policy::Torn, .. }))
+                .all(|state| matches!(state.kept, Kept::Chosen { keep: Policy::Torn, .. }))
         );
     }
 }

@@ -4,6 +4,7 @@
 //! The plugin compiles this file too, so it uses no other part of the library.
 
 use core::fmt;
+use core::str::FromStr;
 
 /// Which units survive: writes to a drive, or lines of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,16 @@ impl Policy {
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    /// Reads the policy of one cut: a definite one.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let policy = Self::named(text).filter(|policy| *policy != Self::Any);
+        policy.ok_or_else(|| format!("{text:?} is no policy of one cut"))
     }
 }
 

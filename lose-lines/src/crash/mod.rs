@@ -493,7 +493,7 @@ pub fn cut_all(
 ) -> Result<Summary> {
     let (mut summary, has_failed) = (Summary::default(), AtomicBool::new(false));
     pool::in_order(
-        cuts,
+        cuts.iter(),
         jobs,
         |job| Ok(format!("{}-{job}", test.name)),
         |name, cut| {

@@ -16,7 +16,7 @@ use lose_lines::drive::{DriveTest, Prepared, Recorded};
 use lose_lines::report::Form;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::DriveLog;
-use lose_lines_drive::states::{State, Tearing, chosen};
+use lose_lines_drive::states::{Choice, Tearing, chosen, is_of};
 use lose_lines_machine::losses::checked_seed_of_run;
 use lose_lines_machine::program::CommandLine;
 use lose_lines_machine::transcript::Transcript;
@@ -88,7 +88,7 @@ pub(crate) struct Driving {
     log: Option<PathBuf>,
     /// Check this one state of a recording: EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE.
     #[arg(long, requires = "log", conflicts_with_all = ["states", "seed", "policy"])]
-    state: Option<State>,
+    state: Option<Choice>,
     /// If no check fails, leave out each flush in turn, and report those without which every check still succeeds.
     #[arg(long, conflicts_with = "state")]
     leave_out_flushes: bool,
@@ -162,7 +162,7 @@ impl Driving {
     }
 
     /// Returns the command that repeats one state.
-    fn repeating(&self, log: &Path, state: &State) -> String {
+    fn repeating(&self, log: &Path, state: &Choice) -> String {
         let Self { check, limit, unit, tear_journal, program, .. } = self;
         let (log, state, limit) = (log.display().to_string(), state.to_string(), limit.to_string());
         let mut words = vec!["drive", "--log", &log, "--state", &state, "--limit", &limit];
@@ -246,7 +246,7 @@ fn checked(
     report: &mut Report<'_>,
 ) -> Result<Outcome> {
     let log = trials.log;
-    if let Some(state) = request.state.as_ref().filter(|state| !state.is_of(log)) {
+    if let Some(state) = request.state.as_ref().filter(|state| !is_of(state, log)) {
         bail!(Usage(anyhow!("the recording has no state {state}; pass a state of this recording")));
     }
     let states = match &request.state {
@@ -324,10 +324,10 @@ impl Report<'_> {
 
     /// Takes the verdict on a state. The first failure of each kind is printed at once.
     fn result(&mut self, trial: &Trial, verdict: Verdict) -> Result<()> {
-        let Trial { state, acknowledged, pending_sectors, lost_sectors, .. } = trial;
-        let repeat = self.request.repeating(self.log, state);
+        let Trial { choice, acknowledged, pending, lost, .. } = trial;
+        let repeat = self.request.repeating(self.log, choice);
         let told = format!(
-            "state {state}: acknowledged {acknowledged}, {lost_sectors} of {pending_sectors} unflushed sectors lost"
+            "state {choice}: acknowledged {acknowledged}, {lost} of {pending} unflushed sectors lost"
         );
         let text = match &verdict {
             Verdict::Unmountable { why } if self.unmountable == 0 => format!(
@@ -451,7 +451,7 @@ mod tests {
     use std::path::Path;
 
     use clap::Parser as _;
-    use lose_lines_drive::states::State;
+    use lose_lines_drive::states::Choice;
 
     use super::Driving;
     use crate::{Cli, Task};
@@ -469,7 +469,7 @@ mod tests {
             "lose-lines drive --states 3 --fs xfs --limit 7 --unit 4096 --tear-journal --bring /lib/a.so \
              --check '/bin/sh -c \"a b\"' --env 'A=b c' /bin/sh -c 'c --state d' --json",
         );
-        let state = State::from_str("7:lose:3+5").unwrap();
+        let state = Choice::from_str("7:lose:3+5").unwrap();
         let again = parsed(&request.repeating(Path::new("/tmp/a log"), &state));
         assert_eq!(
             (again.log.as_deref(), again.state),

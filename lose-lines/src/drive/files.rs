@@ -13,7 +13,7 @@ use super::trials::Trials;
 use lose_lines_drive::content::PAGE;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::SECTOR;
-use lose_lines_drive::states::{Lost, State};
+use lose_lines_drive::states::{Lost, losing};
 use lose_lines_machine::command::Cmd;
 use lose_lines_machine::pmem::DIRECTORY;
 
@@ -119,7 +119,7 @@ fn owners_by_kernel(
     blocks: &BTreeSet<usize>,
     machine: &mut InMachine<'_>,
 ) -> Result<BTreeMap<usize, Owner>> {
-    let image = trials.states().build(&State::losing(event, [])).image;
+    let image = trials.states().build(&losing(event, [])).image;
     let extents =
         machine.mounted(&image, trials.log.file_system, |machine| machine.extents(DIRECTORY))?;
     let owner = |block: &usize| {
@@ -143,7 +143,7 @@ fn owners_of(
 ) -> Result<BTreeMap<usize, Owner>> {
     let folder = tempfile::tempdir_in(&trials.test.kit.work)?;
     let image = folder.path().join("image");
-    trials.states().build(&State::losing(event, [])).image.save(&image)?;
+    trials.states().build(&losing(event, [])).image.save(&image)?;
     let e2fsck = trials.test.kit.program("e2fsck")?;
     let (ending, output) =
         e2fsck.words("-fy -E journal_only").arg(image.display().to_string()).ending()?;

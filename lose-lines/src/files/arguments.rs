@@ -504,7 +504,7 @@ impl Report<'_> {
         reason: &Reason,
         repeat: Option<&str>,
     ) -> Result<()> {
-        let Trial { choice, acknowledged, pending, lost } = trial;
+        let Trial { choice, acknowledged, pending, lost, .. } = trial;
         let is_warning = role != Role::Decides;
         let mut text = vec![format!(
             "{model}, state {choice}: acknowledged {acknowledged}, {lost} of {pending} effects lost, the check {}: it {}",

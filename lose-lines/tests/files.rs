@@ -104,7 +104,7 @@ fn a_loss_is_repeated_by_the_printed_command() {
     assert_eq!(code, 1, "{text}");
     let documents: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let failed = documents.iter().find_map(|document| document.get("failed")).unwrap();
+    let failed = documents.iter().find(|document| document["event"] == "failure").unwrap();
     let repeat = failed["repeat"].as_str().unwrap();
     let tool = env!("CARGO_BIN_EXE_lose-lines");
     let line = repeat.replacen("lose-lines", tool, 1);

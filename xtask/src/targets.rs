@@ -225,7 +225,8 @@ fn install_lose_lines(host: &Host) -> Result<()> {
         let file = archives.join(format!("{package}-{version}.crate"));
         Cmd::new("tar").arg("-xzf").path(&file).arg("-C").path(&folder).read()?;
         let of_package = format!("patch.crates-io.{package}.path=");
-        install = install.arg("--config").arg(format!("{of_package}{:?}", unpacked(package)));
+        install =
+            install.arg("--config").arg(format!("{of_package}\"{}\"", unpacked(package).display()));
     }
     install.read()?;
     let program = folder.join("bin/lose-lines");

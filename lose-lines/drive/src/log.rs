@@ -1,15 +1,17 @@
 //! The log of a drive: its writes and flushes and the lines that a program printed, in order, starting with an empty
 //! drive.
 //!
-//! The file begins with a line of text: the format's name, the file system and the size of the drive. Each event is one
-//! byte for its kind, offset and length as little-endian 64-bit numbers, and the bytes.
+//! The file begins with a line of text: the format's name, the file system and the size of the drive. Each event is a record
+//! of [`lose_lines_states::framed`]: a letter for its kind; for a write, its offset and length; and the bytes.
 
 use core::ops::Range;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write as _};
+use std::io::{BufRead, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+use lose_lines_states::framed;
 
 use crate::file_system::FileSystem;
 
@@ -57,18 +59,18 @@ pub enum Event {
 }
 
 impl Event {
-    const fn kind(&self) -> u8 {
+    const fn kind(&self) -> char {
         match self {
             Self::Write(Write { bytes, is_durable, .. }) => match (bytes.is_empty(), is_durable) {
-                (false, false) => b'W',
-                (false, true) => b'w',
-                (true, false) => b'Z',
-                (true, true) => b'z',
+                (false, false) => 'W',
+                (false, true) => 'w',
+                (true, false) => 'Z',
+                (true, true) => 'z',
             },
-            Self::Flush => b'F',
-            Self::Line(_) => b'L',
-            Self::Start => b'S',
-            Self::End => b'E',
+            Self::Flush => 'F',
+            Self::Line(_) => 'L',
+            Self::Start => 'S',
+            Self::End => 'E',
         }
     }
 }
@@ -92,7 +94,7 @@ impl DriveLog {
 
     fn parse(input: &mut impl BufRead) -> Result<Self> {
         let mut line = Vec::new();
-        input.take(FIRST_LINE).read_until(b'\n', &mut line)?;
+        std::io::Read::take(&mut *input, FIRST_LINE).read_until(b'\n', &mut line)?;
         let line = String::from_utf8_lossy(&line).into_owned();
         let words = line.trim_end().strip_prefix(FORMAT).map(str::split_whitespace);
         let mut words = words.with_context(|| format!("it begins with {line:?}"))?;
@@ -180,37 +182,26 @@ impl DriveLog {
 }
 
 /// Reads an event; `None` at the end.
-fn next_event(input: &mut impl Read, size: usize) -> Result<Option<Event>> {
-    let mut kind = [0];
-    match input.read_exact(&mut kind) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error.into()),
-    }
-    let [at, len] = [number(input)?, number(input)?];
-    let has_bytes = matches!(&kind, b"W" | b"w" | b"L");
-    ensure!(
-        at.checked_add(len).is_some_and(|end| end <= size),
-        "it ends behind the drive's {size} bytes"
-    );
-    let mut bytes = vec![0; if has_bytes { len } else { 0 }];
-    input.read_exact(&mut bytes)?;
-    let write = |bytes, is_durable| Event::Write(Write { at, len, bytes, is_durable });
-    Ok(Some(match &kind {
-        b"W" | b"Z" => write(bytes, false),
-        b"w" | b"z" => write(bytes, true),
-        b"F" => Event::Flush,
-        b"L" => Event::Line(String::from_utf8_lossy(&bytes).into_owned()),
-        b"S" => Event::Start,
-        b"E" => Event::End,
-        [other] => bail!("its kind is {other}"),
+fn next_event(input: &mut impl BufRead, size: usize) -> Result<Option<Event>> {
+    let Some((words, bytes)) = framed::read(input)? else { return Ok(None) };
+    Ok(Some(match words.split(' ').collect::<Vec<_>>()[..] {
+        ["F"] => Event::Flush,
+        ["L"] => Event::Line(String::from_utf8_lossy(&bytes).into_owned()),
+        ["S"] => Event::Start,
+        ["E"] => Event::End,
+        [kind @ ("W" | "w" | "Z" | "z"), at, len] => {
+            let (at, len): (usize, usize) = (at.parse()?, len.parse()?);
+            ensure!(
+                at.checked_add(len).is_some_and(|end| end <= size),
+                "it ends behind the drive's {size} bytes"
+            );
+            let is_whole = bytes.len() == if matches!(kind, "W" | "w") { len } else { 0 };
+            ensure!(is_whole, "it has {} bytes", bytes.len());
+            let is_durable = matches!(kind, "w" | "z");
+            Event::Write(Write { at, len, bytes, is_durable })
+        }
+        _ => bail!("it is {words:?}"),
     }))
-}
-
-fn number(input: &mut impl Read) -> Result<usize> {
-    let mut bytes = [0; 8];
-    input.read_exact(&mut bytes)?;
-    Ok(usize::try_from(u64::from_le_bytes(bytes))?)
 }
 
 /// A log that is being written.
@@ -226,15 +217,18 @@ impl LogWriter {
     }
 
     pub fn add(&mut self, event: &Event) -> std::io::Result<()> {
-        let (at, len, bytes) = match event {
-            Event::Write(Write { at, len, bytes, .. }) => (*at, *len, &bytes[..]),
-            Event::Line(line) => (0, line.len(), line.as_bytes()),
-            Event::Flush | Event::Start | Event::End => (0, 0, &[][..]),
-        };
-        self.0.write_all(&[event.kind()])?;
-        self.0.write_all(&(at as u64).to_le_bytes())?;
-        self.0.write_all(&(len as u64).to_le_bytes())?;
-        self.0.write_all(bytes)
+        let kind = event.kind();
+        match event {
+            Event::Write(Write { at, len, bytes, .. }) => {
+                framed::write(&mut self.0, format_args!("{kind} {at} {len}"), bytes)
+            }
+            Event::Line(line) => {
+                framed::write(&mut self.0, format_args!("{kind}"), line.as_bytes())
+            }
+            Event::Flush | Event::Start | Event::End => {
+                framed::write(&mut self.0, format_args!("{kind}"), &[])
+            }
+        }
     }
 
     pub fn finish(mut self) -> std::io::Result<()> {

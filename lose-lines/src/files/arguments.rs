@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write as _};
+use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -14,23 +14,20 @@ use clap::Args;
 use lose_lines::check::Failure;
 use lose_lines::files::check::{Check, program as located};
 use lose_lines::files::trials::{Cause, Reason, Trial, Trials};
-use lose_lines_machine::command::quoted;
+use lose_lines::report::Form;
 use lose_lines_machine::losses::checked_seed_of_run;
 use lose_lines_recorder::{Fault, FaultKind, Recorded, Recording, Sources};
 use lose_lines_states::{Choice, Coverage, Cut, Log, Model, Operation, States};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{LOSS, NOTHING_TESTED, Usage, progress, variable};
+use crate::{LOSS, NOTHING_TESTED, Usage, progress, repeated, variable};
 
 /// The number of kinds of failures that are explained.
 const EXPLAINED: usize = 3;
 
 /// The number of lost operations that are listed.
 const LISTED: usize = 6;
-
-/// The number of lines of a check's output that are shown.
-const OUTPUT: usize = 20;
 
 /// The number of calls that fail, if there are more.
 const FAULTS: u64 = 100;
@@ -126,7 +123,7 @@ impl Filing {
 
     /// Returns the command that repeats one state.
     fn repeating(&self, log: &Path, model: Model, choice: &Choice) -> String {
-        let mut line = vec![String::from("lose-lines"), String::from("files")];
+        let mut line = vec![String::from("files")];
         let limit = self.limit.to_string();
         let options = [
             ("--log", log.display().to_string()),
@@ -144,8 +141,7 @@ impl Filing {
             line.push(String::from("--"));
             line.extend(self.program.iter().map(|word| word.to_string_lossy().into_owned()));
         }
-        let words: Vec<_> = line.iter().map(|word| quoted(word)).collect();
-        words.join(" ")
+        repeated(line)
     }
 }
 
@@ -191,7 +187,8 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
         is_quiet: false,
     };
     let (models, warned, said) = request.models(directory)?;
-    report.say(&said)?;
+    let names: Vec<_> = models.iter().map(Model::to_string).collect();
+    report.say("rules", &said, &json!({ "models": names }))?;
     let recording = recorded.record()?;
     report.recorded(&recording)?;
     if let Some(kind) = request.fail {
@@ -333,7 +330,7 @@ impl Run<'_> {
             if kinds.is_new(&failure) {
                 let (reason, found) = trials.explained(&trial, failure, &mut sources);
                 let repeat = request.repeating(self.path, model, &reason.choice);
-                report.failure((model, role), &trial, &reason, Some(&repeat))?;
+                report.failure((model, role), &trial, &reason, &After::Run { repeat })?;
                 found?;
             }
             Ok(())
@@ -359,9 +356,8 @@ impl Run<'_> {
             let outer = state.choice.clone();
             trials.within_recovery(&state, (WITHIN, seed), sources, |trial, reason| {
                 failed += 1;
-                report
-                    .say(&format!("the power was cut again during the check of state {outer}:"))?;
-                report.failure((trials.model, Role::Decides), &trial, &reason, None)
+                let during = After::Cut { during: outer.clone() };
+                report.failure((trials.model, Role::Decides), &trial, &reason, &during)
             })?;
         }
         Ok(failed)
@@ -445,7 +441,15 @@ impl Kinds {
     }
 }
 
-/// The results, on standard output: in words, or a JSON document a line.
+/// What a cut came after.
+enum After {
+    /// The program's run: this command repeats the failure.
+    Run { repeat: String },
+    /// Another cut, while the check of this state ran.
+    Cut { during: Choice },
+}
+
+/// The results, on standard output.
 struct Report<'a> {
     request: &'a Filing,
     seed: u64,
@@ -454,18 +458,8 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn say(&self, text: &str) -> Result<()> {
-        if !self.request.json && !text.is_empty() {
-            writeln!(io::stdout(), "{text}")?;
-        }
-        Ok(())
-    }
-
-    fn document(&self, document: &Value) -> Result<()> {
-        if self.request.json {
-            writeln!(io::stdout(), "{document}")?;
-        }
-        Ok(())
+    fn say(&self, event: &str, text: &str, document: &Value) -> Result<()> {
+        Form::of(self.request.json).say(event, &text, document)
     }
 
     fn has_failures(&self) -> bool {
@@ -481,20 +475,21 @@ impl Report<'_> {
         };
         let (syncs, lines) =
             (after.iter().filter(syncs).count(), log.lines_before(usize::MAX).count());
-        self.document(&json!({ "recorded": {
+        let document = json!({
             "seconds": time.as_secs_f64(), "code": code, "has_ended": has_ended, "calls": calls, "syncs": syncs,
             "acknowledgements": lines, "notes": notes, "seed": self.seed,
-        } }))?;
+        });
         let end = match (has_ended, code) {
             (false, _) => String::from("did not end and was killed"),
             (true, 0) => String::from("succeeded"),
             (true, code) => format!("ended with exit code {code}"),
         };
-        self.say(&format!(
+        let mut text = format!(
             "recorded: the program {end} after {:.1} s; {calls} calls on files, {syncs} syncs, {lines} acknowledgements",
             time.as_secs_f64()
-        ))?;
-        notes.iter().try_for_each(|note| self.say(&format!("note: {note}")))
+        );
+        text.extend(notes.iter().flat_map(|note| ["\nnote: ", note]));
+        self.say("recorded", &text, &document)
     }
 
     fn failure(
@@ -502,28 +497,39 @@ impl Report<'_> {
         (model, role): (Model, Role),
         trial: &Trial,
         reason: &Reason,
-        repeat: Option<&str>,
+        after: &After,
     ) -> Result<()> {
         let Trial { choice, acknowledged, pending, lost, .. } = trial;
         let is_warning = role != Role::Decides;
-        let mut text = vec![format!(
-            "{model}, state {choice}: acknowledged {acknowledged}, {lost} of {pending} effects lost, the check {}: it {}",
+        let said = format!(
+            "{model}, state {choice}: acknowledged {acknowledged}, {lost} of {pending} effects lost, the check {}: it {}\n{}",
             if is_warning { "fails" } else { "FAILED" },
-            reason.failure.why
-        )];
-        text.extend(quoted_output(&reason.failure));
+            reason.failure.why,
+            reason.failure.shown()
+        );
+        let mut text = vec![said.trim_end().to_owned()];
         text.extend(in_words(reason, *acknowledged));
         if let Role::Warns { saving: Some(saving) } = role {
             text.push(format!("   saved by the rules of {saving}, lost by those of POSIX"));
         }
-        if let Some(repeat) = repeat {
-            text.push(format!("   to repeat it: {repeat}"));
+        let mut document = json!({
+            "model": model.to_string(), "is_warning": is_warning, "trial": trial, "reason": reason,
+        });
+        match after {
+            After::Run { repeat } => {
+                text.push(format!("   to repeat it: {repeat}"));
+                document["repeat"] = json!(repeat);
+            }
+            After::Cut { during } => {
+                text.insert(
+                    0,
+                    format!("the power was cut again during the check of state {during}:"),
+                );
+                document["during"] = json!(during.to_string());
+            }
         }
         let text = text.join("\n");
-        self.say(&text)?;
-        self.document(&json!({ "failed": {
-            "model": model.to_string(), "is_warning": is_warning, "trial": trial, "reason": reason, "repeat": repeat,
-        } }))?;
+        self.say("failure", &text, &document)?;
         if !is_warning {
             self.junit.push((format!("{model} state {choice}"), Some(text)));
         }
@@ -539,23 +545,22 @@ impl Report<'_> {
     ) -> Result<()> {
         let Kinds { found, model, role } = kinds;
         let is_warning = *role != Role::Decides;
-        self.document(&json!({ "summary": {
+        let document = json!({
             "model": model.to_string(), "is_warning": is_warning, "states": built, "distinct": distinct,
             "between": between, "failed": failed, "kinds": found, "places": coverage.places, "shown": coverage.shown,
             "synced": coverage.synced, "never_lost": coverage.never_lost,
-        } }))?;
+        });
         if !is_warning && failed == 0 {
             self.junit.push((format!("{model}: {distinct} states"), None));
         }
         let warning = if is_warning && failed > 0 { " (a warning)" } else { "" };
-        self.say(&format!(
+        let mut text = format!(
             "{model}: {failed} of {distinct} distinct states failed{warning}; {between} states are after an acknowledgement; seed {}; {coverage}",
             self.seed
-        ))?;
-        for (kind, count) in found.iter().filter(|_kind| found.len() > 1) {
-            self.say(&format!("   {count} times: it {kind}"))?;
-        }
-        Ok(())
+        );
+        let kinds = found.iter().filter(|_kind| found.len() > 1);
+        text.extend(kinds.map(|(kind, count)| format!("\n   {count} times: it {kind}")));
+        self.say("summary", &text, &document)
     }
 
     fn fault(
@@ -567,15 +572,15 @@ impl Report<'_> {
     ) -> Result<()> {
         let lines = recording.log.lines_before(usize::MAX).count();
         let error = if kind == FaultKind::Enospc { "ENOSPC" } else { "EIO" };
-        let mut text = vec![format!(
-            "{error} from {call}, --fail-at {number}: the program ended with exit code {}, acknowledged {lines}, the check FAILED: it {}",
-            recording.code, failure.why
-        )];
-        text.extend(quoted_output(failure));
-        let text = text.join("\n");
-        self.say(&text)?;
-        self.document(&json!({ "failed": { "call": call, "error": error, "number": number,
-            "acknowledged": lines, "failure": failure } }))?;
+        let text = format!(
+            "{error} from {call}, --fail-at {number}: the program ended with exit code {}, acknowledged {lines}, the check FAILED: it {}\n{}",
+            recording.code,
+            failure.why,
+            failure.shown()
+        );
+        let document = json!({ "call": call, "error": error, "number": number, "acknowledged": lines,
+            "failure": failure });
+        self.say("failure", &text, &document)?;
         self.junit.push((format!("{error} {number}"), Some(text)));
         Ok(())
     }
@@ -589,12 +594,10 @@ impl Report<'_> {
         if failed == 0 {
             self.junit.push((format!("{done} {name} fail"), None));
         }
-        self.document(
-            &json!({ "summary": { "calls": count, "failing": done, "failed": failed } }),
-        )?;
-        self.say(&format!(
+        let text = format!(
             "of {count} {name}, {done} failed once, each in a run of its own; {failed} checks failed"
-        ))
+        );
+        self.say("summary", &text, &json!({ "calls": count, "failing": done, "failed": failed }))
     }
 
     /// Writes the report for `JUnit`, if one is asked for.
@@ -618,11 +621,6 @@ impl Report<'_> {
 fn escaped(text: &str) -> String {
     let pairs = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;")];
     pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-}
-
-/// Returns the first lines of a check's output.
-fn quoted_output(failure: &Failure) -> impl Iterator<Item = String> {
-    failure.output.lines().take(OUTPUT).map(|line| format!("   | {line}"))
 }
 
 /// Returns the reason, line by line.

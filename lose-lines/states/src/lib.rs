@@ -12,6 +12,8 @@
 
 mod choice;
 mod explain;
+#[doc(hidden)]
+pub mod framed;
 mod graph;
 mod image;
 mod membership;

@@ -11,6 +11,7 @@ use std::process::{self, ExitCode};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lose_lines::check::Tested;
 use lose_lines::crash::moments::{Counted, Counts, Moment};
 use lose_lines::crash::{self, CrashTest, cut_all};
 use lose_lines::report::{Form, note as progress};
@@ -425,17 +426,20 @@ fn cut(request: &Cutting) -> Result<u8> {
     let (seed, form) = (checking.seed()?, Form::of(checking.json));
     let mut failures = 0;
     let result = Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
-        let test = CrashTest {
+        let test = Tested {
             kit,
             name,
             program: found,
             prepare: None,
             check,
             environment: program.environment.clone(),
+            limit: Duration::from_secs(checking.limit),
+        };
+        let test = CrashTest {
+            test,
             policy: checking.policy,
             lost: lose.clone(),
             is_streaming_evicting: *streaming,
-            limit: Duration::from_secs(checking.limit),
         };
         progress("starting a machine; each cut then takes one to two seconds");
         let made = test.make(log)?;

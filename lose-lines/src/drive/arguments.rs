@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use lose_lines::check::{Failure, Verdict};
+use lose_lines::check::{Failure, Tested, Verdict};
 use lose_lines::drive::explanation::Explanation;
 use lose_lines::drive::flushes::{LeftOut, leave_out};
 use lose_lines::drive::trials::{Trial, Trials};
-use lose_lines::drive::{DriveTest, Prepared, Recorded};
+use lose_lines::drive::{Prepared, Recorded};
 use lose_lines::report::Form;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::DriveLog;
@@ -191,7 +191,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     let mut report =
         Report { request, log: place.path(), seed, failed: Vec::new(), unmountable: 0 };
     let result = Machines::new()?.finish(|machines| {
-        let test = DriveTest {
+        let test = Tested {
             kit: &machines.kit,
             name: &machines.name,
             prepare,

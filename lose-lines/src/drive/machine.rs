@@ -4,12 +4,11 @@ use core::mem;
 use core::time::Duration;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use lose_lines_agent::Request;
 use serde::Serialize;
 
-use super::DriveTest;
-use crate::check::{Left, PRINTED, Verdict, in_words, run};
+use crate::check::{Left, PRINTED, Run, Tested, Verdict};
 use lose_lines_drive::content::Content;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::{DriveLog, Event};
@@ -18,12 +17,10 @@ use lose_lines_machine::acknowledged::Acknowledged;
 use lose_lines_machine::architecture::Architecture;
 use lose_lines_machine::machine::Machine;
 use lose_lines_machine::machine::agent::Mounted;
-use lose_lines_machine::machine::ends::Ran;
 use lose_lines_machine::machine::port;
 use lose_lines_machine::machine::setup::Setup;
 use lose_lines_machine::machine::suspended::Suspended;
 use lose_lines_machine::pmem::DIRECTORY;
-use lose_lines_machine::program::CommandLine;
 use lose_lines_machine::transcript::Transcript;
 
 /// The drive in a machine.
@@ -47,7 +44,7 @@ pub struct Recorded {
 
 /// A machine with the programs, but with no mounted file system yet.
 pub struct Prepared<'a> {
-    test: &'a DriveTest<'a>,
+    test: &'a Tested<'a>,
     file_system: FileSystem,
     /// The bytes of the drive.
     size: usize,
@@ -57,7 +54,7 @@ pub struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     /// Starts the machine, and suspends it.
     pub fn new(
-        test: &'a DriveTest<'a>,
+        test: &'a Tested<'a>,
         file_system: FileSystem,
         size: usize,
         log: &Transcript,
@@ -95,10 +92,7 @@ impl<'a> Prepared<'a> {
         server.begin_log(to, *file_system)?;
         machine.run(file_system.make())?;
         machine.mount_as(file_system.name(), DEVICE, DIRECTORY, file_system.committing())?;
-        if let Some(prepare) = &test.prepare {
-            let ended = test.run(&mut machine, prepare, None, log)?;
-            ended.context("the program that prepares did not end")?;
-        }
+        test.make_initial(&mut machine, log)?;
         for (file, text) in WRITING_BACK {
             machine.write(file, text)?;
         }
@@ -107,7 +101,7 @@ impl<'a> Prepared<'a> {
         }
         machine.doing(Request::Sync)?;
         server.add(&Event::Start)?;
-        let run = test.run(&mut machine, &test.program, Some(port::DEVICE), log);
+        let run = test.run(&mut machine, log).and_then(Run::succeeded);
         // A recording that could not be made is not the program's failure.
         server.check_log()?;
         let time = run?;
@@ -129,52 +123,15 @@ impl<'a> Prepared<'a> {
     }
 }
 
-fn setup(test: &DriveTest<'_>, name: &str, server: &Server) -> Setup {
+fn setup(test: &Tested<'_>, name: &str, server: &Server) -> Setup {
     let board = match test.kit.architecture {
         Architecture::X86 => "q35",
         Architecture::Arm64 | Architecture::Riscv64 => "virt",
     };
     let mut setup = Setup::new(name, board, "512M").devices(server.devices().iter().cloned());
-    for command in [&test.program, &test.check].into_iter().chain(&test.prepare) {
-        command.add_to(&mut setup.files);
-    }
-    setup.files.text(PRINTED, "");
+    test.add_to(&mut setup.files);
     setup.limit = BESIDES + test.limit;
     setup.with_room_for_files()
-}
-
-impl DriveTest<'_> {
-    /// Returns the request for a command that writes its output to a file.
-    fn request(&self, command: &CommandLine, to: Option<&str>) -> Request {
-        let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
-        let request = command.request(&given.collect::<Vec<_>>());
-        match to {
-            Some(file) => request.printing_to(file),
-            None => request,
-        }
-    }
-
-    /// Runs a program, which must succeed. Returns its time, or `None` if it did not end.
-    fn run(
-        &self,
-        machine: &mut Machine,
-        command: &CommandLine,
-        to: Option<&str>,
-        log: &Transcript,
-    ) -> Result<Option<Duration>> {
-        let ended = run(machine, &self.request(command, to), self.limit, log)?;
-        match ended.ran {
-            Ran::Ended((Some(0), _)) => Ok(Some(ended.time)),
-            Ran::Ended(end) => bail!(
-                "the program {} without any cut; its output:\n{}",
-                in_words(end),
-                ended.output.trim_end()
-            ),
-            Ran::Unended => Ok(None),
-            Ran::Reset => bail!("the program took the machine down without any cut"),
-            Ran::Cut => bail!("the power was cut without a request"),
-        }
-    }
 }
 
 /// Checks states in a machine; the content of its drive is exchanged while no file system is mounted.
@@ -260,7 +217,7 @@ impl InMachine<'_> {
                 return Ok((Verdict::unmounted(refused), Left::Idle));
             }
         }
-        let (verdict, left) = self.prepared.test.checking().in_machine(&mut machine, self.log)?;
+        let (verdict, left) = self.prepared.test.check(&mut machine, self.log)?;
         // A process that the check left behind keeps the file system busy.
         if left == Left::Idle && machine.unmount(DIRECTORY).is_ok() {
             self.machine = Some((machine, server));

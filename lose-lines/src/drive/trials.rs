@@ -5,9 +5,8 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 
-use super::DriveTest;
 use super::machine::{InMachine, Prepared};
-use crate::check::{Failure, Verdict};
+use crate::check::{Failure, Tested, Verdict};
 use crate::fewest::{Needed, needed};
 use crate::pool;
 use lose_lines_agent::File;
@@ -27,7 +26,7 @@ pub(super) type Fewest = (Needed<usize>, Option<(Choice, Failure)>);
 
 /// The checks of a log's states.
 pub struct Trials<'a> {
-    pub test: &'a DriveTest<'a>,
+    pub test: &'a Tested<'a>,
     pub prepared: &'a Prepared<'a>,
     pub log: &'a DriveLog,
     /// The parts of torn writes.

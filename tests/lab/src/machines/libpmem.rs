@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::io::Write as _;
 
 use anyhow::{Result, ensure};
+use lose_lines::check::Tested;
 use lose_lines::crash::{CrashTest, cut_all};
 use lose_lines_machine::architecture::Architecture;
 use lose_lines_machine::kit::Kit;
@@ -47,18 +48,17 @@ fn nothing_is_lost(
     log: &mut Transcript,
 ) -> Result<()> {
     let with = |line: &str| program.clone().with(line.split(' ').map(str::to_owned).collect());
-    let test = CrashTest {
+    let test = Tested {
         kit,
         name: &name.replace('/', "-"),
         program: with(&format!("update {TRANSACTIONS}")),
         prepare: Some(with("create")),
         check: with("check"),
         environment: Vec::new(),
-        policy: Policy::Any,
-        lost: Vec::new(),
-        is_streaming_evicting: false,
         limit: Duration::from_secs(120),
     };
+    let (policy, lost) = (Policy::Any, Vec::new());
+    let test = CrashTest { test, policy, lost, is_streaming_evicting: false };
     let made = test.make(log)?;
     let counted = test.count(&made, log)?;
     writeln!(log, "{TRANSACTIONS} transactions: {counted:?}")?;

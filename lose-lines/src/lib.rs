@@ -15,6 +15,7 @@ pub mod crash;
 pub mod drive;
 pub mod fewest;
 pub mod files;
+pub mod kinds;
 pub mod pool;
 pub mod report;
 pub mod trial;

@@ -1,7 +1,5 @@
 //! The common parts of the decoders: the relevant effects of an instruction, and their address.
 
-use crate::{aarch64, riscv64, x86_64};
-
 /// An instruction that writes back one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Writeback {
@@ -168,22 +166,9 @@ pub struct Decoder {
     pub decode: fn(&[u8], u64) -> Option<Action>,
 }
 
-impl Decoder {
-    /// Returns the decoder for a target, by the emulator's name for it.
-    #[must_use]
-    pub fn of(target: &str) -> Option<Self> {
-        match target {
-            "x86_64" => Some(x86_64::DECODER),
-            "aarch64" => Some(aarch64::DECODER),
-            "riscv64" => Some(riscv64::DECODER),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Address, Decoder};
+    use super::Address;
 
     fn read(register: u8) -> Option<u64> {
         [Some(0x1000), Some(u64::MAX), Some(0x7000_0000_0000), None][usize::from(register)]
@@ -211,11 +196,5 @@ mod tests {
         assert_eq!(address.resolve(read), Some(0xfff));
         let high = Address { segment: Some(2), is_narrow: true, ..Address::of(1) };
         assert_eq!(high.resolve(read), Some(0x7000_ffff_ffff));
-    }
-
-    #[test]
-    fn other_targets_have_no_decoder() {
-        assert!(["x86_64", "aarch64", "riscv64"].map(Decoder::of).iter().all(Option::is_some));
-        assert!(Decoder::of("i386").is_none());
     }
 }

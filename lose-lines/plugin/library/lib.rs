@@ -31,3 +31,14 @@ pub mod x86_64;
 #[cfg(all(not(test), target_os = "linux"))]
 #[expect(unsafe_code, reason = "the emulator calls and is called in C")]
 mod ffi;
+
+/// Returns the decoder for a target, by the emulator's name for it.
+#[must_use]
+pub fn decoder(target: &str) -> Option<decode::Decoder> {
+    match target {
+        "x86_64" => Some(x86_64::DECODER),
+        "aarch64" => Some(aarch64::DECODER),
+        "riscv64" => Some(riscv64::DECODER),
+        _ => None,
+    }
+}

@@ -1,7 +1,6 @@
 //! The subcommand `drive`: its arguments and its report.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -13,6 +12,7 @@ use lose_lines::drive::explanation::Explanation;
 use lose_lines::drive::flushes::{LeftOut, leave_out};
 use lose_lines::drive::trials::{Trial, Trials};
 use lose_lines::drive::{Prepared, Recorded};
+use lose_lines::kinds::Kinds;
 use lose_lines::report::Form;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::DriveLog;
@@ -189,7 +189,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     let place = request.place()?;
     let mut is_complete = false;
     let mut report =
-        Report { request, log: place.path(), seed, failed: Vec::new(), unmountable: 0 };
+        Report { request, log: place.path(), seed, failed: Kinds::default(), unmountable: 0 };
     let result = Machines::new()?.finish(|machines| {
         let test = Tested {
             kit: &machines.kit,
@@ -217,7 +217,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     });
     // A failure that was found stays one, whatever failed later.
     let outcome = match result {
-        Err(why) if report.failed.is_empty() => {
+        Err(why) if report.failed.failures() == 0 => {
             // Its states can be checked when the reason is gone.
             if is_complete && let Place::Temporary(log) = place {
                 let log = log.keep().context("cannot keep the recording")?;
@@ -274,20 +274,20 @@ fn checked(
         done += 1;
         if told.elapsed() > SILENT {
             told = Instant::now();
-            let (all, failed) = (different.len(), report.failed.len());
+            let (all, failed) = (different.len(), report.failed.failures());
             progress(&format!("checked {done} of {all} states; failed: {failed}"));
         }
         report.result(trial, verdict)
     });
     report.failures(trials, first)?;
     result?;
-    if request.leave_out_flushes && report.failed.is_empty() {
+    if request.leave_out_flushes && report.failed.failures() == 0 {
         report.flushes(trials, first)?;
     }
     report.end(&different, states.len())?;
     logs.into_iter().try_for_each(Transcript::remove)?;
     let has_tested = request.state.is_some() || different.iter().any(|trial| trial.is_between);
-    Ok(Outcome::of(report.failed.len(), report.unmountable, has_tested))
+    Ok(Outcome::of(report.failed.failures(), report.unmountable, has_tested))
 }
 
 /// The results, on standard output.
@@ -295,7 +295,7 @@ struct Report<'a> {
     request: &'a Driving,
     log: &'a Path,
     seed: u64,
-    failed: Vec<(Trial, Failure)>,
+    failed: Kinds<(Trial, Failure)>,
     unmountable: usize,
 }
 
@@ -329,43 +329,33 @@ impl Report<'_> {
         let told = format!(
             "state {choice}: acknowledged {acknowledged}, {lost} of {pending} unflushed sectors lost"
         );
-        let text = match &verdict {
-            Verdict::Unmountable { why } if self.unmountable == 0 => format!(
-                "{told}, the file system was NOT MOUNTED: {why}\n   no check was run on this state\n   to repeat it: {repeat}"
-            ),
-            Verdict::Failed(failure) if self.is_new(failure) => format!(
-                "{told}, the check FAILED: it {}\n{}   to repeat it: {repeat}",
-                failure.why,
-                failure.shown()
-            ),
-            Verdict::Right | Verdict::Unmountable { .. } | Verdict::Failed(_) => String::new(),
-        };
         let mut document = json!(trial);
         document["result"] = json!(verdict);
-        self.form().say("state", &text, &document)?;
-        match verdict {
-            Verdict::Right => {}
-            Verdict::Unmountable { .. } => self.unmountable += 1,
-            Verdict::Failed(failure) => self.failed.push((trial.clone(), failure)),
-        }
-        Ok(())
-    }
-
-    /// Returns true if no failure of this kind was found before.
-    fn is_new(&self, failure: &Failure) -> bool {
-        let kind = failure.kind();
-        self.failed.iter().all(|(_, other)| other.kind() != kind)
+        let text = match verdict {
+            Verdict::Right => String::new(),
+            Verdict::Unmountable { why } => {
+                self.unmountable += 1;
+                let text = format!(
+                    "{told}, the file system was NOT MOUNTED: {why}\n   no check was run on this state\n   to repeat it: {repeat}"
+                );
+                if self.unmountable == 1 { text } else { String::new() }
+            }
+            Verdict::Failed(failure) => {
+                let text = format!(
+                    "{told}, the check FAILED: it {}\n{}   to repeat it: {repeat}",
+                    failure.why,
+                    failure.shown()
+                );
+                let known = self.failed.add(&failure, (trial.clone(), failure.clone()));
+                known.map_or_else(String::new, |_known| text)
+            }
+        };
+        self.form().say("state", &text, &document)
     }
 
     /// Explains the first failure of each kind.
     fn failures(&self, trials: &Trials<'_>, log: &Transcript) -> Result<()> {
-        let mut kinds: BTreeMap<String, Vec<&(Trial, Failure)>> = BTreeMap::new();
-        for result in &self.failed {
-            kinds.entry(result.1.kind()).or_default().push(result);
-        }
-        let mut kinds: Vec<_> = kinds.into_iter().collect();
-        kinds.sort_by_key(|(_, results)| core::cmp::Reverse(results.len()));
-        for (number, (kind, results)) in kinds.iter().enumerate() {
+        for (number, (kind, results)) in self.failed.by_number().into_iter().enumerate() {
             let times = results.len();
             let plural = if times == 1 { "" } else { "s" };
             let text = format!("{times} state{plural} FAILED: the check {kind}");
@@ -422,7 +412,7 @@ impl Report<'_> {
     fn end(&self, different: &[Trial], states: usize) -> Result<()> {
         let between = different.iter().filter(|trial| trial.is_between).count();
         let (distinct, failures, unmountable) =
-            (different.len(), self.failed.len(), self.unmountable);
+            (different.len(), self.failed.failures(), self.unmountable);
         let seed = self.seed;
         let is_given = self.request.state.is_some();
         let by_seed = if is_given { String::new() } else { format!(" by seed {seed}") };

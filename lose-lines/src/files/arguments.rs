@@ -14,6 +14,7 @@ use clap::Args;
 use lose_lines::check::Failure;
 use lose_lines::files::check::{Check, program as located};
 use lose_lines::files::trials::{Cause, Reason, Trial, Trials};
+use lose_lines::kinds::Kinds;
 use lose_lines::report::Form;
 use lose_lines_machine::losses::checked_seed_of_run;
 use lose_lines_recorder::{Fault, FaultKind, Recorded, Recording, Sources};
@@ -321,13 +322,14 @@ impl Run<'_> {
         } else if request.systematic {
             states = states.systematic();
         }
-        let mut kinds = Kinds { found: BTreeMap::new(), model, role };
+        let mut kinds = Kinds::default();
+        let explained = if role == Role::Decides { EXPLAINED } else { 1 };
         let (mut distinct, mut between, mut sources) = (0, 0, Sources::default());
         trials.check(&mut states, |trial, failure| {
             distinct += 1;
             between += usize::from(trial.acknowledged > 0);
             let Some(failure) = failure else { return Ok(()) };
-            if kinds.is_new(&failure) {
+            if kinds.add(&failure, ()).is_some_and(|known| known < explained) {
                 let (reason, found) = trials.explained(&trial, failure, &mut sources);
                 let repeat = request.repeating(self.path, model, &reason.choice);
                 report.failure((model, role), &trial, &reason, &After::Run { repeat })?;
@@ -335,11 +337,17 @@ impl Run<'_> {
             }
             Ok(())
         })?;
-        let failed = kinds.found.values().sum::<usize>();
+        let failed = kinds.failures();
         let within = self.within(&trials, &mut sources, report)?;
         let built = states.built();
         let coverage = states.coverage();
-        report.summary(&kinds, (built, distinct, between), failed + within, &coverage)?;
+        report.summary(
+            (model, role),
+            &kinds,
+            (built, distinct, between),
+            failed + within,
+            &coverage,
+        )?;
         Ok((failed + within, between > 0))
     }
 
@@ -414,13 +422,6 @@ impl Faults<'_> {
     }
 }
 
-/// The kinds of failures: equal but for numbers.
-struct Kinds {
-    found: BTreeMap<String, usize>,
-    model: Model,
-    role: Role,
-}
-
 /// What failures under a model mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -429,16 +430,6 @@ enum Role {
     Warns {
         saving: Option<Model>,
     },
-}
-
-impl Kinds {
-    /// Counts a failure. Returns true if it is the first of its kind and shall be explained.
-    fn is_new(&mut self, failure: &Failure) -> bool {
-        let known = self.found.len();
-        *self.found.entry(failure.kind()).or_default() += 1;
-        let limit = if self.role == Role::Decides { EXPLAINED } else { 1 };
-        self.found.len() > known && known < limit
-    }
 }
 
 /// What a cut came after.
@@ -538,13 +529,15 @@ impl Report<'_> {
 
     fn summary(
         &mut self,
-        kinds: &Kinds,
+        (model, role): (Model, Role),
+        kinds: &Kinds<()>,
         (built, distinct, between): (usize, usize, usize),
         failed: usize,
         coverage: &Coverage,
     ) -> Result<()> {
-        let Kinds { found, model, role } = kinds;
-        let is_warning = *role != Role::Decides;
+        let is_warning = role != Role::Decides;
+        let found: BTreeMap<_, _> =
+            kinds.by_number().into_iter().map(|(kind, all)| (kind, all.len())).collect();
         let document = json!({
             "model": model.to_string(), "is_warning": is_warning, "states": built, "distinct": distinct,
             "between": between, "failed": failed, "kinds": found, "places": coverage.places, "shown": coverage.shown,

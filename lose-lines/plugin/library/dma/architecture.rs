@@ -1,9 +1,6 @@
 //! What the model asks of an architecture.
 
-use super::aarch64::AARCH64;
-use super::arm::ARM;
 use super::model::Maintenance;
-use super::riscv64::RISCV64;
 use crate::decode::Address;
 
 /// The effect of an instruction, beside loads and stores.
@@ -66,12 +63,4 @@ pub struct Architecture {
     pub mapped: fn(Read<'_>, u8, u64, Word<'_>) -> Mapped,
     /// Returns the length of the block that one instruction zeroes.
     pub zeroed: fn(Read<'_>) -> u64,
-}
-
-impl Architecture {
-    /// Returns the architecture of a CPU with these registers.
-    pub fn of(has: impl Fn(&str) -> bool) -> Option<Self> {
-        let all = [AARCH64, ARM, RISCV64];
-        all.into_iter().find(|known| known.required.iter().all(|name| has(name)))
-    }
 }

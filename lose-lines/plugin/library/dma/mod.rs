@@ -38,3 +38,9 @@ pub mod ram;
 mod riscv64;
 mod tables;
 pub mod virtio;
+
+/// Returns the architecture of a CPU with these registers.
+pub fn architecture(has: impl Fn(&str) -> bool) -> Option<architecture::Architecture> {
+    let all = [aarch64::AARCH64, arm::ARM, riscv64::RISCV64];
+    all.into_iter().find(|known| known.required.iter().all(|name| has(name)))
+}

@@ -510,7 +510,7 @@ extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
             let name = if name == "SCTLR_EL1" { String::from("SCTLR") } else { name };
             watch.handles.insert(name, handle);
         }
-        watch.architecture = Architecture::of(|name| watch.handles.contains_key(name));
+        watch.architecture = crate::dma::architecture(|name| watch.handles.contains_key(name));
         if watch.architecture.is_none() {
             give_up("the emulator does not show the registers of address translation");
         }

@@ -31,6 +31,7 @@ use self::emulator::{
 };
 use self::losses::Lossy;
 use crate::decode::{Action, Decoder, Register};
+use crate::decoder;
 use crate::losses::model::Half;
 
 /// The version of the interface, which the emulator compares with its own.
@@ -142,7 +143,7 @@ unsafe extern "C" fn qemu_plugin_install(
 
 impl Plugin {
     fn new(info: &Info, target: &str, arguments: &[&str]) -> Result<Self, String> {
-        let decoder = Decoder::of(target)
+        let decoder = decoder(target)
             .ok_or_else(|| format!("{target}: only x86_64, aarch64 and riscv64 are understood"))?;
         if !info.system_emulation {
             return Err(String::from("only whole machines are understood"));

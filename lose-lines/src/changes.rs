@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::agent::File;
+use lose_lines_agent::File;
 
 /// The changes that are named.
 const NAMED: usize = 4;

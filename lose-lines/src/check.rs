@@ -6,15 +6,19 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use crate::agent::Request;
-use crate::log::Log;
-use crate::machine::Machine;
-use crate::machine::ends::Ran;
-use crate::machine::programs::{End, printed};
-use crate::program::CommandLine;
+use lose_lines_agent::Request;
+use lose_lines_machine::initramfs::Initramfs;
+use lose_lines_machine::kit::Kit;
+use lose_lines_machine::machine::Machine;
+use lose_lines_machine::machine::agent::Mounted;
+use lose_lines_machine::machine::ends::Ran;
+use lose_lines_machine::machine::port;
+use lose_lines_machine::machine::programs::{End, printed};
+use lose_lines_machine::program::CommandLine;
+use lose_lines_machine::transcript::Transcript;
 
 /// The file on a checking machine with the lines that the program had printed before the cut.
 pub const PRINTED: &str = "/lab/printed";
@@ -38,6 +42,18 @@ pub enum Verdict {
         /// The kernel's reason.
         why: String,
     },
+}
+
+impl Verdict {
+    /// Returns the verdict on a state whose file system was not mounted.
+    pub(crate) fn unmounted(mounted: Mounted) -> Self {
+        let why = match mounted {
+            Mounted::Done => String::from("it was mounted"),
+            Mounted::Refused(why) => why,
+            Mounted::Failed => String::from("the kernel failed when it was mounted"),
+        };
+        Self::Unmountable { why }
+    }
 }
 
 /// The complaint about a state.
@@ -139,13 +155,29 @@ pub(crate) struct Run {
     pub(crate) output: String,
 }
 
+impl Run {
+    /// Returns the time of a run that was not cut, or `None` if it did not end.
+    ///
+    /// # Errors
+    /// If the program failed.
+    pub(crate) fn succeeded(self) -> Result<Option<Duration>> {
+        let Self { ran, time, output } = self;
+        match ran {
+            Ran::Ended((Some(0), _)) => Ok(Some(time)),
+            Ran::Ended(end) => bail!(
+                "the program {} without any cut; its output:\n{}",
+                in_words(end),
+                output.trim_end()
+            ),
+            Ran::Unended => Ok(None),
+            Ran::Reset => bail!("the program took the machine down without any cut"),
+            Ran::Cut => bail!("the power was cut without a request"),
+        }
+    }
+}
+
 /// Runs a program in a machine for at most this time.
-pub(crate) fn run(
-    machine: &mut Machine,
-    request: &Request,
-    limit: Duration,
-    log: &Log,
-) -> Result<Run> {
+fn run(machine: &mut Machine, request: &Request, limit: Duration, log: &Transcript) -> Result<Run> {
     let (before, start) = (log.position()?, Instant::now());
     let ran = machine.run_for(request, limit)?;
     let time = start.elapsed();
@@ -165,27 +197,58 @@ pub(crate) enum Left {
     Down,
 }
 
-/// A command that checks states.
-#[derive(Clone, Copy, Debug)]
-pub struct Check<'a> {
-    pub command: &'a CommandLine,
-    /// Additions to its environment.
-    pub environment: &'a [(String, String)],
-    /// The time after which it counts as hanging.
+/// A program that is tested in machines.
+#[derive(Clone)]
+pub struct Tested<'a> {
+    pub kit: &'a Kit,
+    /// The name of the machines.
+    pub name: &'a str,
+    /// Makes the initial state; `None` for an empty file system.
+    pub prepare: Option<CommandLine>,
+    pub program: CommandLine,
+    /// Checks the state.
+    pub check: CommandLine,
+    /// Additions to the environment of all three programs.
+    pub environment: Vec<(String, String)>,
+    /// The time after which each of them counts as hanging.
     pub limit: Duration,
 }
 
-impl Check<'_> {
+impl Tested<'_> {
+    /// Adds the files of all programs to those of a machine.
+    pub(crate) fn add_to(&self, files: &mut Initramfs) {
+        for command in [&self.program, &self.check].into_iter().chain(&self.prepare) {
+            command.add_to(files);
+        }
+        files.text(PRINTED, "");
+    }
+
+    fn request(&self, command: &CommandLine, more: &[(&str, &str)]) -> Request {
+        let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
+        command.request(&given.chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
+    /// Runs the program that makes the initial state, if there is one.
+    pub(crate) fn make_initial(&self, machine: &mut Machine, log: &Transcript) -> Result<()> {
+        let Some(prepare) = &self.prepare else { return Ok(()) };
+        let ended = run(machine, &self.request(prepare, &[]), self.limit, log)?.succeeded()?;
+        ended.map(drop).context("the program that prepares did not end")
+    }
+
+    /// Runs the program, whose standard output goes to the port of the machine.
+    pub(crate) fn run(&self, machine: &mut Machine, log: &Transcript) -> Result<Run> {
+        let request = self.request(&self.program, &[]).printing_to(port::DEVICE);
+        run(machine, &request, self.limit, log)
+    }
+
     /// Runs the check in a machine with a mounted file system, after [`PRINTED`] was written. Returns the verdict, and
     /// what the check left of the machine.
     ///
     /// # Errors
     /// If the host fails: the emulator was killed, for example.
-    pub(crate) fn in_machine(&self, machine: &mut Machine, log: &Log) -> Result<(Verdict, Left)> {
-        let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
-        let environment: Vec<_> = given.chain([("PRINTED", PRINTED)]).collect();
-        let Run { ran, output, .. } =
-            run(machine, &self.command.request(&environment), self.limit, log)?;
+    pub(crate) fn check(&self, machine: &mut Machine, log: &Transcript) -> Result<(Verdict, Left)> {
+        let request = self.request(&self.check, &[("PRINTED", PRINTED)]);
+        let Run { ran, output, .. } = run(machine, &request, self.limit, log)?;
         let failed = |why: String| Verdict::Failed(Failure::new(why, output.as_bytes()));
         Ok(match ran {
             Ran::Ended((Some(0), _)) => (Verdict::Right, Left::Idle),

@@ -11,43 +11,36 @@ use std::process::{self, ExitCode};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use lose_lines::architecture::Architecture;
-use lose_lines::cache::{self, Cache};
-use lose_lines::check::Verdict;
-use lose_lines::command::quoted;
+use lose_lines::check::Tested;
 use lose_lines::crash::moments::{Counted, Counts, Moment};
-use lose_lines::crash::{self, Checked, CrashTest, cut_all};
-use lose_lines::elf;
-use lose_lines::emulator::Emulated;
-use lose_lines::initramfs::Initramfs;
-use lose_lines::kit::{Kit, Kits};
-use lose_lines::log::Log;
-use lose_lines::losses::checked_seed_of_run;
-use lose_lines::machine::programs::printed;
-use lose_lines::pmem::dax_machine;
-use lose_lines::policy::Policy;
-use lose_lines::program::{CommandLine, HostProgram};
+use lose_lines::crash::{self, CrashTest, cut_all};
 use lose_lines::report::{Form, note as progress};
-use lose_lines::restart::{Restart, Restarted};
+use lose_lines_dma::Watching;
+use lose_lines_machine::architecture::Architecture;
+use lose_lines_machine::cache::{self, Cache};
+use lose_lines_machine::command::quoted;
+use lose_lines_machine::elf;
+use lose_lines_machine::emulator::Emulated;
+use lose_lines_machine::initramfs::Initramfs;
+use lose_lines_machine::kit::{Kit, Kits};
+use lose_lines_machine::losses::checked_seed_of_run;
+use lose_lines_machine::program::{CommandLine, HostProgram};
+use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
 use serde_json::json;
 use tempfile::TempDir;
 
-#[path = "dma/arguments.rs"]
-mod dma;
 #[path = "drive/arguments.rs"]
 mod drive;
 #[path = "files/arguments.rs"]
 mod files;
 
-/// The exit codes, except those of `run`.
+/// The exit codes.
 const LOSS: u8 = 1;
 const USAGE: u8 = 2;
 const IMPOSSIBLE: u8 = 3;
 const NOTHING_TESTED: u8 = 4;
 const UNMOUNTABLE: u8 = 5;
-
-/// The exit code of `run` for this tool's own failures: that of docker(1), which few programs use.
-const NOT_RUN: u8 = 125;
 
 const FORGOTTEN_FLUSH: &str = include_str!("../examples/forgotten_flush.c");
 const FORGOTTEN_FSYNC: &str = include_str!("../examples/forgotten_fsync.c");
@@ -55,14 +48,13 @@ const FORGOTTEN_FSYNC: &str = include_str!("../examples/forgotten_fsync.c");
 const AFTER_HELP: &str = "\
 files records the system calls of a program on this system; it needs no emulator. The others run
 the program in the emulator QEMU, with the libraries that it is linked to. It must create
-its files in its working directory or in TMPDIR: both are on the file system under test. For cut
-and restart, that is ext4 with DAX, which supports MAP_SYNC. Needs Debian 12 or 13, or an Ubuntu
+its files in its working directory or in TMPDIR: both are on the file system under test. For cut,
+that is ext4 with DAX, which supports MAP_SYNC. Needs Debian 12 or 13, or an Ubuntu
 that has QEMU 10, but neither root nor KVM; on arm64, only drive works.
 
 Exit codes: 0 no loss, 1 the check found a loss, 2 usage, 3 the test could not be run, 4 no cut
 came after a line that the program had printed, so the check proved nothing, 5 no check failed,
-but the file system of some states cannot be mounted. run exits with the program's code, with 128 plus
-the number of the signal that ended it, or with 125 if the program could not be run.
+but the file system of some states cannot be mounted.
 
 A program that writes and fsyncs, by its system calls, and on an ordinary drive:
   lose-lines example fsync > forgets.c # a program that forgets to sync a directory
@@ -95,11 +87,7 @@ enum Task {
     /// Record the program's writes to an ordinary drive, and check states that a power cut could have left.
     Drive(drive::Driving),
     /// Run an unmodified image in an emulator whose devices do not see the CPUs' cache, and report missing maintenance.
-    Dma(dma::Watching),
-    /// Run the program, restart the machine without clearing its RAM, and check the remaining state.
-    Restart(ByRestart),
-    /// Run the program once; also usable as a runner for cargo. Exits with the program's code, or 125.
-    Run(Subject),
+    Dma(Watching),
     /// Download the emulator and the kernel now, instead of at the first use.
     Fetch,
     /// Print a C program with a defect; compiling it with `-DRIGHT` removes the defect.
@@ -180,17 +168,6 @@ struct Cutting {
     /// Treat a streaming store as written back, so that a fence makes it persistent; PMDK relies on this.
     #[arg(long)]
     streaming: bool,
-    #[command(flatten)]
-    checking: Checking,
-    #[command(flatten)]
-    program: Subject,
-}
-
-#[derive(Args, Clone, Debug)]
-struct ByRestart {
-    /// How to restart.
-    #[arg(long, value_enum, default_value_t = Restart::Reset)]
-    by: Restart,
     #[command(flatten)]
     checking: Checking,
     #[command(flatten)]
@@ -294,20 +271,17 @@ impl Checking {
 fn main() -> Result<ExitCode> {
     // The kernel starts its first program before anything mounts /proc; in a container it is mounted.
     if process::id() == 1 && !Path::new("/proc/self").exists() {
-        match lose_lines::agent::serve(|_request| bail!("this agent serves no other requests"))? {}
+        match lose_lines_agent::serve(|_request| bail!("this agent serves no other requests"))? {}
     }
     let task = match Cli::try_parse_from(command_line()) {
         Ok(Cli { task }) => task,
         Err(why) => return not_parsed(&why),
     };
-    let is_run = matches!(task, Task::Run(_));
     let code = match task {
         Task::Files(request) => files::files(&request),
         Task::Cut(request) => cut(&request),
         Task::Drive(request) => drive::drive(&request),
-        Task::Dma(request) => dma::watch(&request),
-        Task::Restart(request) => restart(&request),
-        Task::Run(program) => run(&program),
+        Task::Dma(request) => dma(&request),
         Task::Fetch => Machines::new().and_then(|machines| machines.finish(|_fetched| Ok(0))),
         Task::Example { forgotten } => {
             let example = match forgotten {
@@ -319,11 +293,7 @@ fn main() -> Result<ExitCode> {
     };
     Ok(ExitCode::from(code.unwrap_or_else(|why| {
         progress(&format!("{why:#}"));
-        match why.is::<Usage>() {
-            _ if is_run => NOT_RUN,
-            true => USAGE,
-            false => IMPOSSIBLE,
-        }
+        if why.is::<Usage>() { USAGE } else { IMPOSSIBLE }
     })))
 }
 
@@ -340,19 +310,14 @@ fn command_line() -> Vec<OsString> {
 /// Prints help, or the mistake in the command line.
 fn not_parsed(why: &clap::Error) -> Result<ExitCode> {
     why.print().context("cannot print the usage")?;
-    let is_run = env::args_os().nth(1).is_some_and(|task| task == "run");
-    Ok(ExitCode::from(match why.use_stderr() {
-        false => 0,
-        true if is_run => NOT_RUN,
-        true => USAGE,
-    }))
+    Ok(ExitCode::from(if why.use_stderr() { USAGE } else { 0 }))
 }
 
 /// The parts of this process's machines, in its own folder, and their log.
 struct Machines {
     kit: Kit,
     name: String,
-    log: Log,
+    log: Transcript,
     _work: Work,
 }
 
@@ -392,9 +357,7 @@ impl Machines {
     /// Returns the parts of machines with persistent memory.
     fn with_memory() -> Result<Self> {
         if Architecture::HOST != Some(Architecture::X86) {
-            bail!(
-                "cut, restart and run need an x86-64 system, whose emulator loads the plugin; drive works here"
-            );
+            bail!("cut needs an x86-64 system, whose emulator loads the plugin; drive works here");
         }
         Self::new()
     }
@@ -409,7 +372,7 @@ impl Machines {
         let kit = kits.kit(host, agent)?;
         // Its own: a folder of machines has a random name.
         let name = String::from("machine");
-        let log = Log::create(&folder, &name)?;
+        let log = Transcript::create(&folder, &name)?;
         Ok(Self { kit, name, log, _work: work })
     }
 
@@ -437,58 +400,24 @@ fn agent(work: &Path) -> Result<PathBuf> {
     Ok(archive)
 }
 
-fn run(program: &Subject) -> Result<u8> {
-    let found = program.find()?;
-    Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
-        let mut machine = dax_machine(kit, name, |files| found.add_to(files), log)?;
-        let before = log.position()?;
-        let given = program.environment.iter().map(|(name, value)| (&**name, &**value));
-        let ended = machine.run_request(&found.request(&given.collect::<Vec<_>>()));
-        write!(io::stdout(), "{}", printed(&log.since(before)?))?;
-        machine.power_off()?;
-        match ended? {
-            (Some(code), _) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
-            (None, Some(signal)) => Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
-            (None, None) => bail!("the program ended without an exit code"),
-        }
-    })
-}
-
-fn restart(request: &ByRestart) -> Result<u8> {
-    let ByRestart { by, checking, program } = request;
-    let (found, check) = (program.find()?, checking.command(program)?);
-    let seed = checking.seed()?;
-    let checked = Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
-        Restarted {
-            kit,
-            name,
-            program: &found,
-            check: &check,
-            environment: &program.environment,
-            by: *by,
-            policy: checking.policy,
-            seed,
-            limit: Duration::from_secs(checking.limit),
-        }
-        .checked(log)
-    })?;
-    let Checked { acknowledged, dirty, lost, verdict } = &checked;
-    let told = match verdict {
-        Verdict::Right => String::from("the check succeeded"),
-        Verdict::Unmountable { why } => format!("the file system was NOT MOUNTED: {why}"),
-        Verdict::Failed(failure) => {
-            format!("the check FAILED: it {}\n{}", failure.why, failure.shown())
-        }
-    };
-    let text = format!(
-        "seed {seed}: acknowledged {acknowledged}, {lost} of {dirty} dirty lines lost, {told}"
-    );
-    let mut document = json!(checked);
-    document["seed"] = json!(seed);
-    Form::of(checking.json).say("restart", &text, &document)?;
-    let failures = usize::from(checked.failure().is_some());
-    let unmountable = usize::from(matches!(verdict, Verdict::Unmountable { .. }));
-    Ok(Outcome::of(failures, unmountable, *acknowledged > 0).code())
+/// Runs an image, and reports the maintenance that it lacks.
+fn dma(request: &Watching) -> Result<u8> {
+    let report = request.test().map_err(Usage)?.run()?;
+    let mut out = io::stdout();
+    if request.is_json() {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    if !report.has_tested() {
+        progress(
+            "no device got cacheable memory, so nothing was tested: the guest did not get as far as its devices, takes them \
+             for coherent (for Linux give --dtb-noncoherent, and iommu_platform=on to each virtio device), or uses the \
+             legacy interface of virtio on PCI (give disable-legacy=on)",
+        );
+        return Ok(NOTHING_TESTED);
+    }
+    Ok(if report.findings.is_empty() { 0 } else { LOSS })
 }
 
 fn cut(request: &Cutting) -> Result<u8> {
@@ -497,17 +426,20 @@ fn cut(request: &Cutting) -> Result<u8> {
     let (seed, form) = (checking.seed()?, Form::of(checking.json));
     let mut failures = 0;
     let result = Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
-        let test = CrashTest {
+        let test = Tested {
             kit,
             name,
             program: found,
             prepare: None,
             check,
             environment: program.environment.clone(),
+            limit: Duration::from_secs(checking.limit),
+        };
+        let test = CrashTest {
+            test,
             policy: checking.policy,
             lost: lose.clone(),
             is_streaming_evicting: *streaming,
-            limit: Duration::from_secs(checking.limit),
         };
         progress("starting a machine; each cut then takes one to two seconds");
         let made = test.make(log)?;
@@ -588,7 +520,7 @@ impl Cutting {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use lose_lines::losses::{self, FENCE};
+    use lose_lines_machine::losses::{self, FENCE};
 
     use super::{Checking, Cli, Cutting, LOCK, Moment, Outcome, Subject, Task, Work};
 

@@ -1,8 +1,9 @@
 //! Work on many items by several threads.
 
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::Result;
@@ -13,20 +14,20 @@ use anyhow::Result;
 /// # Errors
 /// The first error of a worker or of `take`. After a worker's error no other item is begun, and each result that is
 /// already there is still passed on.
-pub fn in_order<T: Sync, W, R: Send>(
-    items: &[T],
+pub fn in_order<I: Iterator + Send, W, R: Send>(
+    items: I,
     workers: usize,
     make: impl Fn(usize) -> Result<W> + Sync,
-    work: impl Fn(&mut W, &T) -> Result<R> + Sync,
+    work: impl Fn(&mut W, I::Item) -> Result<R> + Sync,
     mut take: impl FnMut(usize, R) -> Result<()>,
 ) -> Result<()> {
-    let (next, has_stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (items, has_stopped) = (Mutex::new(items.enumerate()), AtomicBool::new(false));
     let (sender, results) = channel();
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
     let run = |number: usize, sender: &dyn Fn(usize, Result<R>) -> bool| {
         let mut worker = None;
         while !has_stopped.load(Ordering::Relaxed) {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(place) else { return };
+            let Some((place, item)) = next() else { return };
             let result = worker.take().map_or_else(|| make(number), Ok).and_then(|mut ready| {
                 let result = work(&mut ready, item);
                 worker = Some(ready);
@@ -41,7 +42,7 @@ pub fn in_order<T: Sync, W, R: Send>(
         }
     };
     thread::scope(|scope| {
-        for number in 0..workers.clamp(1, items.len().max(1)) {
+        for number in 0..workers.max(1) {
             let (run, sender) = (&run, sender.clone());
             scope.spawn(move || {
                 run(number, &|place, result| sender.send((place, result)).is_ok());
@@ -76,7 +77,7 @@ mod tests {
         let items: Vec<usize> = (0..100).collect();
         let mut found = Vec::new();
         in_order(
-            &items,
+            items.iter(),
             4,
             Ok,
             |_worker, item| Ok(item * 2),
@@ -95,7 +96,7 @@ mod tests {
         // The first item fails only after the second one has its result.
         let (both, mut found) = (Barrier::new(2), Vec::new());
         let result = in_order(
-            &[0, 1],
+            [0, 1].iter(),
             2,
             |_number| Ok(()),
             |(), item| {

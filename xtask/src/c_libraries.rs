@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::command::Cmd;
+use crate::host::Host;
 use crate::toolchain::Compiler;
 
 /// A library for C programs.
@@ -87,4 +88,15 @@ impl Library {
         symlink(self.soname, &link).with_context(|| format!("cannot make {}", link.display()))?;
         Ok(link)
     }
+}
+
+/// Links the replacement of libpmem with the checks of a debug build, and returns the command of its tests, which use it as
+/// C programs do.
+pub fn tests_of_libpmem(host: &Host) -> Result<Cmd> {
+    Cmd::cargo("build -p cachemaint-libpmem").read()?;
+    let archive = host.target_dir("debug").join("libcachemaint_libpmem.a");
+    let folder = host.target_dir("libpmem");
+    LIBPMEM.shared("cc", &archive, host.root(), &folder)?;
+    let tests = Cmd::cargo("test -p cachemaint-libpmem --test drop_in");
+    Ok(tests.env("CACHEMAINT_LIBPMEM", &folder))
 }

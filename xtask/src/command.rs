@@ -3,14 +3,15 @@
 //! A child gets no standard input, and belongs to the group of this program: Ctrl-C ends both.
 
 use core::fmt;
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
-pub use lose_lines::command::{find_program, quoted};
 
 /// A command line with its environment. It is printed as one would type it.
 #[derive(Clone, Debug)]
@@ -152,6 +153,20 @@ fn reason_in(complaint: &str) -> &str {
     let mut lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty());
     let apts = lines.clone().find(|line| line.starts_with("E: "));
     apts.or_else(|| lines.next_back()).unwrap_or("it said nothing")
+}
+
+/// Returns `word` quoted for a shell.
+pub fn quoted(word: &str) -> String {
+    // A word with a zero byte is no argument of any command.
+    shlex::try_quote(word).map_or_else(|_| format!("{word:?}"), Cow::into_owned)
+}
+
+/// Returns the path of the first program of this name in `PATH`.
+pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let name = Path::new(name.as_ref());
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|file| fs::metadata(file).is_ok_and(|meta| meta.is_file()))
 }
 
 #[cfg(test)]

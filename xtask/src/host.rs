@@ -10,15 +10,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use lose_lines::cache::Cache;
-
 use crate::command::Cmd;
 
-/// The folders of the workspace and the caches.
+/// The folders of the workspace.
 #[derive(Debug)]
 pub struct Host {
     root: PathBuf,
-    cache: Cache,
 }
 
 impl Host {
@@ -35,16 +32,11 @@ impl Host {
             root.display()
         );
         env::set_current_dir(root).with_context(|| format!("cannot enter {}", root.display()))?;
-        Ok(Self { root: root.to_path_buf(), cache: Cache::of_user()? })
+        Ok(Self { root: root.to_path_buf() })
     }
 
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Returns the folder of downloads.
-    pub fn cache(&self) -> &Cache {
-        &self.cache
     }
 
     /// Returns a folder inside cargo's target directory.

@@ -4,11 +4,14 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
-use lose_lines::debian::PATIENCE;
 
 use crate::absent::Lacks;
 use crate::command::{Cmd, find_program};
 use crate::host::without_network;
+
+/// Options of apt: a server that does not answer ends a check, instead of the patience of whoever runs it.
+const PATIENCE: &str =
+    "-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Retries=3";
 
 /// Held while packages are installed: apt does not wait for the lock of its lists.
 static INSTALLING: Mutex<()> = Mutex::new(());

@@ -29,9 +29,20 @@ pub static PUBLISHED: [Package; 10] = [
     Package { name: "cachemaint-boots", bare: None, without_media: None },
 ];
 
-/// What builds all packages from their own files, if [`published`] follows.
-pub const PACKAGE: &str =
-    "package --allow-dirty -p cachemaint-cli -p lose-lines -p lose-lines-states";
+/// The packages of lose-lines that are published, with the folders of all but the command in `lose-lines`.
+pub const LOSE_LINES: [&str; 8] = [
+    "lose-lines-states",
+    "lose-lines-recorder",
+    "lose-lines-agent",
+    "lose-lines-plugin",
+    "lose-lines-machine",
+    "lose-lines-drive",
+    "lose-lines-dma",
+    "lose-lines",
+];
+
+/// What builds all packages from their own files, if [`every`] follows.
+pub const PACKAGE: &str = "package --allow-dirty";
 
 /// What cargo selects for Miri, for loom, and for generated cases and put-back defects.
 pub const MIRI: &str = "-p cachemaint --lib --test coherence";
@@ -72,6 +83,23 @@ pub fn published_for(triple: &str) -> impl Iterator<Item = &'static str> {
 /// Returns `-p` with each published package.
 pub fn published() -> impl Iterator<Item = &'static str> {
     PUBLISHED.iter().flat_map(|package| ["-p", package.name])
+}
+
+/// Returns `-p` with each package that a release has.
+pub fn every() -> impl Iterator<Item = &'static str> {
+    published().chain(["-p", "cachemaint-cli"]).chain(lose_lines())
+}
+
+/// Returns `-p` with each published package of lose-lines.
+pub fn lose_lines() -> impl Iterator<Item = &'static str> {
+    LOSE_LINES.iter().flat_map(|package| ["-p", *package])
+}
+
+/// Returns the manifests of lose-lines, each with its own version.
+pub fn manifests_of_lose_lines() -> impl Iterator<Item = String> {
+    LOSE_LINES
+        .iter()
+        .map(|package| format!("{}/Cargo.toml", package.replacen("lose-lines-", "lose-lines/", 1)))
 }
 
 /// Returns true if a target has the atomics that media and formats need.

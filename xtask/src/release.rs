@@ -105,7 +105,7 @@ fn publication(Request { version, lose_lines, .. }: &Request) -> String {
     let mut crates: Vec<&str> = packages::published().chain(["-p", "cachemaint-cli"]).collect();
     let mut tags = vec![format!("v{version}")];
     if let Some(version) = lose_lines {
-        crates.extend(["-p", "lose-lines-states", "-p", "lose-lines"]);
+        crates.extend(packages::lose_lines());
         tags.push(format!("lose-lines-v{version}"));
     }
     let mut lines = vec![format!("  git commit --all --message 'release: {version}'")];
@@ -231,15 +231,15 @@ impl Tree {
             "Cargo.toml",
             &[
                 (r#"^version = ".*"$"#, format!("version = \"{version}\"")),
-                (r#"version = "=[0-9.]+""#, format!("version = \"={version}\"")),
+                (r#"^(cachemaint.* = \{ version = )"[^"]*""#, format!("$1\"={version}\"")),
             ],
         )?;
         if let Some(version) = lose_lines {
-            for file in ["lose-lines/Cargo.toml", "lose-lines/states/Cargo.toml"] {
-                self.edit(file, &[(r#"^version = ".*"$"#, format!("version = \"{version}\""))])?;
+            for file in packages::manifests_of_lose_lines() {
+                self.edit(&file, &[(r#"^version = ".*"$"#, format!("version = \"{version}\""))])?;
             }
-            let pin = format!("$1\"{version}\"");
-            self.edit("Cargo.toml", &[(r#"^(lose-lines-states = \{ version = )"[^"]*""#, pin)])?;
+            let pin = format!("$1\"={version}\"");
+            self.edit("Cargo.toml", &[(r#"^(lose-lines.* = \{ version = )"[^"]*""#, pin)])?;
         }
         self.edit(
             "capi/include/cachemaint.h",
@@ -294,7 +294,7 @@ impl Tree {
     fn package_crates(&self) -> Result<Vec<PathBuf>> {
         let folder = self.build.join("package");
         remove(&folder)?;
-        let package = self.run("cargo").words(packages::PACKAGE).args(packages::published());
+        let package = self.run("cargo").words(packages::PACKAGE).args(packages::every());
         package.show()?;
         files_with(&folder, "crate")
     }
@@ -400,15 +400,10 @@ mod tests {
     use super::{Request, Tree, contacts, is_newer, names_of_this_machine, version};
     use std::fs;
     use std::path::Path;
+    use xtask::packages;
 
-    const FILES: [&str; 6] = [
-        "Cargo.toml",
-        "lose-lines/Cargo.toml",
-        "lose-lines/states/Cargo.toml",
-        "capi/include/cachemaint.h",
-        "SECURITY.md",
-        "CHANGELOG.md",
-    ];
+    const FILES: [&str; 4] =
+        ["Cargo.toml", "capi/include/cachemaint.h", "SECURITY.md", "CHANGELOG.md"];
 
     #[test]
     fn a_version_is_three_numbers() {
@@ -439,7 +434,8 @@ mod tests {
     fn a_release_states_its_version_in_every_file_of_this_tree() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let copy = tempfile::tempdir().unwrap();
-        for file in FILES {
+        let of_lose_lines: Vec<String> = packages::manifests_of_lose_lines().collect();
+        for file in FILES.into_iter().chain(of_lose_lines.iter().map(String::as_str)) {
             let to = copy.path().join(file);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(workspace.join(file), to).unwrap();
@@ -452,14 +448,20 @@ mod tests {
         };
         tree.set_texts(&request, "security@cachemaint.test", "2027-01-31").unwrap();
 
-        let [manifest, lab, states, header, security, changelog] =
-            FILES.map(|file| fs::read_to_string(copy.path().join(file)).unwrap());
+        let read = |file: &str| fs::read_to_string(copy.path().join(file)).unwrap();
+        let [manifest, header, security, changelog] = FILES.map(read);
         assert!(manifest.contains("\nversion = \"7.8.9\"\n"));
-        let pins = manifest.lines().filter(|line| line.contains("version = \"="));
-        let (pinned, other): (Vec<_>, Vec<_>) = pins.partition(|pin| pin.contains("\"=7.8.9\""));
-        assert_eq!((pinned.len(), other), (10, vec![]));
-        assert!([lab, states].iter().all(|file| file.contains("\nversion = \"4.5.6\"\n")));
-        assert!(manifest.contains("\nlose-lines-states = { version = \"4.5.6\", "));
+        let pins = |name: &str, version: &str| {
+            let pins = manifest.lines().filter(|line| line.contains("version = \"="));
+            let pins = pins.filter(|line| line.starts_with(name));
+            let is_new = |pin: &&str| pin.contains(&format!("\"={version}\""));
+            let (pinned, other): (Vec<_>, Vec<_>) = pins.partition(is_new);
+            (pinned.len(), other)
+        };
+        assert_eq!(pins("cachemaint", "7.8.9"), (10, vec![]));
+        // Nothing depends on the command.
+        assert_eq!(pins("lose-lines", "4.5.6"), (packages::LOSE_LINES.len() - 1, vec![]));
+        assert!(of_lose_lines.iter().all(|file| read(file).contains("\nversion = \"4.5.6\"\n")));
         assert!(header.contains("_VERSION_MAJOR 7\n") && header.contains("_VERSION_MINOR 8\n"));
         assert!(security.contains("\nContact: security@cachemaint.test\n"));
         assert!(

@@ -1,13 +1,12 @@
 //! Steps that run the code on this machine: tests, Miri, loom, benchmarks, and one lane of each kind.
 
 use anyhow::{Context as _, Result};
-use lose_lines::debian::{self, Suite};
 use xtask::absent::Lacks;
-use xtask::c_libraries::LIBPMEM;
+use xtask::c_libraries;
 use xtask::command::{Cmd, find_program};
 use xtask::host::Host;
 use xtask::install::install;
-use xtask::packages::{GENERATED, LOOM, MIRI, MIRI_OF_FORMATS, PAUSING};
+use xtask::packages::{GENERATED, LOOM, MIRI, MIRI_OF_FORMATS, PAUSING, lose_lines};
 use xtask::toolchain;
 
 use crate::fuzz;
@@ -34,20 +33,6 @@ const NOTHING_FOR_MIRI: [&str; 12] = [
 const FORMATS_NATIVELY: [&str; 4] =
     ["writing::file::", "table::", "record::", "records_of_a_full_window"];
 
-/// PMDK's library, its header and its tool, with the libraries that these load.
-const ORIGINAL: [&str; 10] = [
-    "libpmem1",
-    "libpmem-dev",
-    "pmdk-tools",
-    "libpmemobj1",
-    "libpmemlog1",
-    "libpmemblk1",
-    "libpmempool1",
-    "libndctl6",
-    "libdaxctl1",
-    "libkmod2",
-];
-
 /// Returns `cargo test` for the lanes of the lab.
 fn lab() -> Cmd {
     Cmd::cargo("test -p cachemaint-lab-tests --test lanes --")
@@ -62,10 +47,10 @@ pub(crate) fn test(_host: &Host, run: &mut Run) -> Result<()> {
     // Generated histories, killed processes, the examples.
     let long = "test -p cachemaint-long-tests -p cachemaint-examples -p cachemaint-adapters";
     run.tests(&Cmd::cargo(long))?;
-    let tools = "test -p xtask -p lose-lines -p cachemaint-lab-tests --lib --bins --examples";
+    let tools = "test -p xtask -p cachemaint-lab-tests --lib --bins";
     run.tests(&Cmd::cargo(tools))?;
     // Power cuts by system calls.
-    run.tests(&Cmd::cargo("test -p lose-lines -p lose-lines-states --test *")).map(drop)
+    run.tests(&Cmd::cargo("test").args(lose_lines())).map(drop)
 }
 
 /// Makes the programs available without which tests that make a file system skip themselves.
@@ -123,23 +108,9 @@ pub(crate) fn corpora(host: &Host, run: &mut Run) -> Result<()> {
     run.tests(&fuzz::replay(host)).map(drop)
 }
 
-/// Links the replacement of libpmem with the checks of a debug build, and runs its tests as C programs use it: linked,
-/// and beside the original.
+/// Runs the tests of the replacement of libpmem as C programs use it. A lane has them beside the original.
 pub(crate) fn libpmem(host: &Host, run: &mut Run) -> Result<()> {
-    Cmd::cargo("build -p cachemaint-libpmem").read()?;
-    let archive = host.target_dir("debug").join("libcachemaint_libpmem.a");
-    let folder = host.target_dir("libpmem");
-    LIBPMEM.shared("cc", &archive, host.root(), &folder)?;
-    let tests = Cmd::cargo("test -p cachemaint-libpmem --test drop_in");
-    let tests = tests.env("CACHEMAINT_LIBPMEM", &folder);
-    // Without the packages the tests that compare are skipped.
-    let tests = if find_program("apt-get").is_some() {
-        let original = debian::fetch(host.cache(), &ORIGINAL, Suite::System)?;
-        tests.env("CACHEMAINT_LIBPMEM_ORIGINAL", original)
-    } else {
-        tests
-    };
-    run.tests(&tests).map(drop)
+    run.tests(&c_libraries::tests_of_libpmem(host)?).map(drop)
 }
 
 /// Runs the tests with many more generated cases, and far more commands on changing files.

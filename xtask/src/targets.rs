@@ -1,13 +1,14 @@
 //! Steps that only compile: machines without `std`, other operating systems, the oldest supported compiler, packages.
 
 use alloc::collections::BTreeSet;
+use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use xtask::absent::Lacks;
 use xtask::command::{Cmd, find_program};
 use xtask::host::{Host, is_out_of_reach};
-use xtask::packages::{self, PACKAGE, PUBLISHED, Package, has_media, published};
+use xtask::packages::{self, LOSE_LINES, PACKAGE, PUBLISHED, Package, has_media, published};
 use xtask::toolchain::{self, Compiler};
 
 use crate::run::Run;
@@ -73,6 +74,9 @@ const CRATES: &str = "index.crates.io";
 
 /// The greatest size of a package: 1 MB.
 const LARGEST: u64 = 1_000_000;
+
+/// The function with which an emulator begins a plugin (`qemu-plugin.h`).
+const PLUGIN: &[u8] = b"qemu_plugin_install";
 
 /// Builds the library without `std`. Only a build passes its assembly to the assembler.
 pub(crate) fn no_std(_host: &Host, run: &mut Run) -> Result<()> {
@@ -183,7 +187,8 @@ pub(crate) fn deny(host: &Host, run: &mut Run) -> Result<()> {
 
 /// Builds each package from its own files, and looks at their sizes and at the crates that the library brings.
 pub(crate) fn package(host: &Host, run: &mut Run) -> Result<()> {
-    run.command(&Cmd::cargo(PACKAGE).args(published()))?;
+    run.command(&Cmd::cargo(PACKAGE).args(packages::every()))?;
+    run.check("lose-lines installs from its packages", || install_lose_lines(host))?;
     run.check("each package is below 1 MB", || {
         for Package { name, .. } in &PUBLISHED {
             let file = format!("{name}-{}.crate", env!("CARGO_PKG_VERSION"));
@@ -205,4 +210,29 @@ pub(crate) fn package(host: &Host, run: &mut Run) -> Result<()> {
         Ok(())
     })
     .map(drop)
+}
+
+/// Installs lose-lines from its packages as they are published, with the plugin that one of them compiles.
+fn install_lose_lines(host: &Host) -> Result<()> {
+    let (archives, folder) = (host.target_dir("package"), host.target_dir("installed"));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut install = Cmd::cargo("install --quiet --debug --force --path");
+    let id = Cmd::cargo("pkgid -p lose-lines").read()?;
+    let version = id.trim().rsplit(['#', '@']).next().unwrap_or_default();
+    let unpacked = |package: &str| folder.join(format!("{package}-{version}"));
+    install = install.path(unpacked("lose-lines")).arg("--root").path(&folder);
+    for package in LOSE_LINES {
+        let file = archives.join(format!("{package}-{version}.crate"));
+        Cmd::new("tar").arg("-xzf").path(&file).arg("-C").path(&folder).read()?;
+        let of_package = format!("patch.crates-io.{package}.path=");
+        install =
+            install.arg("--config").arg(format!("{of_package}\"{}\"", unpacked(package).display()));
+    }
+    install.read()?;
+    let program = folder.join("bin/lose-lines");
+    Cmd::new(program.display().to_string()).arg("--version").read()?;
+    let bytes = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
+    let has_plugin = bytes.windows(PLUGIN.len()).any(|part| part == PLUGIN);
+    ensure!(has_plugin, "{} embeds no plugin", program.display());
+    Ok(())
 }

@@ -6,13 +6,13 @@
 
 use core::fmt;
 use std::cell::OnceCell;
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use addr2line::Loader;
 use goblin::elf::Elf;
 use goblin::elf::program_header::{PF_X, PT_LOAD};
+use lose_lines_machine::sources::source;
 
 /// The smallest page. Code is loaded in whole pages.
 const PAGE: u64 = 4096;
@@ -128,34 +128,6 @@ impl File {
     }
 }
 
-/// Returns the source line of an address, and its function, which may have been inlined: the innermost one that is not
-/// of Rust's own libraries, such as `write_volatile`.
-pub(crate) fn source(names: &Loader, address: u64) -> Option<String> {
-    let mut frames = names.find_frames(address).ok()?;
-    let (mut first, mut own) = (None, None);
-    while let (None, Ok(Some(frame))) = (&own, frames.next()) {
-        let file = frame.location.as_ref().and_then(|location| location.file);
-        let is_own = !file.is_some_and(is_of_rust);
-        let place = if is_own { &mut own } else { &mut first };
-        place.get_or_insert(frame);
-    }
-    let frame = own.or(first)?;
-    let location = frame.location?;
-    let (file, folder) = (Path::new(location.file?), env::current_dir().unwrap_or_default());
-    let file = file.strip_prefix(folder).unwrap_or(file).display();
-    let place = format!("{file}:{}", location.line?);
-    let function = frame.function.and_then(|function| Some(function.demangle().ok()?.into_owned()));
-    Some(function.map_or_else(|| place.clone(), |function| format!("{place} ({function})")))
-}
-
-/// Returns true for a source of Rust's own libraries: `/rustc/HASH/library/core/…`, or that of an installed toolchain.
-fn is_of_rust(file: &str) -> bool {
-    file.starts_with("/rustc/")
-        || ["core", "std", "alloc"]
-            .iter()
-            .any(|library| file.contains(&format!("/rust/library/{library}/")))
-}
-
 #[cfg(test)]
 mod tests {
     use std::env;
@@ -163,7 +135,7 @@ mod tests {
     use goblin::elf::Elf;
     use goblin::elf::program_header::{PF_X, PT_LOAD};
 
-    use super::{Code, Files, Place, is_of_rust};
+    use super::{Code, Files, Place};
 
     #[test]
     fn code_at_the_end_of_a_segment_is_found() {
@@ -184,12 +156,5 @@ mod tests {
         let place = Files::read([program]).place(&code);
         let is_known = !matches!(&place, Place::Binary(name, _) if name == "unknown code");
         assert!(is_known, "{place}");
-    }
-
-    #[test]
-    fn libraries_of_rust_are_told_from_a_program() {
-        assert!(is_of_rust("/rustc/0123/library/core/src/ptr/mod.rs"));
-        assert!(is_of_rust("/root/x/lib/rustlib/src/rust/library/core/src/ptr/mod.rs"));
-        assert!(!is_of_rust("/home/a/library/core/main.rs"));
     }
 }

@@ -5,12 +5,12 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::agent::Extent;
+use lose_lines_agent::Extent;
 use serde::Serialize;
 
 use super::code::{Code, Files, Place};
-use crate::losses::number;
-use crate::pmem::DIRECTORY;
+use lose_lines_machine::losses::number;
+use lose_lines_machine::pmem::DIRECTORY;
 
 /// The bytes of a line.
 const LINE: u64 = 64;

@@ -12,29 +12,29 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
-use crate::agent::Request;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use self::code::Files;
 use self::lost::{Lost, Placed, Report, lost_lines};
 use self::moments::{Counted, Counts, Moment};
-use crate::acknowledged::Acknowledged;
-use crate::check::{Check, Failure, PRINTED, Run, Verdict, in_words, run};
+use crate::check::{Failure, PRINTED, Run, Tested, Verdict, in_words};
 use crate::fewest::{Needed, needed};
-use crate::kit::Kit;
-use crate::log::Log;
-use crate::losses::{Cut, Policy, number};
-use crate::machine::Machine;
-use crate::machine::agent::Mounted;
-use crate::machine::ends::Ran;
-use crate::machine::port::{self, Port};
-use crate::machine::setup::Setup;
-use crate::machine::suspended::Suspended;
-use crate::pmem::{Contents, DIRECTORY, make_namespace, nvdimm_of, try_mount_again};
 use crate::pool;
-use crate::program::CommandLine;
 use crate::report::note;
+use lose_lines_machine::acknowledged::Acknowledged;
+use lose_lines_machine::losses::{Cut, number};
+use lose_lines_machine::machine::Machine;
+use lose_lines_machine::machine::agent::Mounted;
+use lose_lines_machine::machine::ends::Ran;
+use lose_lines_machine::machine::port::{self, Port};
+use lose_lines_machine::machine::setup::Setup;
+use lose_lines_machine::machine::suspended::Suspended;
+use lose_lines_machine::pmem::{
+    self, Contents, DIRECTORY, make_namespace, nvdimm_of, try_mount_again,
+};
+use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
 
 /// The additional time of a machine beyond that of its program.
 const BESIDES: Duration = Duration::from_secs(300);
@@ -48,23 +48,12 @@ const MOST_CHECKS: u32 = 30;
 /// A program under test.
 #[derive(Clone)]
 pub struct CrashTest<'a> {
-    pub kit: &'a Kit,
-    /// The name of the machines.
-    pub name: &'a str,
-    pub program: CommandLine,
-    /// Makes the initial state of each cut; `None` for an empty file system.
-    pub prepare: Option<CommandLine>,
-    /// Checks the state.
-    pub check: CommandLine,
-    /// Additions to the environment of all of these programs.
-    pub environment: Vec<(String, String)>,
+    pub test: Tested<'a>,
     pub policy: Policy,
     /// The lines that a cut loses regardless of the policy.
     pub lost: Vec<u32>,
     /// True if a streaming store writes its line back and needs only a fence.
     pub is_streaming_evicting: bool,
-    /// The time that the program and the check may take.
-    pub limit: Duration,
 }
 
 /// The settings of one emulator.
@@ -149,15 +138,15 @@ struct Running {
 
 impl CrashTest<'_> {
     /// Makes the file system and the machine that each cut starts with.
-    pub fn make(&self, log: &Log) -> Result<Made> {
+    pub fn make(&self, log: &Transcript) -> Result<Made> {
         ensure!(
-            self.kit.plugin.is_some(),
+            self.test.kit.plugin.is_some(),
             "this emulator cannot lose lines; QEMU 10.0, 10.1 or 10.2 is needed"
         );
-        let contents = Contents::new(self.kit, &format!("{}-made", self.name))?;
-        let port = Port::new(&self.kit.work, &format!("{}-made", self.name))?;
+        let contents = Contents::new(self.test.kit, &format!("{}-made", self.test.name))?;
+        let port = Port::new(&self.test.kit.work, &format!("{}-made", self.test.name))?;
         let setup = self.setup(&contents, Choices::KEEPING).devices(port.devices());
-        let machine = Suspended::new(self.kit, &setup, log, |machine| {
+        let machine = Suspended::new(self.test.kit, &setup, log, |machine| {
             make_namespace(machine, "region0", "fsdax")?;
             machine.wait_for("/dev/pmem0")?;
             machine.wait_for(port::DEVICE)?;
@@ -166,36 +155,27 @@ impl CrashTest<'_> {
                 "/bin/mke2fs -q -F -t ext4 -b 4096 -U 6c6f7365-0000-4000-8000-000000000000 -E \
                  hash_seed=6c6f7365-0000-4000-8000-000000000000,lazy_itable_init=0,lazy_journal_init=0 /dev/pmem0",
             )?;
-            self.prepare(machine)
+            self.prepare(machine, log)
         })?;
         Ok(Made { contents, machine })
     }
 
-    fn prepare(&self, machine: &mut Machine) -> Result<()> {
-        let Some(prepare) = &self.prepare else { return Ok(()) };
-        crate::pmem::mount_again(machine)?;
-        let ended = machine.run_request(&self.request(prepare))?;
-        ensure!(ended == (Some(0), None), "the preparing program {}", in_words(ended));
+    fn prepare(&self, machine: &mut Machine, log: &Transcript) -> Result<()> {
+        if self.test.prepare.is_none() {
+            return Ok(());
+        }
+        pmem::mount_again(machine)?;
+        self.test.make_initial(machine, log)?;
         machine.unmount(DIRECTORY)
     }
 
     /// Runs the program without a cut and counts its events. The program and the check after it must succeed.
-    pub fn count(&self, made: &Made, log: &Log) -> Result<Counted> {
-        let medium = made.contents.copy(self.kit, self.name)?;
+    pub fn count(&self, made: &Made, log: &Transcript) -> Result<Counted> {
+        let medium = made.contents.copy(self.test.kit, self.test.name)?;
         let Running { mut machine, port } = self.start(made, &medium, Choices::RUNNING, log)?;
         let before = log.position()?;
-        let Run { ran, time, output } = self.run(&mut machine, log)?;
-        let has_ended = match ran {
-            Ran::Ended((Some(0), _)) => true,
-            Ran::Unended => false,
-            Ran::Ended(end) => bail!(
-                "the program {} without any cut; its complaints:\n{}",
-                in_words(end),
-                output.trim_end()
-            ),
-            Ran::Reset => bail!("the program took the machine down without any cut"),
-            Ran::Cut => bail!("the power was cut without a request"),
-        };
+        let ended = self.test.run(&mut machine, log)?.succeeded()?;
+        let (has_ended, time) = (ended.is_some(), ended.unwrap_or(self.test.limit));
         if has_ended {
             // After that nothing is lost. A process that the program left behind keeps the file system busy; it is cut,
             // too.
@@ -223,9 +203,9 @@ impl CrashTest<'_> {
         made: &Made,
         (moment, seed): (Moment, u64),
         finds_fewest: bool,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Outcome> {
-        let medium = made.contents.copy(self.kit, self.name)?;
+        let medium = made.contents.copy(self.test.kit, self.test.name)?;
         let cut = match moment {
             Moment::At(cut) => Some(cut),
             Moment::End => None,
@@ -233,7 +213,7 @@ impl CrashTest<'_> {
         let before = log.position()?;
         let choices = Choices { cut, ..Choices::RUNNING };
         let Running { mut machine, port } = self.start(made, &medium, choices, log)?;
-        let Run { ran, .. } = self.run(&mut machine, log)?;
+        let Run { ran, .. } = self.test.run(&mut machine, log)?;
         if ran != Ran::Cut {
             // Nothing else runs before the emulator ends and the plugin reports.
             machine.end()?;
@@ -242,7 +222,7 @@ impl CrashTest<'_> {
         let report = Report::read(&log.since(before)?);
         let policy = if self.lost.is_empty() { self.policy } else { Policy::All };
         let choices = Choices { seed, policy, lost: &self.lost, ..Choices::KEEPING };
-        let left = medium.twin(self.kit, &format!("{}-left", self.name))?;
+        let left = medium.twin(self.test.kit, &format!("{}-left", self.test.name))?;
         let Examined { checked, lost, placed } = self.check(made, &medium, choices, &lines, log)?;
         let mut outcome = Outcome {
             moment,
@@ -269,7 +249,7 @@ impl CrashTest<'_> {
             }
             let lost = if outcome.fewest.is_empty() { &lost } else { &outcome.fewest };
             if !outcome.needs_no_loss {
-                let files = Files::read(self.program.files());
+                let files = Files::read(self.test.program.files());
                 outcome.losses = report.tell(lost, &placed, &files);
             }
         }
@@ -283,10 +263,10 @@ impl CrashTest<'_> {
         left: &Contents,
         lost: &[u32],
         printed: &Acknowledged,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Needed<u32>> {
         needed(lost, MOST_CHECKS, |lost: &[u32]| {
-            let medium = left.twin(self.kit, self.name)?;
+            let medium = left.twin(self.test.kit, self.test.name)?;
             let choices = Choices { lost, ..Choices::KEEPING };
             let examined = self.check(made, &medium, choices, printed, log)?;
             Ok(examined.checked.failure().is_some())
@@ -298,7 +278,7 @@ impl CrashTest<'_> {
         match (moment, ran) {
             (Moment::At(_), Ran::Cut) | (Moment::End, Ran::Ended((Some(0), _))) => None,
             (_, Ran::Ended(end)) => Some(format!("the program {} before it", in_words(end))),
-            _ => Some(format!("it did not come in {} s", self.limit.as_secs())),
+            _ => Some(format!("it did not come in {} s", self.test.limit.as_secs())),
         }
     }
 
@@ -309,22 +289,18 @@ impl CrashTest<'_> {
         medium: &Contents,
         choices: Choices<'_>,
         printed: &Acknowledged,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Examined> {
         let before = log.position()?;
         let Running { mut machine, port: _port } = self.resume(made, medium, choices, log)?;
         machine.write(PRINTED, printed.text())?;
         let (verdict, placed) = match try_mount_again(&mut machine)? {
             Mounted::Done => {
-                let placed = placed(&mut machine, nvdimm_of(self.kit, self.name, medium).base())?;
-                let check = Check {
-                    command: &self.check,
-                    environment: &self.environment,
-                    limit: self.limit,
-                };
-                (check.in_machine(&mut machine, log)?.0, placed)
+                let placed =
+                    placed(&mut machine, nvdimm_of(self.test.kit, self.test.name, medium).base())?;
+                (self.test.check(&mut machine, log)?.0, placed)
             }
-            refused => (refused.verdict(), Placed::default()),
+            refused => (Verdict::unmounted(refused), Placed::default()),
         };
         machine.end()?;
         let report = log.since(before)?;
@@ -346,10 +322,10 @@ impl CrashTest<'_> {
         made: &Made,
         medium: &Contents,
         choices: Choices<'_>,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Running> {
         let mut running = self.resume(made, medium, choices, log)?;
-        crate::pmem::mount_again(&mut running.machine)?;
+        pmem::mount_again(&mut running.machine)?;
         Ok(running)
     }
 
@@ -358,20 +334,17 @@ impl CrashTest<'_> {
         made: &Made,
         medium: &Contents,
         choices: Choices<'_>,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Running> {
-        let port = Port::new(&self.kit.work, self.name)?;
+        let port = Port::new(&self.test.kit.work, self.test.name)?;
         let setup = self.setup(medium, choices).devices(port.devices());
-        Ok(Running { machine: made.machine.resume(self.kit, &setup, log)?, port })
+        Ok(Running { machine: made.machine.resume(self.test.kit, &setup, log)?, port })
     }
 
     fn setup(&self, medium: &Contents, choices: Choices<'_>) -> Setup {
-        let mut setup = nvdimm_of(self.kit, self.name, medium);
-        for command in [&self.program, &self.check].into_iter().chain(&self.prepare) {
-            command.add_to(&mut setup.files);
-        }
-        setup.files.text(PRINTED, "");
-        setup.limit = self.limit + BESIDES;
+        let mut setup = nvdimm_of(self.test.kit, self.test.name, medium);
+        self.test.add_to(&mut setup.files);
+        setup.limit = self.test.limit + BESIDES;
         if let Some(losses) = &mut setup.losses {
             losses.seed = Some(choices.seed);
             losses.cut = choices.cut;
@@ -384,17 +357,6 @@ impl CrashTest<'_> {
             }
         }
         setup.with_room_for_files()
-    }
-
-    /// Runs the program, whose standard output goes to the port.
-    fn run(&self, machine: &mut Machine, log: &Log) -> Result<Run> {
-        let request = self.request(&self.program).printing_to(port::DEVICE);
-        run(machine, &request, self.limit, log)
-    }
-
-    fn request(&self, command: &CommandLine) -> Request {
-        let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
-        command.request(&given.collect::<Vec<_>>())
     }
 }
 
@@ -487,18 +449,19 @@ pub fn cut_all(
     made: &Made,
     cuts: &[(Moment, u64)],
     jobs: usize,
-    log: &Log,
+    log: &Transcript,
     mut take: impl FnMut(usize, &Outcome) -> Result<()>,
 ) -> Result<Summary> {
     let (mut summary, has_failed) = (Summary::default(), AtomicBool::new(false));
     pool::in_order(
-        cuts,
+        cuts.iter(),
         jobs,
-        |job| Ok(format!("{}-{job}", test.name)),
+        |job| Ok(format!("{}-{job}", test.test.name)),
         |name, cut| {
             let beside = log.beside(name)?;
             let finds_fewest = test.lost.is_empty() && !has_failed.load(Ordering::Relaxed);
-            let test = CrashTest { name, ..test.clone() };
+            let tested = Tested { name, ..test.test.clone() };
+            let test = CrashTest { test: tested, ..test.clone() };
             let outcome = test.cut(made, *cut, finds_fewest, &beside);
             log.join(beside)?;
             let outcome = outcome?;

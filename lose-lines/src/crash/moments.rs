@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::losses::{CALL, Cut, FENCE, STORE, WRITEBACK, number, seed_of};
+use lose_lines_machine::losses::{CALL, Cut, FENCE, STORE, WRITEBACK, number, seed_of};
 
 /// The moment at which the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

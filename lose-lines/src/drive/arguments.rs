@@ -1,26 +1,26 @@
 //! The subcommand `drive`: its arguments and its report.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use lose_lines::check::{Failure, Verdict};
+use lose_lines::check::{Failure, Tested, Verdict};
 use lose_lines::drive::explanation::Explanation;
-use lose_lines::drive::file_system::FileSystem;
 use lose_lines::drive::flushes::{LeftOut, leave_out};
-use lose_lines::drive::log::DriveLog;
-use lose_lines::drive::states::{State, Tearing, chosen};
 use lose_lines::drive::trials::{Trial, Trials};
-use lose_lines::drive::{DriveTest, Prepared, Recorded};
-use lose_lines::log::Log;
-use lose_lines::losses::checked_seed_of_run;
-use lose_lines::policy::Policy;
-use lose_lines::program::CommandLine;
+use lose_lines::drive::{Prepared, Recorded};
+use lose_lines::kinds::Kinds;
 use lose_lines::report::Form;
+use lose_lines_drive::file_system::FileSystem;
+use lose_lines_drive::log::DriveLog;
+use lose_lines_drive::states::{Choice, Tearing, chosen, is_of};
+use lose_lines_machine::losses::checked_seed_of_run;
+use lose_lines_machine::program::CommandLine;
+use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
 use serde_json::json;
 use tempfile::TempPath;
 
@@ -88,7 +88,7 @@ pub(crate) struct Driving {
     log: Option<PathBuf>,
     /// Check this one state of a recording: EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE.
     #[arg(long, requires = "log", conflicts_with_all = ["states", "seed", "policy"])]
-    state: Option<State>,
+    state: Option<Choice>,
     /// If no check fails, leave out each flush in turn, and report those without which every check still succeeds.
     #[arg(long, conflicts_with = "state")]
     leave_out_flushes: bool,
@@ -162,7 +162,7 @@ impl Driving {
     }
 
     /// Returns the command that repeats one state.
-    fn repeating(&self, log: &Path, state: &State) -> String {
+    fn repeating(&self, log: &Path, state: &Choice) -> String {
         let Self { check, limit, unit, tear_journal, program, .. } = self;
         let (log, state, limit) = (log.display().to_string(), state.to_string(), limit.to_string());
         let mut words = vec!["drive", "--log", &log, "--state", &state, "--limit", &limit];
@@ -189,9 +189,9 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     let place = request.place()?;
     let mut is_complete = false;
     let mut report =
-        Report { request, log: place.path(), seed, failed: Vec::new(), unmountable: 0 };
+        Report { request, log: place.path(), seed, failed: Kinds::default(), unmountable: 0 };
     let result = Machines::new()?.finish(|machines| {
-        let test = DriveTest {
+        let test = Tested {
             kit: &machines.kit,
             name: &machines.name,
             prepare,
@@ -217,7 +217,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     });
     // A failure that was found stays one, whatever failed later.
     let outcome = match result {
-        Err(why) if report.failed.is_empty() => {
+        Err(why) if report.failed.failures() == 0 => {
             // Its states can be checked when the reason is gone.
             if is_complete && let Place::Temporary(log) = place {
                 let log = log.keep().context("cannot keep the recording")?;
@@ -246,7 +246,7 @@ fn checked(
     report: &mut Report<'_>,
 ) -> Result<Outcome> {
     let log = trials.log;
-    if let Some(state) = request.state.as_ref().filter(|state| !state.is_of(log)) {
+    if let Some(state) = request.state.as_ref().filter(|state| !is_of(state, log)) {
         bail!(Usage(anyhow!("the recording has no state {state}; pass a state of this recording")));
     }
     let states = match &request.state {
@@ -254,7 +254,7 @@ fn checked(
         None => chosen(log, request.states, report.seed, request.policy),
     };
     let different = trials.distinct(&states);
-    let logs: Vec<Log> = (0..request.jobs)
+    let logs: Vec<Transcript> = (0..request.jobs)
         .map(|number| machines.log.beside(&format!("{}-{number}", machines.name)))
         .collect::<Result<_>>()?;
     let first = logs.first().context("there is no log")?;
@@ -274,20 +274,20 @@ fn checked(
         done += 1;
         if told.elapsed() > SILENT {
             told = Instant::now();
-            let (all, failed) = (different.len(), report.failed.len());
+            let (all, failed) = (different.len(), report.failed.failures());
             progress(&format!("checked {done} of {all} states; failed: {failed}"));
         }
         report.result(trial, verdict)
     });
     report.failures(trials, first)?;
     result?;
-    if request.leave_out_flushes && report.failed.is_empty() {
+    if request.leave_out_flushes && report.failed.failures() == 0 {
         report.flushes(trials, first)?;
     }
     report.end(&different, states.len())?;
-    logs.into_iter().try_for_each(Log::remove)?;
+    logs.into_iter().try_for_each(Transcript::remove)?;
     let has_tested = request.state.is_some() || different.iter().any(|trial| trial.is_between);
-    Ok(Outcome::of(report.failed.len(), report.unmountable, has_tested))
+    Ok(Outcome::of(report.failed.failures(), report.unmountable, has_tested))
 }
 
 /// The results, on standard output.
@@ -295,7 +295,7 @@ struct Report<'a> {
     request: &'a Driving,
     log: &'a Path,
     seed: u64,
-    failed: Vec<(Trial, Failure)>,
+    failed: Kinds<(Trial, Failure)>,
     unmountable: usize,
 }
 
@@ -324,48 +324,38 @@ impl Report<'_> {
 
     /// Takes the verdict on a state. The first failure of each kind is printed at once.
     fn result(&mut self, trial: &Trial, verdict: Verdict) -> Result<()> {
-        let Trial { state, acknowledged, pending_sectors, lost_sectors, .. } = trial;
-        let repeat = self.request.repeating(self.log, state);
+        let Trial { choice, acknowledged, pending, lost, .. } = trial;
+        let repeat = self.request.repeating(self.log, choice);
         let told = format!(
-            "state {state}: acknowledged {acknowledged}, {lost_sectors} of {pending_sectors} unflushed sectors lost"
+            "state {choice}: acknowledged {acknowledged}, {lost} of {pending} unflushed sectors lost"
         );
-        let text = match &verdict {
-            Verdict::Unmountable { why } if self.unmountable == 0 => format!(
-                "{told}, the file system was NOT MOUNTED: {why}\n   no check was run on this state\n   to repeat it: {repeat}"
-            ),
-            Verdict::Failed(failure) if self.is_new(failure) => format!(
-                "{told}, the check FAILED: it {}\n{}   to repeat it: {repeat}",
-                failure.why,
-                failure.shown()
-            ),
-            Verdict::Right | Verdict::Unmountable { .. } | Verdict::Failed(_) => String::new(),
-        };
         let mut document = json!(trial);
         document["result"] = json!(verdict);
-        self.form().say("state", &text, &document)?;
-        match verdict {
-            Verdict::Right => {}
-            Verdict::Unmountable { .. } => self.unmountable += 1,
-            Verdict::Failed(failure) => self.failed.push((trial.clone(), failure)),
-        }
-        Ok(())
-    }
-
-    /// Returns true if no failure of this kind was found before.
-    fn is_new(&self, failure: &Failure) -> bool {
-        let kind = failure.kind();
-        self.failed.iter().all(|(_, other)| other.kind() != kind)
+        let text = match verdict {
+            Verdict::Right => String::new(),
+            Verdict::Unmountable { why } => {
+                self.unmountable += 1;
+                let text = format!(
+                    "{told}, the file system was NOT MOUNTED: {why}\n   no check was run on this state\n   to repeat it: {repeat}"
+                );
+                if self.unmountable == 1 { text } else { String::new() }
+            }
+            Verdict::Failed(failure) => {
+                let text = format!(
+                    "{told}, the check FAILED: it {}\n{}   to repeat it: {repeat}",
+                    failure.why,
+                    failure.shown()
+                );
+                let known = self.failed.add(&failure, (trial.clone(), failure.clone()));
+                known.map_or_else(String::new, |_known| text)
+            }
+        };
+        self.form().say("state", &text, &document)
     }
 
     /// Explains the first failure of each kind.
-    fn failures(&self, trials: &Trials<'_>, log: &Log) -> Result<()> {
-        let mut kinds: BTreeMap<String, Vec<&(Trial, Failure)>> = BTreeMap::new();
-        for result in &self.failed {
-            kinds.entry(result.1.kind()).or_default().push(result);
-        }
-        let mut kinds: Vec<_> = kinds.into_iter().collect();
-        kinds.sort_by_key(|(_, results)| core::cmp::Reverse(results.len()));
-        for (number, (kind, results)) in kinds.iter().enumerate() {
+    fn failures(&self, trials: &Trials<'_>, log: &Transcript) -> Result<()> {
+        for (number, (kind, results)) in self.failed.by_number().into_iter().enumerate() {
             let times = results.len();
             let plural = if times == 1 { "" } else { "s" };
             let text = format!("{times} state{plural} FAILED: the check {kind}");
@@ -399,7 +389,7 @@ impl Report<'_> {
     }
 
     /// Leaves out each flush in turn, and reports those without which every check succeeds.
-    fn flushes(&self, trials: &Trials<'_>, machines: &Log) -> Result<()> {
+    fn flushes(&self, trials: &Trials<'_>, machines: &Transcript) -> Result<()> {
         let (mut left_out, mut missed) = (0, 0);
         leave_out(trials, machines, |LeftOut { event, acknowledged, is_missed }| {
             left_out += 1;
@@ -422,7 +412,7 @@ impl Report<'_> {
     fn end(&self, different: &[Trial], states: usize) -> Result<()> {
         let between = different.iter().filter(|trial| trial.is_between).count();
         let (distinct, failures, unmountable) =
-            (different.len(), self.failed.len(), self.unmountable);
+            (different.len(), self.failed.failures(), self.unmountable);
         let seed = self.seed;
         let is_given = self.request.state.is_some();
         let by_seed = if is_given { String::new() } else { format!(" by seed {seed}") };
@@ -451,7 +441,7 @@ mod tests {
     use std::path::Path;
 
     use clap::Parser as _;
-    use lose_lines::drive::states::State;
+    use lose_lines_drive::states::Choice;
 
     use super::Driving;
     use crate::{Cli, Task};
@@ -469,7 +459,7 @@ mod tests {
             "lose-lines drive --states 3 --fs xfs --limit 7 --unit 4096 --tear-journal --bring /lib/a.so \
              --check '/bin/sh -c \"a b\"' --env 'A=b c' /bin/sh -c 'c --state d' --json",
         );
-        let state = State::from_str("7:lose:3+5").unwrap();
+        let state = Choice::from_str("7:lose:3+5").unwrap();
         let again = parsed(&request.repeating(Path::new("/tmp/a log"), &state));
         assert_eq!(
             (again.log.as_deref(), again.state),

@@ -3,16 +3,16 @@
 use core::fmt;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::files::{LostPart, parts};
 use super::machine::InMachine;
-use super::states::{Built, State};
 use super::trials::{Trial, Trials};
 use crate::changes::{Change, changes, named};
 use crate::check::{Failure, Verdict};
 use crate::fewest::Needed;
-use crate::log::Log;
+use lose_lines_drive::states::{Built, Choice, losing};
+use lose_lines_machine::transcript::Transcript;
 
 /// The number of lost parts that are listed.
 const LISTED: usize = 12;
@@ -28,11 +28,12 @@ pub struct Explanation {
     pub failure: Failure,
     /// The state with the fewest lost writes for which the check fails, and that failure; `None` if it needs torn
     /// writes.
-    pub fewest: Option<(State, Failure)>,
+    #[serde(serialize_with = "named_failure")]
+    pub fewest: Option<(Choice, Failure)>,
     /// The parts of writes that are lost in that state, or otherwise in the one that was tried.
     pub lost: Vec<LostPart>,
     /// The cause; `None` if it was not found.
-    pub cause: Option<Cause>,
+    pub cause: Option<Gap>,
     /// The last line that the program had printed, with the number of its event.
     pub acknowledgement: Option<(usize, String)>,
     /// The number of the last flush before the cut.
@@ -43,10 +44,18 @@ pub struct Explanation {
     pub incomplete: Vec<String>,
 }
 
-/// The cause of a failure.
+#[expect(clippy::ref_option, reason = "serde passes the field")]
+fn named_failure<S: Serializer>(
+    fewest: &Option<(Choice, Failure)>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    fewest.as_ref().map(|(choice, failure)| (choice.to_string(), failure)).serialize(to)
+}
+
+/// What the drive lacked at a failure.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum Gap {
     /// These changes were acknowledged before they were on the drive.
     Unsynced(Vec<Change>),
     /// The check fails whatever was acknowledged: the drive had the first changes and not yet the others.
@@ -59,20 +68,20 @@ impl Explanation {
         trials: &Trials<'_>,
         trial: &Trial,
         failure: &Failure,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<(Self, Built)> {
         let mut machine = trials.checker(0, log)?;
         let mut incomplete = Vec::new();
         let mut note = |what: &str, why: anyhow::Error| {
             incomplete.push(format!("{what}: {why:#}"));
         };
-        let (needed, fewest) = trials.needed(&trial.state, &mut machine).unwrap_or_else(|why| {
+        let (needed, fewest) = trials.needed(&trial.choice, &mut machine).unwrap_or_else(|why| {
             note("the fewest lost writes were not found", why);
             (Needed::Parts, None)
         });
-        let state = fewest.as_ref().map_or(&trial.state, |(state, _)| state);
+        let state = fewest.as_ref().map_or(&trial.choice, |(state, _)| state);
         let built = trials.states().build(state);
-        let (lost, why) = parts(trials, state.event, &built.lost, &mut machine);
+        let (lost, why) = parts(trials, state.cut, &built.lost, &mut machine);
         if let Some(why) = why {
             note("the files of lost writes were not found", why);
         }
@@ -80,9 +89,9 @@ impl Explanation {
             note("the cause was not found", why);
             None
         });
-        let acknowledgement = trials.log.last_line(state.event);
+        let acknowledgement = trials.log.last_line(state.cut);
         let acknowledgement = acknowledgement.map(|(event, line)| (event, line.to_owned()));
-        let (flush_before, flush_after) = trials.log.flushes_around(state.event);
+        let (flush_before, flush_after) = trials.log.flushes_around(state.cut);
         let (trial, failure) = (trial.clone(), failure.clone());
         let explanation = Self {
             trial,
@@ -99,31 +108,31 @@ impl Explanation {
     }
 
     /// Returns the state to repeat.
-    pub fn state(&self) -> &State {
-        self.fewest.as_ref().map_or(&self.trial.state, |(state, _)| state)
+    pub fn state(&self) -> &Choice {
+        self.fewest.as_ref().map_or(&self.trial.choice, |(state, _)| state)
     }
 }
 
 /// Returns the cause of the failure in a state.
 fn cause(
     trials: &Trials<'_>,
-    state: &State,
+    state: &Choice,
     needed: &Needed<usize>,
     machine: &mut InMachine<'_>,
-) -> Result<Option<Cause>> {
+) -> Result<Option<Gap>> {
     let start = trials.log.start();
     let is_order = matches!(trials.check_state(state, start, machine)?, Verdict::Failed(_));
     let whole = match needed {
-        Needed::Nothing => complete(trials, state.event, machine)?,
-        Needed::Units(_) | Needed::Parts => State::losing(state.event, []),
+        Needed::Nothing => complete(trials, state.cut, machine)?,
+        Needed::Units(_) | Needed::Parts => losing(state.cut, []),
     };
     let (found, later) = (trials.files(state, machine)?, trials.files(&whole, machine)?);
     let Some((found, later)) = found.zip(later) else { return Ok(None) };
     let mut missing = changes(&found, &later);
     if !is_order {
-        return Ok(Some(Cause::Unsynced(missing)));
+        return Ok(Some(Gap::Unsynced(missing)));
     }
-    let before = sound(trials, state.event, machine)?;
+    let before = sound(trials, state.cut, machine)?;
     let before = trials.files(&before, machine)?;
     let present = before.map(|before| changes(&before, &found)).unwrap_or_default();
     // What is to be synced first is another file.
@@ -131,41 +140,41 @@ fn cause(
     if !missing.iter().all(is_present) {
         missing.retain(|change| !is_present(change));
     }
-    Ok(Some(Cause::Order { present, missing }))
+    Ok(Some(Gap::Order { present, missing }))
 }
 
 /// Returns the last earlier state that the check accepts.
-fn sound(trials: &Trials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<State> {
+fn sound(trials: &Trials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<Choice> {
     let start = trials.log.start();
     let mut at = cut;
     for _flush in 0..LATER {
         let Some(flush) = trials.log.flushes_around(at).0.filter(|flush| *flush > start) else {
             break;
         };
-        let state = State::losing(flush, []);
+        let state = losing(flush, []);
         if trials.check_state(&state, start, machine)? == Verdict::Right {
             return Ok(state);
         }
         at = flush;
     }
-    Ok(State::losing(start, []))
+    Ok(losing(start, []))
 }
 
 /// Returns the first later state that has all that the check of a cut misses.
-fn complete(trials: &Trials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<State> {
+fn complete(trials: &Trials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<Choice> {
     let mut at = cut;
     for _flush in 0..LATER {
         let Some(flush) = trials.log.flushes_around(at).1 else { break };
-        let state = State::losing(flush, []);
+        let state = losing(flush, []);
         if trials.check_state(&state, cut, machine)? == Verdict::Right {
             return Ok(state);
         }
         at = flush + 1;
     }
-    Ok(State::losing(trials.log.events.len(), []))
+    Ok(losing(trials.log.events.len(), []))
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsynced(changes) if changes.is_empty() => {
@@ -197,7 +206,7 @@ impl fmt::Display for Cause {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { trial, fewest, lost, cause, acknowledgement, .. } = self;
-        writeln!(f, "state {}:", trial.state)?;
+        writeln!(f, "state {}:", trial.choice)?;
         if let Some((state, failure)) = fewest {
             writeln!(f, "   state {state} suffices: the check {}", failure.kind())?;
         }

@@ -8,14 +8,14 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::file_system::FileSystem;
-use super::image::PAGE;
-use super::log::SECTOR;
 use super::machine::InMachine;
-use super::states::{Lost, State};
 use super::trials::Trials;
-use crate::command::Cmd;
-use crate::pmem::DIRECTORY;
+use lose_lines_drive::content::PAGE;
+use lose_lines_drive::file_system::FileSystem;
+use lose_lines_drive::log::SECTOR;
+use lose_lines_drive::states::{Lost, losing};
+use lose_lines_machine::command::Cmd;
+use lose_lines_machine::pmem::DIRECTORY;
 
 /// The inode of the journal (Linux, `fs/ext4/ext4.h`, `EXT4_JOURNAL_INO`).
 const JOURNAL: u64 = 8;
@@ -119,7 +119,7 @@ fn owners_by_kernel(
     blocks: &BTreeSet<usize>,
     machine: &mut InMachine<'_>,
 ) -> Result<BTreeMap<usize, Owner>> {
-    let image = trials.states().build(&State::losing(event, [])).image;
+    let image = trials.states().build(&losing(event, [])).image;
     let extents =
         machine.mounted(&image, trials.log.file_system, |machine| machine.extents(DIRECTORY))?;
     let owner = |block: &usize| {
@@ -143,7 +143,7 @@ fn owners_of(
 ) -> Result<BTreeMap<usize, Owner>> {
     let folder = tempfile::tempdir_in(&trials.test.kit.work)?;
     let image = folder.path().join("image");
-    trials.states().build(&State::losing(event, [])).image.save(&image)?;
+    trials.states().build(&losing(event, [])).image.save(&image)?;
     let e2fsck = trials.test.kit.program("e2fsck")?;
     let (ending, output) =
         e2fsck.words("-fy -E journal_only").arg(image.display().to_string()).ending()?;

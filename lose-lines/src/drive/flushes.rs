@@ -3,15 +3,16 @@
 
 use anyhow::Result;
 
-use super::log::{DriveLog, Event};
-use super::states::{Fates, State};
 use super::trials::Trials;
 use crate::check::Verdict;
-use crate::log::Log;
-use crate::policy::Policy;
+use lose_lines_drive::log::{DriveLog, Event};
+use lose_lines_drive::states::Choice;
+use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
+use lose_lines_states::Kept;
 
 /// The states that are checked without a flush, at each cut: the policy, and the number of seeds.
-const TRIED: [(Policy, u32); 4] =
+const TRIED: [(Policy, u64); 4] =
     [(Policy::None, 1), (Policy::KeepOne, 3), (Policy::LoseOne, 3), (Policy::Half, 3)];
 
 /// A flush that was left out.
@@ -29,7 +30,7 @@ pub struct LeftOut {
 /// states between it and the next one.
 pub fn leave_out(
     trials: &Trials<'_>,
-    machines: &Log,
+    machines: &Transcript,
     mut take: impl FnMut(&LeftOut) -> Result<()>,
 ) -> Result<()> {
     let log = trials.log;
@@ -71,8 +72,8 @@ fn cuts(without: &DriveLog, event: usize) -> impl Iterator<Item = usize> {
     (event..next).filter(is_line).map(|event| event + 1).chain([next])
 }
 
-fn states_at(event: usize) -> impl Iterator<Item = State> {
+fn states_at(event: usize) -> impl Iterator<Item = Choice> {
     TRIED.into_iter().flat_map(move |(policy, seeds)| {
-        (0..seeds).map(move |seed| State { event, fates: Fates::Chosen { seed, policy } })
+        (0..seeds).map(move |seed| Choice { cut: event, kept: Kept::Chosen { seed, keep: policy } })
     })
 }

@@ -4,27 +4,24 @@ use core::mem;
 use core::time::Duration;
 use std::path::Path;
 
-use crate::agent::Request;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+use lose_lines_agent::Request;
 use serde::Serialize;
 
-use super::DriveTest;
-use super::file_system::FileSystem;
-use super::image::Image;
-use super::log::{DriveLog, Event};
-use super::server::Server;
-use crate::acknowledged::Acknowledged;
-use crate::architecture::Architecture;
-use crate::check::{Left, PRINTED, Verdict, in_words, run};
-use crate::log::Log;
-use crate::machine::Machine;
-use crate::machine::agent::Mounted;
-use crate::machine::ends::Ran;
-use crate::machine::port;
-use crate::machine::setup::Setup;
-use crate::machine::suspended::Suspended;
-use crate::pmem::DIRECTORY;
-use crate::program::CommandLine;
+use crate::check::{Left, PRINTED, Run, Tested, Verdict};
+use lose_lines_drive::content::Content;
+use lose_lines_drive::file_system::FileSystem;
+use lose_lines_drive::log::{DriveLog, Event};
+use lose_lines_drive::server::Server;
+use lose_lines_machine::acknowledged::Acknowledged;
+use lose_lines_machine::architecture::Architecture;
+use lose_lines_machine::machine::Machine;
+use lose_lines_machine::machine::agent::Mounted;
+use lose_lines_machine::machine::port;
+use lose_lines_machine::machine::setup::Setup;
+use lose_lines_machine::machine::suspended::Suspended;
+use lose_lines_machine::pmem::DIRECTORY;
+use lose_lines_machine::transcript::Transcript;
 
 /// The drive in a machine.
 const DEVICE: &str = "/dev/vda";
@@ -47,7 +44,7 @@ pub struct Recorded {
 
 /// A machine with the programs, but with no mounted file system yet.
 pub struct Prepared<'a> {
-    test: &'a DriveTest<'a>,
+    test: &'a Tested<'a>,
     file_system: FileSystem,
     /// The bytes of the drive.
     size: usize,
@@ -57,13 +54,13 @@ pub struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     /// Starts the machine, and suspends it.
     pub fn new(
-        test: &'a DriveTest<'a>,
+        test: &'a Tested<'a>,
         file_system: FileSystem,
         size: usize,
-        log: &Log,
+        log: &Transcript,
     ) -> Result<Self> {
         let name = format!("{}-prepared", test.name);
-        let server = Server::start(&test.kit.work, &name, Image::new(size))?;
+        let server = Server::start(&test.kit.work, &name, Content::new(size))?;
         let setup = setup(test, &name, &server);
         let suspended = Suspended::new(test.kit, &setup, log, |machine| {
             machine.wait_for(DEVICE)?;
@@ -80,7 +77,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// Returns a machine with a drive.
-    fn resume(&self, name: &str, image: Image, log: &Log) -> Result<(Machine, Server)> {
+    fn resume(&self, name: &str, image: Content, log: &Transcript) -> Result<(Machine, Server)> {
         let Self { test, suspended, .. } = self;
         let name = format!("{}-{name}", test.name);
         let server = Server::start(&test.kit.work, &name, image)?;
@@ -89,16 +86,13 @@ impl<'a> Prepared<'a> {
     }
 
     /// Records a run of the program on a new file system into a file.
-    pub fn record(&self, to: &Path, log: &Log) -> Result<Recorded> {
+    pub fn record(&self, to: &Path, log: &Transcript) -> Result<Recorded> {
         let Self { test, file_system, size, .. } = self;
-        let (mut machine, server) = self.resume("recording", Image::new(*size), log)?;
+        let (mut machine, server) = self.resume("recording", Content::new(*size), log)?;
         server.begin_log(to, *file_system)?;
         machine.run(file_system.make())?;
         machine.mount_as(file_system.name(), DEVICE, DIRECTORY, file_system.committing())?;
-        if let Some(prepare) = &test.prepare {
-            let ended = test.run(&mut machine, prepare, None, log)?;
-            ended.context("the program that prepares did not end")?;
-        }
+        test.make_initial(&mut machine, log)?;
         for (file, text) in WRITING_BACK {
             machine.write(file, text)?;
         }
@@ -107,7 +101,7 @@ impl<'a> Prepared<'a> {
         }
         machine.doing(Request::Sync)?;
         server.add(&Event::Start)?;
-        let run = test.run(&mut machine, &test.program, Some(port::DEVICE), log);
+        let run = test.run(&mut machine, log).and_then(Run::succeeded);
         // A recording that could not be made is not the program's failure.
         server.check_log()?;
         let time = run?;
@@ -122,59 +116,22 @@ impl<'a> Prepared<'a> {
     }
 
     /// Returns a checker with its own log.
-    pub(super) fn checker(&'a self, name: &str, log: &'a Log) -> Result<InMachine<'a>> {
-        let (machine, server) = self.resume(name, Image::new(self.size), log)?;
+    pub(super) fn checker(&'a self, name: &str, log: &'a Transcript) -> Result<InMachine<'a>> {
+        let (machine, server) = self.resume(name, Content::new(self.size), log)?;
         let name = name.to_owned();
         Ok(InMachine { prepared: self, name, machine: Some((machine, server)), printed: 0, log })
     }
 }
 
-fn setup(test: &DriveTest<'_>, name: &str, server: &Server) -> Setup {
+fn setup(test: &Tested<'_>, name: &str, server: &Server) -> Setup {
     let board = match test.kit.architecture {
         Architecture::X86 => "q35",
         Architecture::Arm64 | Architecture::Riscv64 => "virt",
     };
     let mut setup = Setup::new(name, board, "512M").devices(server.devices().iter().cloned());
-    for command in [&test.program, &test.check].into_iter().chain(&test.prepare) {
-        command.add_to(&mut setup.files);
-    }
-    setup.files.text(PRINTED, "");
+    test.add_to(&mut setup.files);
     setup.limit = BESIDES + test.limit;
     setup.with_room_for_files()
-}
-
-impl DriveTest<'_> {
-    /// Returns the request for a command that writes its output to a file.
-    fn request(&self, command: &CommandLine, to: Option<&str>) -> Request {
-        let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
-        let request = command.request(&given.collect::<Vec<_>>());
-        match to {
-            Some(file) => request.printing_to(file),
-            None => request,
-        }
-    }
-
-    /// Runs a program, which must succeed. Returns its time, or `None` if it did not end.
-    fn run(
-        &self,
-        machine: &mut Machine,
-        command: &CommandLine,
-        to: Option<&str>,
-        log: &Log,
-    ) -> Result<Option<Duration>> {
-        let ended = run(machine, &self.request(command, to), self.limit, log)?;
-        match ended.ran {
-            Ran::Ended((Some(0), _)) => Ok(Some(ended.time)),
-            Ran::Ended(end) => bail!(
-                "the program {} without any cut; its output:\n{}",
-                in_words(end),
-                ended.output.trim_end()
-            ),
-            Ran::Unended => Ok(None),
-            Ran::Reset => bail!("the program took the machine down without any cut"),
-            Ran::Cut => bail!("the power was cut without a request"),
-        }
-    }
 }
 
 /// Checks states in a machine; the content of its drive is exchanged while no file system is mounted.
@@ -184,7 +141,7 @@ pub(super) struct InMachine<'a> {
     machine: Option<(Machine, Server)>,
     /// The number of lines in the machine's file of printed lines.
     printed: usize,
-    log: &'a Log,
+    log: &'a Transcript,
 }
 
 impl InMachine<'_> {
@@ -192,7 +149,12 @@ impl InMachine<'_> {
     ///
     /// # Errors
     /// If the host fails, also in a new machine.
-    pub(super) fn check(&mut self, image: &Image, event: usize, log: &DriveLog) -> Result<Verdict> {
+    pub(super) fn check(
+        &mut self,
+        image: &Content,
+        event: usize,
+        log: &DriveLog,
+    ) -> Result<Verdict> {
         let is_new = self.machine.is_none();
         match self.attempt(image, event, log) {
             Ok((verdict, left)) if left != Left::Down || is_new => Ok(verdict),
@@ -207,7 +169,7 @@ impl InMachine<'_> {
     /// Mounts a drive and looks at it; `None` if it cannot be mounted.
     pub(super) fn mounted<T>(
         &mut self,
-        image: &Image,
+        image: &Content,
         file_system: FileSystem,
         look: impl FnOnce(&mut Machine) -> Result<T>,
     ) -> Result<Option<T>> {
@@ -229,13 +191,18 @@ impl InMachine<'_> {
 
     fn renew(&mut self) -> Result<()> {
         self.machine = None;
-        let image = Image::new(self.prepared.size);
+        let image = Content::new(self.prepared.size);
         self.machine = Some(self.prepared.resume(&self.name, image, self.log)?);
         self.printed = 0;
         Ok(())
     }
 
-    fn attempt(&mut self, image: &Image, event: usize, log: &DriveLog) -> Result<(Verdict, Left)> {
+    fn attempt(
+        &mut self,
+        image: &Content,
+        event: usize,
+        log: &DriveLog,
+    ) -> Result<(Verdict, Left)> {
         if self.machine.is_none() {
             self.renew()?;
         }
@@ -244,13 +211,13 @@ impl InMachine<'_> {
         print(&mut machine, &mut self.printed, event, log)?;
         match machine.try_mount(log.file_system.name(), DEVICE, DIRECTORY, "")? {
             Mounted::Done => {}
-            Mounted::Failed => return Ok((Mounted::Failed.verdict(), Left::Down)),
+            Mounted::Failed => return Ok((Verdict::unmounted(Mounted::Failed), Left::Down)),
             refused @ Mounted::Refused(_) => {
                 self.machine = Some((machine, server));
-                return Ok((refused.verdict(), Left::Idle));
+                return Ok((Verdict::unmounted(refused), Left::Idle));
             }
         }
-        let (verdict, left) = self.prepared.test.checking().in_machine(&mut machine, self.log)?;
+        let (verdict, left) = self.prepared.test.check(&mut machine, self.log)?;
         // A process that the check left behind keeps the file system busy.
         if left == Left::Idle && machine.unmount(DIRECTORY).is_ok() {
             self.machine = Some((machine, server));

@@ -4,55 +4,29 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
-use serde::Serialize;
 
-use super::DriveTest;
-use super::log::DriveLog;
 use super::machine::{InMachine, Prepared};
-use super::states::{Built, Lost, State, States, Tearing};
-use crate::agent::File;
-use crate::check::{Failure, Verdict};
+use crate::check::{Failure, Tested, Verdict};
 use crate::fewest::{Needed, needed};
-use crate::log::Log;
-use crate::pmem::DIRECTORY;
 use crate::pool;
+use lose_lines_agent::File;
+use lose_lines_drive::log::DriveLog;
+use lose_lines_drive::states::{Builder, Choice, Lost, Tearing, losing};
+use lose_lines_machine::pmem::DIRECTORY;
+use lose_lines_machine::transcript::Transcript;
 
 /// The maximum number of checks to find the fewest lost writes.
 const ATTEMPTS: u32 = 60;
 
-/// A state to be checked.
-#[derive(Clone, Debug, Serialize)]
-pub struct Trial {
-    pub state: State,
-    /// The number of lines that the program had printed: what it had acknowledged.
-    pub acknowledged: usize,
-    /// True if the cut came between such a line and the program's end.
-    pub is_between: bool,
-    /// The number of sectors that no flush had made durable.
-    pub pending_sectors: usize,
-    /// The number of these sectors that were lost.
-    pub lost_sectors: usize,
-}
-
-impl Trial {
-    fn of(log: &DriveLog, state: &State, built: &Built) -> Self {
-        let acknowledged = log.lines_before(state.event).count();
-        Self {
-            state: state.clone(),
-            acknowledged,
-            is_between: acknowledged > 0 && log.end().is_none_or(|end| state.event <= end),
-            pending_sectors: built.pending,
-            lost_sectors: built.lost.iter().map(Lost::sectors).sum(),
-        }
-    }
-}
+/// A state of a recording.
+pub type Trial = crate::trial::Trial<Choice>;
 
 /// The writes that a failure needs, and the state without them with its failure.
-pub(super) type Fewest = (Needed<usize>, Option<(State, Failure)>);
+pub(super) type Fewest = (Needed<usize>, Option<(Choice, Failure)>);
 
 /// The checks of a log's states.
 pub struct Trials<'a> {
-    pub test: &'a DriveTest<'a>,
+    pub test: &'a Tested<'a>,
     pub prepared: &'a Prepared<'a>,
     pub log: &'a DriveLog,
     /// The parts of torn writes.
@@ -61,19 +35,26 @@ pub struct Trials<'a> {
 
 impl Trials<'_> {
     /// Returns a builder of the log's states.
-    pub fn states(&self) -> States<'_> {
-        States::new(self.log, self.tearing.clone())
+    pub fn states(&self) -> Builder<'_> {
+        Builder::new(self.log, self.tearing.clone())
     }
 
     /// Returns the states that differ in the drive or in the printed lines.
-    pub fn distinct(&self, states: &[State]) -> Vec<Trial> {
+    pub fn distinct(&self, states: &[Choice]) -> Vec<Trial> {
         let (mut builder, mut seen) = (self.states(), HashSet::new());
         let mut trials = Vec::new();
         for state in states {
             let built = builder.build(state);
-            let trial = Trial::of(self.log, state, &built);
-            if seen.insert((built.id, trial.acknowledged)) {
-                trials.push(trial);
+            let acknowledged = self.log.lines_before(state.cut).count();
+            if seen.insert((built.id, acknowledged)) {
+                trials.push(Trial {
+                    choice: state.clone(),
+                    acknowledged,
+                    is_between: acknowledged > 0
+                        && self.log.end().is_none_or(|end| state.cut <= end),
+                    pending: built.pending,
+                    lost: built.lost.iter().map(Lost::sectors).sum(),
+                });
             }
         }
         trials
@@ -86,36 +67,40 @@ impl Trials<'_> {
     pub fn check(
         &self,
         trials: &[Trial],
-        logs: &[Log],
+        logs: &[Transcript],
         mut take: impl FnMut(&Trial, Verdict) -> Result<()>,
     ) -> Result<()> {
         pool::in_order(
-            trials,
+            trials.iter(),
             logs.len(),
             |number| Ok((self.checker(number, &logs[number])?, self.states())),
             |(checker, states), trial| {
-                let image = states.build(&trial.state).image;
-                checker.check(&image, trial.state.event, self.log)
+                let image = states.build(&trial.choice).image;
+                checker.check(&image, trial.choice.cut, self.log)
             },
             |place, verdict| take(&trials[place], verdict),
         )
     }
 
     /// Returns the machine of this number, with its own log.
-    pub(super) fn checker<'c>(&'c self, number: usize, log: &'c Log) -> Result<InMachine<'c>> {
+    pub(super) fn checker<'c>(
+        &'c self,
+        number: usize,
+        log: &'c Transcript,
+    ) -> Result<InMachine<'c>> {
         self.prepared.checker(&format!("check-{number}"), log)
     }
 
     /// Checks the state after the program's end, without losses.
-    pub fn check_end(&self, log: &Log) -> Result<Verdict> {
-        let end = State::losing(self.log.events.len(), []);
-        self.check_state(&end, end.event, &mut self.checker(0, log)?)
+    pub fn check_end(&self, log: &Transcript) -> Result<Verdict> {
+        let end = losing(self.log.events.len(), []);
+        self.check_state(&end, end.cut, &mut self.checker(0, log)?)
     }
 
     /// Checks a state with the lines that were printed before an event.
     pub(super) fn check_state(
         &self,
-        state: &State,
+        state: &Choice,
         printed: usize,
         machine: &mut InMachine<'_>,
     ) -> Result<Verdict> {
@@ -125,7 +110,7 @@ impl Trials<'_> {
     /// Returns the files of a state; `None` if the file system cannot be mounted.
     pub(super) fn files(
         &self,
-        state: &State,
+        state: &Choice,
         machine: &mut InMachine<'_>,
     ) -> Result<Option<Vec<File>>> {
         let image = self.states().build(state).image;
@@ -134,14 +119,14 @@ impl Trials<'_> {
 
     /// Returns the writes that must be lost for the check of a failed state to fail, as far as a limited number of
     /// checks finds the fewest, and the failure with those.
-    pub(super) fn needed(&self, failed: &State, machine: &mut InMachine<'_>) -> Result<Fewest> {
+    pub(super) fn needed(&self, failed: &Choice, machine: &mut InMachine<'_>) -> Result<Fewest> {
         let mut states = self.states();
         let lost: Vec<_> = states.build(failed).lost.iter().map(|lost| lost.event).collect();
         let mut found = None;
         let needed = needed(&lost, ATTEMPTS, |lost: &[usize]| {
-            let state = State::losing(failed.event, lost.iter().copied());
+            let state = losing(failed.cut, lost.iter().copied());
             let image = states.build(&state).image;
-            let Verdict::Failed(failure) = machine.check(&image, state.event, self.log)? else {
+            let Verdict::Failed(failure) = machine.check(&image, state.cut, self.log)? else {
                 return anyhow::Ok(false);
             };
             found = Some((state, failure));

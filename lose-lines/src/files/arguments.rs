@@ -5,33 +5,30 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write as _};
+use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use lose_lines::check::Failure;
-use lose_lines::command::quoted;
-use lose_lines::files::check::Check;
-use lose_lines::files::recorder::{Fault, FaultKind, Recorded, Recording};
-use lose_lines::files::stack::Sources;
+use lose_lines::files::check::{Check, program as located};
 use lose_lines::files::trials::{Cause, Reason, Trial, Trials};
-use lose_lines::losses::checked_seed_of_run;
-use lose_lines_states::{Choice, Coverage, Cut, Log, Model, Operation, States, member};
+use lose_lines::kinds::Kinds;
+use lose_lines::report::Form;
+use lose_lines_machine::losses::checked_seed_of_run;
+use lose_lines_recorder::{Fault, FaultKind, Recorded, Recording, Sources};
+use lose_lines_states::{Choice, Coverage, Cut, Log, Model, Operation, States};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{LOSS, NOTHING_TESTED, Usage, progress, variable};
+use crate::{LOSS, NOTHING_TESTED, Usage, progress, repeated, variable};
 
 /// The number of kinds of failures that are explained.
 const EXPLAINED: usize = 3;
 
 /// The number of lost operations that are listed.
 const LISTED: usize = 6;
-
-/// The number of lines of a check's output that are shown.
-const OUTPUT: usize = 20;
 
 /// The number of calls that fail, if there are more.
 const FAULTS: u64 = 100;
@@ -85,10 +82,6 @@ pub(crate) struct Filing {
     /// Keep the recording in this file.
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
-    /// Instead of checking, say of each of these directories whether the model allows it after as many lines as
-    /// FOLDER.printed has.
-    #[arg(long, value_name = "FOLDER", num_args = 1.., requires_all = ["log", "models"], hide = true)]
-    member: Vec<PathBuf>,
     /// The time after which the program or a check counts as hanging and is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     limit: u64,
@@ -131,7 +124,7 @@ impl Filing {
 
     /// Returns the command that repeats one state.
     fn repeating(&self, log: &Path, model: Model, choice: &Choice) -> String {
-        let mut line = vec![String::from("lose-lines"), String::from("files")];
+        let mut line = vec![String::from("files")];
         let limit = self.limit.to_string();
         let options = [
             ("--log", log.display().to_string()),
@@ -149,8 +142,7 @@ impl Filing {
             line.push(String::from("--"));
             line.extend(self.program.iter().map(|word| word.to_string_lossy().into_owned()));
         }
-        let words: Vec<_> = line.iter().map(|word| quoted(word)).collect();
-        words.join(" ")
+        repeated(line)
     }
 }
 
@@ -179,9 +171,6 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
     let mut report = Report { request, seed, junit: Vec::new() };
     if let Some(path) = &request.log {
         let log = read(path)?;
-        if !request.member.is_empty() {
-            return members(request, &log);
-        }
         let run = Run { request, check: &check, log: &log, path, work: work.path(), seed };
         let code = run.models(&request.models, None, &mut report)?;
         return report.end().map(|()| code);
@@ -190,6 +179,7 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
     let directory = request.directory.as_deref().unwrap_or(own.path());
     let program = absolute(request.program.clone())?;
     let recorded = Recorded {
+        program: &located(&program[0], directory)?,
         command: &program,
         directory,
         environment: &request.environment,
@@ -198,7 +188,8 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
         is_quiet: false,
     };
     let (models, warned, said) = request.models(directory)?;
-    report.say(&said)?;
+    let names: Vec<_> = models.iter().map(Model::to_string).collect();
+    report.say("rules", &said, &json!({ "models": names }))?;
     let recording = recorded.record()?;
     report.recorded(&recording)?;
     if let Some(kind) = request.fail {
@@ -331,25 +322,32 @@ impl Run<'_> {
         } else if request.systematic {
             states = states.systematic();
         }
-        let mut kinds = Kinds { found: BTreeMap::new(), model, role };
+        let mut kinds = Kinds::default();
+        let explained = if role == Role::Decides { EXPLAINED } else { 1 };
         let (mut distinct, mut between, mut sources) = (0, 0, Sources::default());
         trials.check(&mut states, |trial, failure| {
             distinct += 1;
             between += usize::from(trial.acknowledged > 0);
             let Some(failure) = failure else { return Ok(()) };
-            if kinds.is_new(&failure) {
+            if kinds.add(&failure, ()).is_some_and(|known| known < explained) {
                 let (reason, found) = trials.explained(&trial, failure, &mut sources);
                 let repeat = request.repeating(self.path, model, &reason.choice);
-                report.failure((model, role), &trial, &reason, Some(&repeat))?;
+                report.failure((model, role), &trial, &reason, &After::Run { repeat })?;
                 found?;
             }
             Ok(())
         })?;
-        let failed = kinds.found.values().sum::<usize>();
+        let failed = kinds.failures();
         let within = self.within(&trials, &mut sources, report)?;
         let built = states.built();
         let coverage = states.coverage();
-        report.summary(&kinds, (built, distinct, between), failed + within, &coverage)?;
+        report.summary(
+            (model, role),
+            &kinds,
+            (built, distinct, between),
+            failed + within,
+            &coverage,
+        )?;
         Ok((failed + within, between > 0))
     }
 
@@ -366,9 +364,8 @@ impl Run<'_> {
             let outer = state.choice.clone();
             trials.within_recovery(&state, (WITHIN, seed), sources, |trial, reason| {
                 failed += 1;
-                report
-                    .say(&format!("the power was cut again during the check of state {outer}:"))?;
-                report.failure((trials.model, Role::Decides), &trial, &reason, None)
+                let during = After::Cut { during: outer.clone() };
+                report.failure((trials.model, Role::Decides), &trial, &reason, &during)
             })?;
         }
         Ok(failed)
@@ -425,13 +422,6 @@ impl Faults<'_> {
     }
 }
 
-/// The kinds of failures: equal but for numbers.
-struct Kinds {
-    found: BTreeMap<String, usize>,
-    model: Model,
-    role: Role,
-}
-
 /// What failures under a model mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -442,45 +432,15 @@ enum Role {
     },
 }
 
-impl Kinds {
-    /// Counts a failure. Returns true if it is the first of its kind and shall be explained.
-    fn is_new(&mut self, failure: &Failure) -> bool {
-        let known = self.found.len();
-        *self.found.entry(failure.kind()).or_default() += 1;
-        let limit = if self.role == Role::Decides { EXPLAINED } else { 1 };
-        self.found.len() > known && known < limit
-    }
+/// What a cut came after.
+enum After {
+    /// The program's run: this command repeats the failure.
+    Run { repeat: String },
+    /// Another cut, while the check of this state ran.
+    Cut { during: Choice },
 }
 
-/// Says of directories whether the model allows them. Returns the exit code.
-fn members(request: &Filing, log: &Log) -> Result<u8> {
-    let mut refused = 0;
-    for directory in &request.member {
-        let mut printed = directory.clone().into_os_string();
-        printed.push(".printed");
-        let lines =
-            fs::read(&printed).with_context(|| format!("cannot read {}", printed.display()))?;
-        let lines = lines.split(|byte| *byte == b'\n').count() - 1;
-        for model in &request.models {
-            let found = member(log, *model, directory, lines);
-            let found = found.with_context(|| format!("cannot read {}", directory.display()))?;
-            if let Err(nearest) = found {
-                refused += 1;
-                let differences = nearest.differences.join(", ");
-                let (directory, cut) = (directory.display(), nearest.cut);
-                writeln!(
-                    io::stdout(),
-                    "{directory}: {model} cannot make it; nearest is cut {cut}: {differences}"
-                )?;
-            }
-        }
-    }
-    let count = request.member.len();
-    writeln!(io::stdout(), "{count} directories, {refused} that a model cannot make")?;
-    Ok(if refused > 0 { LOSS } else { 0 })
-}
-
-/// The results, on standard output: in words, or a JSON document a line.
+/// The results, on standard output.
 struct Report<'a> {
     request: &'a Filing,
     seed: u64,
@@ -489,18 +449,8 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn say(&self, text: &str) -> Result<()> {
-        if !self.request.json && !text.is_empty() {
-            writeln!(io::stdout(), "{text}")?;
-        }
-        Ok(())
-    }
-
-    fn document(&self, document: &Value) -> Result<()> {
-        if self.request.json {
-            writeln!(io::stdout(), "{document}")?;
-        }
-        Ok(())
+    fn say(&self, event: &str, text: &str, document: &Value) -> Result<()> {
+        Form::of(self.request.json).say(event, &text, document)
     }
 
     fn has_failures(&self) -> bool {
@@ -516,20 +466,21 @@ impl Report<'_> {
         };
         let (syncs, lines) =
             (after.iter().filter(syncs).count(), log.lines_before(usize::MAX).count());
-        self.document(&json!({ "recorded": {
+        let document = json!({
             "seconds": time.as_secs_f64(), "code": code, "has_ended": has_ended, "calls": calls, "syncs": syncs,
             "acknowledgements": lines, "notes": notes, "seed": self.seed,
-        } }))?;
+        });
         let end = match (has_ended, code) {
             (false, _) => String::from("did not end and was killed"),
             (true, 0) => String::from("succeeded"),
             (true, code) => format!("ended with exit code {code}"),
         };
-        self.say(&format!(
+        let mut text = format!(
             "recorded: the program {end} after {:.1} s; {calls} calls on files, {syncs} syncs, {lines} acknowledgements",
             time.as_secs_f64()
-        ))?;
-        notes.iter().try_for_each(|note| self.say(&format!("note: {note}")))
+        );
+        text.extend(notes.iter().flat_map(|note| ["\nnote: ", note]));
+        self.say("recorded", &text, &document)
     }
 
     fn failure(
@@ -537,28 +488,39 @@ impl Report<'_> {
         (model, role): (Model, Role),
         trial: &Trial,
         reason: &Reason,
-        repeat: Option<&str>,
+        after: &After,
     ) -> Result<()> {
-        let Trial { choice, acknowledged, pending, lost } = trial;
+        let Trial { choice, acknowledged, pending, lost, .. } = trial;
         let is_warning = role != Role::Decides;
-        let mut text = vec![format!(
-            "{model}, state {choice}: acknowledged {acknowledged}, {lost} of {pending} effects lost, the check {}: it {}",
+        let said = format!(
+            "{model}, state {choice}: acknowledged {acknowledged}, {lost} of {pending} effects lost, the check {}: it {}\n{}",
             if is_warning { "fails" } else { "FAILED" },
-            reason.failure.why
-        )];
-        text.extend(quoted_output(&reason.failure));
+            reason.failure.why,
+            reason.failure.shown()
+        );
+        let mut text = vec![said.trim_end().to_owned()];
         text.extend(in_words(reason, *acknowledged));
         if let Role::Warns { saving: Some(saving) } = role {
             text.push(format!("   saved by the rules of {saving}, lost by those of POSIX"));
         }
-        if let Some(repeat) = repeat {
-            text.push(format!("   to repeat it: {repeat}"));
+        let mut document = json!({
+            "model": model.to_string(), "is_warning": is_warning, "trial": trial, "reason": reason,
+        });
+        match after {
+            After::Run { repeat } => {
+                text.push(format!("   to repeat it: {repeat}"));
+                document["repeat"] = json!(repeat);
+            }
+            After::Cut { during } => {
+                text.insert(
+                    0,
+                    format!("the power was cut again during the check of state {during}:"),
+                );
+                document["during"] = json!(during.to_string());
+            }
         }
         let text = text.join("\n");
-        self.say(&text)?;
-        self.document(&json!({ "failed": {
-            "model": model.to_string(), "is_warning": is_warning, "trial": trial, "reason": reason, "repeat": repeat,
-        } }))?;
+        self.say("failure", &text, &document)?;
         if !is_warning {
             self.junit.push((format!("{model} state {choice}"), Some(text)));
         }
@@ -567,30 +529,31 @@ impl Report<'_> {
 
     fn summary(
         &mut self,
-        kinds: &Kinds,
+        (model, role): (Model, Role),
+        kinds: &Kinds<()>,
         (built, distinct, between): (usize, usize, usize),
         failed: usize,
         coverage: &Coverage,
     ) -> Result<()> {
-        let Kinds { found, model, role } = kinds;
-        let is_warning = *role != Role::Decides;
-        self.document(&json!({ "summary": {
+        let is_warning = role != Role::Decides;
+        let found: BTreeMap<_, _> =
+            kinds.by_number().into_iter().map(|(kind, all)| (kind, all.len())).collect();
+        let document = json!({
             "model": model.to_string(), "is_warning": is_warning, "states": built, "distinct": distinct,
             "between": between, "failed": failed, "kinds": found, "places": coverage.places, "shown": coverage.shown,
             "synced": coverage.synced, "never_lost": coverage.never_lost,
-        } }))?;
+        });
         if !is_warning && failed == 0 {
             self.junit.push((format!("{model}: {distinct} states"), None));
         }
         let warning = if is_warning && failed > 0 { " (a warning)" } else { "" };
-        self.say(&format!(
+        let mut text = format!(
             "{model}: {failed} of {distinct} distinct states failed{warning}; {between} states are after an acknowledgement; seed {}; {coverage}",
             self.seed
-        ))?;
-        for (kind, count) in found.iter().filter(|_kind| found.len() > 1) {
-            self.say(&format!("   {count} times: it {kind}"))?;
-        }
-        Ok(())
+        );
+        let kinds = found.iter().filter(|_kind| found.len() > 1);
+        text.extend(kinds.map(|(kind, count)| format!("\n   {count} times: it {kind}")));
+        self.say("summary", &text, &document)
     }
 
     fn fault(
@@ -602,15 +565,15 @@ impl Report<'_> {
     ) -> Result<()> {
         let lines = recording.log.lines_before(usize::MAX).count();
         let error = if kind == FaultKind::Enospc { "ENOSPC" } else { "EIO" };
-        let mut text = vec![format!(
-            "{error} from {call}, --fail-at {number}: the program ended with exit code {}, acknowledged {lines}, the check FAILED: it {}",
-            recording.code, failure.why
-        )];
-        text.extend(quoted_output(failure));
-        let text = text.join("\n");
-        self.say(&text)?;
-        self.document(&json!({ "failed": { "call": call, "error": error, "number": number,
-            "acknowledged": lines, "failure": failure } }))?;
+        let text = format!(
+            "{error} from {call}, --fail-at {number}: the program ended with exit code {}, acknowledged {lines}, the check FAILED: it {}\n{}",
+            recording.code,
+            failure.why,
+            failure.shown()
+        );
+        let document = json!({ "call": call, "error": error, "number": number, "acknowledged": lines,
+            "failure": failure });
+        self.say("failure", &text, &document)?;
         self.junit.push((format!("{error} {number}"), Some(text)));
         Ok(())
     }
@@ -624,12 +587,10 @@ impl Report<'_> {
         if failed == 0 {
             self.junit.push((format!("{done} {name} fail"), None));
         }
-        self.document(
-            &json!({ "summary": { "calls": count, "failing": done, "failed": failed } }),
-        )?;
-        self.say(&format!(
+        let text = format!(
             "of {count} {name}, {done} failed once, each in a run of its own; {failed} checks failed"
-        ))
+        );
+        self.say("summary", &text, &json!({ "calls": count, "failing": done, "failed": failed }))
     }
 
     /// Writes the report for `JUnit`, if one is asked for.
@@ -653,11 +614,6 @@ impl Report<'_> {
 fn escaped(text: &str) -> String {
     let pairs = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;")];
     pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-}
-
-/// Returns the first lines of a check's output.
-fn quoted_output(failure: &Failure) -> impl Iterator<Item = String> {
-    failure.output.lines().take(OUTPUT).map(|line| format!("   | {line}"))
 }
 
 /// Returns the reason, line by line.

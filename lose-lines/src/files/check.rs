@@ -7,11 +7,13 @@ use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Instant;
 
 use crate::check::{Failure, in_words, keep, unended};
 use anyhow::{Context as _, Result, bail};
+use lose_lines_machine::command::find_program;
+use lose_lines_recorder::no_input;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
@@ -23,12 +25,6 @@ pub struct Check {
     pub limit: Duration,
 }
 
-/// Returns an input without bytes, also where there is no /dev/null.
-pub(super) fn no_input() -> Result<Stdio> {
-    let (input, _) = io::pipe().context("cannot make a pipe")?;
-    Ok(input.into())
-}
-
 /// Returns the path of a program, by its path or by its name in `PATH`.
 pub fn program(name: &OsStr, directory: &Path) -> Result<PathBuf> {
     let path = Path::new(name);
@@ -36,7 +32,7 @@ pub fn program(name: &OsStr, directory: &Path) -> Result<PathBuf> {
         let path = env::current_dir()?.join(path);
         path.is_file().then_some(path)
     } else {
-        crate::command::find_program(name)
+        find_program(name)
     };
     match found {
         Some(found) => Ok(found),

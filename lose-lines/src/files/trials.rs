@@ -2,44 +2,30 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use lose_lines_states::{Choice, Cut, Kept, Log, LostOperation, Model, State, States};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
-use super::check::Check;
-use super::recorder::Recorded;
-use super::stack::Sources;
+use super::check::{Check, program};
 use crate::check::Failure;
 use crate::fewest::fewest;
+use crate::pool;
+use crate::trial::displayed;
+use lose_lines_recorder::Recorded;
+use lose_lines_recorder::Sources;
 
 /// The number of checks that look for the fewest losses, and for the fewest effects that survived.
 const ATTEMPTS: u32 = 200;
 
-/// A state without its files.
-#[derive(Clone, Debug, Serialize)]
-pub struct Trial {
-    #[serde(serialize_with = "displayed")]
-    pub choice: Choice,
-    /// The number of lines that the program had printed.
-    pub acknowledged: usize,
-    /// The effects that were not durable, and of those that were lost.
-    pub pending: usize,
-    pub lost: usize,
-}
+/// A state of a recording.
+pub type Trial = crate::trial::Trial<Choice>;
 
-fn displayed<S: serde::Serializer>(choice: &Choice, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(choice)
-}
-
-impl Trial {
-    fn of(state: &State) -> Self {
-        let State { choice, lines, pending, lost, .. } = state;
-        Self { choice: choice.clone(), acknowledged: *lines, pending: *pending, lost: *lost }
-    }
+fn trial(state: &State) -> Trial {
+    let State { choice, lines, pending, lost, .. } = state;
+    let (choice, acknowledged) = (choice.clone(), *lines);
+    Trial { choice, acknowledged, is_between: *lines > 0, pending: *pending, lost: *lost }
 }
 
 /// The cause of a failure.
@@ -62,30 +48,19 @@ pub struct Reason {
     pub choice: Choice,
     pub failure: Failure,
     pub cause: Cause,
-    pub lost: Vec<Loss>,
+    #[serde(serialize_with = "operations")]
+    pub lost: Vec<LostOperation>,
     /// If it is the order: the operations that survived.
-    pub survived: Vec<Loss>,
+    #[serde(serialize_with = "operations")]
+    pub survived: Vec<LostOperation>,
 }
 
-/// An operation of a failed state.
-#[derive(Clone, Debug, Serialize)]
-pub struct Loss {
-    pub call: u64,
-    pub name: String,
-    pub path: String,
-    /// The first byte and the number of bytes, of a write.
-    pub range: Option<(u64, u64)>,
-    /// The operation in words, with its place.
-    pub what: String,
-    /// The rest of a sentence that begins with it.
-    pub why: String,
-}
-
-impl From<LostOperation> for Loss {
-    fn from(lost: LostOperation) -> Self {
+/// Serializes operations as far as a reader needs them.
+fn operations<S: Serializer>(lost: &[LostOperation], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(lost.iter().map(|lost| {
         let LostOperation { call, name, path, range, what, why, .. } = lost;
-        Self { call, name, path, range, what, why }
-    }
+        json!({ "call": call, "name": name, "path": path, "range": range, "what": what, "why": why })
+    }))
 }
 
 /// The states of one log under one model.
@@ -101,58 +76,19 @@ pub struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// Checks the states, and passes each result on as it is found.
+    /// Checks the states, and passes on each result.
     pub fn check(
         &self,
         states: &mut States<'_>,
         mut take: impl FnMut(Trial, Option<Failure>) -> Result<()>,
     ) -> Result<()> {
-        let (queue, waiting) = sync_channel::<State>(self.jobs * 2);
-        let (results, found) = channel();
-        let waiting = Mutex::new(waiting);
-        thread::scope(|scope| {
-            for number in 0..self.jobs {
-                let (waiting, results) = (&waiting, results.clone());
-                scope.spawn(move || self.work(number, waiting, &results));
-            }
-            drop(results);
-            scope.spawn(move || {
-                // Nobody takes states after the first error.
-                for state in states.by_ref() {
-                    if queue.send(state).is_err() {
-                        break;
-                    }
-                }
-            });
-            let done = found.iter().try_for_each(|result: Result<_>| {
-                let (trial, failure) = result?;
-                take(trial, failure)
-            });
-            if done.is_err() {
-                // Lets the workers end.
-                drop(found);
-            }
-            done
-        })
-    }
-
-    fn work(
-        &self,
-        number: usize,
-        waiting: &Mutex<Receiver<State>>,
-        results: &Sender<Result<(Trial, Option<Failure>)>>,
-    ) {
-        let mut is_used = true;
-        loop {
-            let state = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(state) = state else { return };
-            if is_used {
-                let result = self.check_one(&state, number);
-                is_used = result.is_ok();
-                let sent = results.send(result.map(|failure| (Trial::of(&state), failure)));
-                is_used &= sent.is_ok();
-            }
-        }
+        pool::in_order(
+            states,
+            self.jobs,
+            Ok,
+            |number, state| Ok((trial(&state), self.check_one(&state, *number)?)),
+            |_place, (trial, failure)| take(trial, failure),
+        )
     }
 
     fn place(&self, number: usize) -> (PathBuf, PathBuf) {
@@ -225,13 +161,14 @@ impl Trials<'_> {
         lost.reverse();
         let choice = Choice { cut: failed.cut, kept: Kept::AllBut(lost.clone()) };
         let mut place = |place: usize| self.log.places.get(place).and_then(|at| sources.line(at));
-        let operations = (cut.operations(&lost, &mut place), cut.operations(&survived, &mut place));
+        let lost = cut.operations(&lost, &mut place);
+        let survived = cut.operations(&survived, &mut place);
         Ok(Reason {
             choice,
             failure: failure.unwrap_or_else(|| first.clone()),
             cause,
-            lost: operations.0.into_iter().map(Loss::from).collect(),
-            survived: operations.1.into_iter().map(Loss::from).collect(),
+            lost,
+            survived,
         })
     }
 
@@ -250,6 +187,7 @@ impl Trials<'_> {
         let mut environment = self.check.environment.clone();
         environment.push((String::from("PRINTED"), printed.display().to_string()));
         let recorded = Recorded {
+            program: &program(&self.check.command[0], &directory)?,
             command: &self.check.command,
             directory: &directory,
             environment: &environment,

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::sleep;
 
-use lose_lines_states::{Log, Model, States, member};
+use lose_lines_states::{Log, Model, Random, States, member};
 
 /// Names of files and directories: few, so that operations meet.
 const FILES: [&str; 6] = ["a", "b", "c", "d/a", "d/b", "e/a"];
@@ -51,33 +51,22 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// Splitmix64: a run is the same everywhere.
-struct Random(u64);
+/// Returns one of these.
+fn one<T: Copy>(random: &mut Random, all: &[T]) -> T {
+    all[random.below(all.len())]
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+/// Returns a place or a length: often at the border of a block or a sector.
+fn place(random: &mut Random) -> u64 {
+    match random.below(3) {
+        0 => below(random, 4) * 4096,
+        1 => below(random, 24) * 512,
+        _ => below(random, 12_000),
     }
+}
 
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[usize::try_from(self.below(all.len() as u64)).unwrap_or(0)]
-    }
-
-    /// Returns a place or a length: often at the border of a block or a sector.
-    fn place(&mut self) -> u64 {
-        match self.below(3) {
-            0 => self.below(4) * 4096,
-            1 => self.below(24) * 512,
-            _ => self.below(12_000),
-        }
-    }
+fn below(random: &mut Random, limit: u64) -> u64 {
+    random.number() % limit
 }
 
 /// Runs the operations, and prints a line after each sync, even if it is left out.
@@ -107,8 +96,9 @@ fn run(seed: u64, syncs: bool) -> Result<(), Box<dyn Error>> {
 
 /// Returns true if it was a sync.
 fn step(random: &mut Random, number: u8, syncs: bool) -> io::Result<bool> {
-    let (name, other, directory) = (random.of(&FILES), random.of(&FILES), random.of(&DIRECTORIES));
-    let (at, len) = (random.place(), usize::try_from(random.place().max(1)).unwrap_or(1));
+    let (name, other, directory) =
+        (one(random, &FILES), one(random, &FILES), one(random, &DIRECTORIES));
+    let (at, len) = (place(random), usize::try_from(place(random).max(1)).unwrap_or(1));
     let open = || OpenOptions::new().write(true).open(name);
     match random.below(20) {
         0..6 => OpenOptions::new()

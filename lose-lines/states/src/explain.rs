@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::choice::{Choice, Kept};
 use crate::graph::{Effect, Graph, Number};
 use crate::image::Image;
 use crate::model::Model;
 use crate::operation::{Entry, Log, Object, Operation, Synced, Via};
-use crate::states::{Choice, Kept, State};
+use crate::states::State;
 
 /// A cut: the effects that are not durable there, and the states that it can leave.
 #[derive(Debug)]

@@ -10,7 +10,10 @@
 //! # Limits
 //! Linux and other Unix systems: names are bytes. Extended attributes, owners and times are not part of a state.
 
+mod choice;
 mod explain;
+#[doc(hidden)]
+pub mod framed;
 mod graph;
 mod image;
 mod membership;
@@ -19,9 +22,10 @@ mod operation;
 mod states;
 mod stored;
 
+pub use choice::{Choice, Keep, Kept, Random};
 pub use explain::{Cut, LostOperation};
 pub use image::Image;
 pub use membership::{NoMember, differences_from_end, member};
 pub use model::{Model, Posix};
 pub use operation::{Entry, Kind, Log, Object, Operation, Record, Synced, Via};
-pub use states::{Choice, Coverage, Keep, Kept, State, States};
+pub use states::{Coverage, State, States};

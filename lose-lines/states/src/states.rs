@@ -1,42 +1,13 @@
 //! Choosing states by seed, and the states themselves.
 
 use core::fmt;
-use core::str::FromStr;
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
+use crate::choice::{Choice, Keep, Kept, Random};
 use crate::graph::{Graph, Number};
 use crate::image::Image;
 use crate::model::Model;
 use crate::operation::{Log, Operation};
-
-/// The choice of the effects that a cut keeps, of those that are not durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Keep {
-    /// All of them.
-    All,
-    /// None of them.
-    None,
-    /// Each with the same odds.
-    Half,
-    /// Each with odds that the seed chooses.
-    Some,
-    /// All but one, and what needs that one.
-    AllButOne,
-    /// One, and what it needs.
-    One,
-    /// Those of all operations before one.
-    Before,
-}
-
-const KEEPS: [(Keep, &str); 7] = [
-    (Keep::All, "all"),
-    (Keep::None, "none"),
-    (Keep::Half, "half"),
-    (Keep::Some, "some"),
-    (Keep::AllButOne, "all-but-one"),
-    (Keep::One, "one"),
-    (Keep::Before, "before"),
-];
 
 /// Among ten states of a run, this many have each choice.
 const SHARES: [Keep; 10] = [
@@ -52,84 +23,6 @@ const SHARES: [Keep; 10] = [
     Keep::Before,
 ];
 
-/// A place to cut and what survives: it names a state of a log, as `CUT:SEED:KEEP` or `CUT:lose:EFFECT+EFFECT`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Choice {
-    /// The number of records before the cut.
-    pub cut: usize,
-    /// The effects.
-    pub kept: Kept,
-}
-
-/// The effects that a cut keeps.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kept {
-    /// By seed.
-    Chosen {
-        /// The seed.
-        seed: u64,
-        /// The way.
-        keep: Keep,
-    },
-    /// All but these, and what needs them.
-    AllBut(Vec<u32>),
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.cut)?;
-        match &self.kept {
-            Kept::Chosen { seed, keep } => {
-                let name =
-                    KEEPS.iter().find(|(known, _)| known == keep).map_or("", |known| known.1);
-                write!(f, "{seed}:{name}")
-            }
-            Kept::AllBut(lost) => {
-                let lost: Vec<_> = lost.iter().map(u32::to_string).collect();
-                write!(f, "lose:{}", lost.join("+"))
-            }
-        }
-    }
-}
-
-impl FromStr for Choice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text} is not CUT:SEED:KEEP or CUT:lose:EFFECT+EFFECT");
-        let mut parts = text.splitn(3, ':');
-        let mut part = || parts.next().ok_or_else(wrong);
-        let (cut, seed, keep) = (part()?, part()?, part()?);
-        let cut = cut.parse().ok().ok_or_else(wrong)?;
-        let kept = if seed == "lose" {
-            let words = keep.split('+').filter(|word| !word.is_empty());
-            Kept::AllBut(words.map(str::parse).collect::<Result<_, _>>().ok().ok_or_else(wrong)?)
-        } else {
-            let keep = KEEPS.iter().find(|(_, name)| *name == keep).ok_or_else(wrong)?.0;
-            Kept::Chosen { seed: seed.parse().ok().ok_or_else(wrong)?, keep }
-        };
-        Ok(Self { cut, kept })
-    }
-}
-
-/// Splitmix64 (Steele et al., "Fast splittable pseudorandom number generators", 2014): states must be the same everywhere.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        let limit = limit.max(1) as u64;
-        usize::try_from(self.next() % limit).unwrap_or(0)
-    }
-}
-
 impl Kept {
     pub(crate) fn of(&self, graph: &Graph<'_>) -> Vec<Number> {
         let (seed, keep) = match self {
@@ -144,7 +37,7 @@ impl Kept {
         match keep {
             Keep::All => pending.clone(),
             Keep::None => Vec::new(),
-            Keep::Half => graph.closed(|_number| random.next() & 1 == 0),
+            Keep::Half => graph.closed(|_number| random.number() & 1 == 0),
             Keep::Some => {
                 let odds = random.below(95) + 3;
                 graph.closed(|_number| random.below(100) < odds)
@@ -299,7 +192,7 @@ impl<'a> States<'a> {
             let mut choice = || {
                 let keep = SHARES[random.below(SHARES.len())];
                 let cut = self.places[random.below(self.places.len())];
-                Choice { cut, kept: Kept::Chosen { seed: random.next() >> 32, keep } }
+                Choice { cut, kept: Kept::Chosen { seed: random.number() >> 32, keep } }
             };
             (0..self.count).map(|_number| choice()).collect()
         };

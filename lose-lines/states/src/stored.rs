@@ -1,7 +1,8 @@
 //! Logs as files: a line for each record, followed by its bytes.
 
-use std::io::{self, BufRead, Read as _, Write};
+use std::io::{self, BufRead, Write};
 
+use crate::framed;
 use crate::operation::{Entry, Kind, Log, Object, Operation, Record, Synced, Via};
 
 const FIRST_LINE: &str = "lose-lines-log 1\n";
@@ -24,11 +25,10 @@ impl Log {
         for record in &self.records {
             let (kind, numbers, bytes) = parts(&record.operation);
             let place = record.place.map_or(-1, |place| i64::try_from(place).unwrap_or(-1));
-            write!(to, "{kind} {} {} {} {place}", record.name, record.call, record.thread)?;
-            numbers.iter().try_for_each(|number| write!(to, " {number}"))?;
-            writeln!(to, " {}", bytes.len())?;
-            to.write_all(&bytes)?;
-            to.write_all(b"\n")?;
+            let numbers = numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+            let Record { name, call, thread, .. } = record;
+            let words = format_args!("{kind} {name} {call} {thread} {place} {numbers}");
+            framed::write(&mut to, words, &bytes)?;
         }
         to.flush()
     }
@@ -52,12 +52,8 @@ impl Log {
         for _ in 0..places {
             log.places.push(next_line(&mut from)?.trim_end().to_owned());
         }
-        loop {
-            let line = next_line(&mut from)?;
-            if line.is_empty() {
-                break;
-            }
-            let record = record(&line, &mut from)?;
+        while let Some((words, bytes)) = framed::read(&mut from)? {
+            let record = record(&words, bytes)?;
             if let Operation::Make { object, .. } = record.operation {
                 log.note(object);
             }
@@ -122,23 +118,17 @@ fn parts(operation: &Operation) -> (char, Vec<u64>, Vec<u8>) {
     }
 }
 
-fn record(line: &str, from: &mut impl BufRead) -> io::Result<Record> {
+fn record(words: &str, bytes: Vec<u8>) -> io::Result<Record> {
     let damaged = || wrong("the recording has a damaged record");
-    let mut words = line.split_whitespace();
+    let mut words = words.split_whitespace();
     let mut word = || words.next().ok_or_else(damaged);
     let (kind, name) = (word()?, word()?.to_owned());
     let (call, thread, place) = (word()?, word()?, word()?);
-    let rest: Vec<u64> =
+    let numbers: Vec<u64> =
         words.map(str::parse).collect::<Result<_, _>>().ok().ok_or_else(damaged)?;
-    let (len, numbers) = rest.split_last().ok_or_else(damaged)?;
-    let mut bytes = Vec::new();
-    from.by_ref().take(len + 1).read_to_end(&mut bytes)?;
-    if bytes.pop() != Some(b'\n') || bytes.len() as u64 != *len {
-        return Err(damaged());
-    }
     let place: i64 = place.parse().ok().ok_or_else(damaged)?;
     Ok(Record {
-        operation: operation(kind, numbers, bytes).ok_or_else(damaged)?,
+        operation: operation(kind, &numbers, bytes).ok_or_else(damaged)?,
         call: call.parse().ok().ok_or_else(damaged)?,
         thread: thread.parse().ok().ok_or_else(damaged)?,
         name: name.into(),

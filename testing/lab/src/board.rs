@@ -4,8 +4,8 @@
 use anyhow::{Result, ensure};
 
 use crate::lab::Lab;
-use lose_lines::command::{Cmd, Ending};
-use lose_lines::log::Log;
+use lose_lines_machine::command::{Cmd, Ending};
+use lose_lines_machine::transcript::Transcript;
 use xtask::toolchain::Compiler;
 
 /// Seconds for one boot, which takes less than one.
@@ -124,7 +124,7 @@ impl Board {
 }
 
 /// Runs the emulator. Returns the image's output, and how the emulator ended.
-pub(super) fn run(machine: &Cmd, log: &mut Log) -> Result<(Vec<String>, Ending)> {
+pub(super) fn run(machine: &Cmd, log: &mut Transcript) -> Result<(Vec<String>, Ending)> {
     let mut lines = Vec::new();
     let ending = machine.watch_in(log, |line| lines.push(line.trim_end().to_owned()))?;
     Ok((lines, ending))

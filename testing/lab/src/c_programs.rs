@@ -10,11 +10,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use lose_lines::cache::make_empty;
-use lose_lines::command::Cmd as Running;
+use lose_lines_machine::cache::make_empty;
+use lose_lines_machine::command::Cmd as Running;
 use xtask::absent::Absent;
 use xtask::c_development::{self, ARCHIVE, Folders};
-use xtask::c_libraries::{CACHEMAINT, LIBPMEM};
+use xtask::c_libraries::{self, CACHEMAINT, LIBPMEM};
 use xtask::command::{Cmd, find_program};
 
 use crate::cpus::{passed, run_each};
@@ -53,11 +53,26 @@ const PROGRAMS: [(&str, &[&str]); 5] = [
 const OF_LIBPMEM: [(&str, &[&str]); 4] =
     [("short", &[]), ("calls", &[]), ("random", &["1"]), ("early", &[])];
 
+/// PMDK's library, its header and its tool, with the libraries that these load.
+const ORIGINAL: [&str; 10] = [
+    "libpmem1",
+    "libpmem-dev",
+    "pmdk-tools",
+    "libpmemobj1",
+    "libpmemlog1",
+    "libpmemblk1",
+    "libpmempool1",
+    "libndctl6",
+    "libdaxctl1",
+    "libkmod2",
+];
+
 pub(super) fn lanes() -> Vec<Lane> {
     let lane = |(name, triple, cpu, run): Facts| {
         Lane::new(name, move |lab| run(&Kit::new(lab, name, triple, cpu)?))
     };
-    LANES.into_iter().map(lane).collect()
+    let original = Lane::new("capi/libpmem-original", beside_original);
+    LANES.into_iter().map(lane).chain([original]).collect()
 }
 
 /// Builds a program of `capi/examples` for this machine and links the static library. `folder` is its folder of builds.
@@ -126,6 +141,14 @@ fn libpmem(kit: &Kit) -> Result<Run> {
     }))
 }
 
+/// Runs the tests of the replacement of libpmem, which compare it with the original where that is there.
+fn beside_original(lab: &Lab) -> Result<Run> {
+    let original = lab.unpacked(&ORIGINAL)?.display().to_string();
+    let tests = c_libraries::tests_of_libpmem(&lab.host)?;
+    let tests = tests.env("CACHEMAINT_LIBPMEM_ORIGINAL", original);
+    Ok(Box::new(move |log| tests.show_in(log, |_line| ())))
+}
+
 /// The means to build and to run programs for a target.
 struct Kit {
     triple: &'static str,
@@ -151,7 +174,7 @@ impl Kit {
         let model = model.with_context(|| format!("no lane is for {cpu}"))?;
         let emulator = match linking.sysroot {
             None => None,
-            Some(_) => Some((Ready::find(&lab.host, target)?, model)),
+            Some(_) => Some((Ready::find(&lab.cache, target)?, model)),
         };
         let (tree, work) = (lab.tree().to_path_buf(), lab.work().join(lane));
         make_empty(&work)?;

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lose_lines::command::Cmd;
-use lose_lines::log::Log;
+use lose_lines_machine::command::Cmd;
+use lose_lines_machine::transcript::Transcript;
 use xtask::absent::Lacks;
 use xtask::counts::Tests;
 
@@ -59,7 +59,7 @@ fn lane(target: &'static Target, model: &'static Model) -> Lane {
 fn prepare(lab: &Lab, name: &str, target: &'static Target, model: &'static Model) -> Result<Run> {
     let expectation = Expectation::read(lab.tree(), model.expected)?;
     let choice = expectation.choice().with_context(|| model.expected)?;
-    let ready = Ready::find(&lab.host, target)?;
+    let ready = Ready::find(&lab.cache, target)?;
     let scope = model.scope.unwrap_or(Scope::Instructions);
     let cargo = |line: &str| Ok(lab.cargo(&ready.linking.compiler, line));
     let programs = Programs::build(target.triple, scope, cargo)?;
@@ -107,7 +107,7 @@ fn report_file(lab: &Lab, name: &str) -> Result<PathBuf> {
 }
 
 /// Runs every program, also after one that fails. Returns their failures.
-pub(super) fn run_each(programs: &[Cmd], log: &mut Log) -> Result<Vec<String>> {
+pub(super) fn run_each(programs: &[Cmd], log: &mut Transcript) -> Result<Vec<String>> {
     let mut all = Tests::default();
     let mut failures = Vec::new();
     for program in programs {

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use lose_lines::command::Cmd;
-use lose_lines::debian;
-use lose_lines::emulator::CURRENT;
+use lose_lines_machine::cache::Cache;
+use lose_lines_machine::command::Cmd;
+use lose_lines_machine::debian;
+use lose_lines_machine::emulator::CURRENT;
 use xtask::absent::Lacks;
 use xtask::command::find_program;
-use xtask::host::Host;
 use xtask::install::install;
 use xtask::toolchain::{self, Compiler};
 
@@ -79,9 +79,9 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    pub(super) fn find(host: &Host, target: &'static Target) -> Result<Self> {
+    pub(super) fn find(cache: &Cache, target: &'static Target) -> Result<Self> {
         let linking = linking(target.triple)?;
-        Ok(Self { linking, emulator: emulator(host, target)? })
+        Ok(Self { linking, emulator: emulator(cache, target)? })
     }
 
     /// Returns the emulator of the model, which runs a program.
@@ -96,10 +96,10 @@ impl Ready {
 
 /// Returns an emulator that suits the lane: the installed one, or else a current one from this
 /// release of Debian or Ubuntu or its backports, or else the one of this release.
-fn emulator(host: &Host, target: &Target) -> Result<String> {
+fn emulator(cache: &Cache, target: &Target) -> Result<String> {
     let current = || -> Result<String> {
-        let suite = debian::offering(host.cache(), "qemu-user", CURRENT);
-        let folder = debian::fetch(host.cache(), &["qemu-user"], suite)?;
+        let suite = debian::offering(cache, "qemu-user", CURRENT);
+        let folder = debian::fetch(cache, &["qemu-user"], suite)?;
         suitable(&folder.join("usr/bin").join(target.emulator), target)
     };
     let packaged = || -> Result<String> {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::{Completion, Failed, Trial};
-use lose_lines::log::Log;
+use lose_lines_machine::transcript::Transcript;
 use xtask::command::Cmd;
 use xtask::host::Host;
 
@@ -117,7 +117,7 @@ impl Defect {
         let output = running.args(["--", "--exact", test]).env("RUST_BACKTRACE", "0").output()?;
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         // A lane shows only the end of its log.
-        text.push_str(&Log::read(&target.join("lab"), test));
+        text.push_str(&Transcript::read(&target.join("lab"), test));
         noticing.judge(output.status.code(), &text)
     }
 }

@@ -8,10 +8,10 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use lose_lines::architecture::Architecture;
-use lose_lines::command::Cmd;
-use lose_lines::initramfs::Initramfs;
-use lose_lines::log::Log;
+use lose_lines_machine::architecture::Architecture;
+use lose_lines_machine::command::Cmd;
+use lose_lines_machine::initramfs::Initramfs;
+use lose_lines_machine::transcript::Transcript;
 use serde_json::Value;
 
 use crate::board::{self, Board};
@@ -171,7 +171,7 @@ fn run(
     disk: &Path,
     words: &str,
     kinds: &[&str],
-    log: &mut Log,
+    log: &mut Transcript,
 ) -> Result<Value> {
     fs::write(disk, format!("{words}\n")).context("cannot write the disk")?;
     sized(disk)?;
@@ -220,7 +220,7 @@ fn with_disk(machine: &Cmd, disk: &Path, device: &str) -> Cmd {
 }
 
 /// Runs the tool. Returns its report, which must agree with its exit code.
-fn report(tool: &Cmd, log: &mut Log) -> Result<Value> {
+fn report(tool: &Cmd, log: &mut Transcript) -> Result<Value> {
     let mut report = String::new();
     let ending = tool.watch_in(log, |line| report.push_str(line))?;
     let report: Value = serde_json::from_str(&report)

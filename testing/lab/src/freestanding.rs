@@ -5,7 +5,7 @@
 //! values that the manual of the CPU demands. The image `boards` prints the cache controllers that it uses. An emulator has
 //! no caches: a lane proves the choice and that it executes where no hypervisor traps it, never that data became durable.
 
-use lose_lines::command::Ending;
+use lose_lines_machine::command::Ending;
 
 use crate::board::{self, Board};
 use crate::cpus::passed;

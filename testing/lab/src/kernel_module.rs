@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use lose_lines::cache;
-use lose_lines::kit::Kit;
+use lose_lines_machine::cache;
+use lose_lines_machine::kit::Kit;
 use xtask::command::Cmd;
 use xtask::install::install;
 

@@ -7,14 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result};
-use lose_lines::architecture::Architecture;
-use lose_lines::cache;
-use lose_lines::debian::{self, Suite};
-use lose_lines::elf;
-use lose_lines::emulator::{Emulated, Emulators};
-use lose_lines::initramfs::Initramfs;
-use lose_lines::kit::{Kit, Kits};
-use lose_lines::plugin::Plugin;
+use lose_lines_machine::architecture::Architecture;
+use lose_lines_machine::cache::{self, Cache};
+use lose_lines_machine::debian::{self, Suite};
+use lose_lines_machine::elf;
+use lose_lines_machine::emulator::{Emulated, Emulators};
+use lose_lines_machine::initramfs::Initramfs;
+use lose_lines_machine::kit::{Kit, Kits};
+use lose_lines_machine::plugin::Plugin;
 use xtask::absent::Lacks;
 use xtask::command::{Cmd, find_program};
 use xtask::host::{Host, without_network};
@@ -25,6 +25,7 @@ use crate::programs::{Programs, Scope};
 
 pub(crate) struct Lab {
     pub(crate) host: Host,
+    pub(crate) cache: Cache,
     work: PathBuf,
     kits: Kits,
     /// The archives with the agent.
@@ -36,9 +37,11 @@ impl Lab {
         let host = Host::new()?;
         let work = host.target_dir("lab");
         cache::make(&work)?;
+        let cache = Cache::of_user()?;
         Ok(Self {
-            kits: Kits::new(host.cache().clone(), Emulated::Every, work.join("machines")),
+            kits: Kits::new(cache.clone(), Emulated::Every, work.join("machines")),
             host,
+            cache,
             work,
             agents: RefCell::default(),
         })
@@ -163,12 +166,12 @@ impl Lab {
     /// Returns packages of this release of Debian or Ubuntu, unpacked, with those that they need.
     pub(crate) fn packages(&self, architecture: &str, packages: &[&str]) -> Result<PathBuf> {
         for_x86()?;
-        fetched(debian::root(self.host.cache(), architecture, packages, Suite::System))
+        fetched(debian::root(&self.cache, architecture, packages, Suite::System))
     }
 
     /// Returns packages of this release of Debian, of one architecture, unpacked without those that they need.
     pub(crate) fn unpacked(&self, packages: &[&str]) -> Result<PathBuf> {
-        fetched(debian::fetch(self.host.cache(), packages, Suite::System))
+        fetched(debian::fetch(&self.cache, packages, Suite::System))
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 use libtest_mimic::{Completion, Failed, Trial};
-use lose_lines::log::Log;
-use lose_lines::losses;
+use lose_lines_machine::losses;
+use lose_lines_machine::transcript::Transcript;
 use xtask::absent::Absent;
 
 use crate::lab::Lab;
@@ -37,7 +37,7 @@ pub(crate) struct Lane {
 type Prepare = dyn FnOnce(&Lab) -> Result<Run> + Send;
 
 /// The work of a lane. It has its own time limit.
-pub(crate) type Run = Box<dyn FnOnce(&mut Log) -> Result<()>>;
+pub(crate) type Run = Box<dyn FnOnce(&mut Transcript) -> Result<()>>;
 
 impl Lane {
     pub(crate) fn new(
@@ -90,7 +90,7 @@ fn run(lab: &Mutex<Lab>, lane: Lane, seed: u64) -> Result<()> {
     let Lane { name, prepare } = lane;
     let (run, mut log) = {
         let lab = lab.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut log = Log::create(lab.work(), &name)?;
+        let mut log = Transcript::create(lab.work(), &name)?;
         writeln!(log, "$ {}", again(&name, seed))?;
         (prepare(&lab)?, log)
     };
@@ -105,7 +105,7 @@ pub(crate) fn again(name: &str, seed: u64) -> String {
 }
 
 /// Fails if a machine that the lane dropped had faults.
-fn without_faults(log: &Log) -> Result<()> {
+fn without_faults(log: &Transcript) -> Result<()> {
     match log.text()?.lines().find(|line| line.contains(losses::INVALID)) {
         Some(fault) => bail!("{fault}"),
         None => Ok(()),
@@ -119,8 +119,8 @@ mod tests {
     use std::io::Write as _;
     use std::path::Path;
 
-    use lose_lines::log::Log;
-    use lose_lines::losses;
+    use lose_lines_machine::losses;
+    use lose_lines_machine::transcript::Transcript;
     use xtask::command::Cmd;
 
     use super::{OF_EACH_CHANGE, Trial, lanes, trials, without_faults};
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_lane_that_drops_a_machine_with_faults_fails() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::create(folder.path(), "a/lane").unwrap();
+        let mut log = Transcript::create(folder.path(), "a/lane").unwrap();
         writeln!(log, "losses: loss crash=1").unwrap();
         without_faults(&log).unwrap();
         let fault = losses::check("fault unmodelled half=Lower at=0x1").unwrap_err();

@@ -8,9 +8,10 @@ use std::fs;
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
-use lose_lines::emulator::value;
-use lose_lines::log::Log;
-use lose_lines::losses::{self, Files, Losses, Memory, Policy, RESET_OF_PC};
+use lose_lines_machine::emulator::value;
+use lose_lines_machine::losses::{self, Files, Losses, Memory, RESET_OF_PC};
+use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
 
 use crate::board::{self, Board};
 use crate::lane::Lane;
@@ -80,7 +81,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 /// Each shard has at least the events that were recorded when the handler began.
-fn judge(lines: &[String], report: &str, log: &mut Log) -> Result<()> {
+fn judge(lines: &[String], report: &str, log: &mut Transcript) -> Result<()> {
     let [recorded, found] = [numbers(lines, "recorded")?, numbers(lines, "found")?];
     writeln!(log, "{} lines lost", losses::lost_lines(report))?;
     ensure!(recorded.len() == CPUS && found.len() == CPUS, "{recorded:?}, {found:?}");

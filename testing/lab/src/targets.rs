@@ -3,7 +3,7 @@
 use core::ops::RangeInclusive;
 
 use super::programs::Scope;
-use lose_lines::emulator::CURRENT;
+use lose_lines_machine::emulator::CURRENT;
 
 /// An emulated CPU, as QEMU names it, and the name of its expectation.
 #[derive(Debug)]

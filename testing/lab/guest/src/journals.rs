@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_journal::{Journal, Reader};
 use cachemaint_lab_protocol::Records;
-use lose_lines::agent::Reply;
+use lose_lines_agent::Reply;
 use serde_json::json;
 use std::io::Write as _;
 use std::path::Path;

@@ -59,7 +59,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["use-disk"] => once::run(disk::check),
         ["symbols", module] => once::run(|| once::symbols(module)),
         // The kernel passes words of its command line to its first program.
-        _ => match lose_lines::agent::serve(requests::answer)? {},
+        _ => match lose_lines_agent::serve(requests::answer)? {},
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::system::{RebootCommand, reboot};
 
 /// Starts the machine, prints the result of `work` on the console and powers off.
 pub(crate) fn run(work: impl FnOnce() -> Result<String>) -> Result<ExitCode> {
-    lose_lines::agent::boot()?;
+    lose_lines_agent::boot()?;
     let mut console = OpenOptions::new().write(true).open("/dev/console").context("no console")?;
     match work() {
         Ok(text) => writeln!(console, "{text}")?,

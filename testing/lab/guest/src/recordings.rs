@@ -11,7 +11,7 @@ use cachemaint_recorder::{
     Writer,
 };
 use core::time::Duration;
-use lose_lines::agent::Reply;
+use lose_lines_agent::Reply;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;

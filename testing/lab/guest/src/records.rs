@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_lab_protocol::{Found, Part, Persisted, Records};
-use lose_lines::agent::Reply;
+use lose_lines_agent::Reply;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 

@@ -4,7 +4,7 @@ use crate::{journals, recordings, records, stores};
 use anyhow::Result;
 use cachemaint_inspect::HostReport;
 use cachemaint_lab_protocol::Request;
-use lose_lines::agent::{Reply, console};
+use lose_lines_agent::{Reply, console};
 use serde::Serialize;
 use serde_json::Value;
 

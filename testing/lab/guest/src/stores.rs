@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
 use cachemaint_lab_protocol::store::{Found, REGISTERS, STATE};
 use cachemaint_store::{Attributes, Blob, Damage, Opened, Store, Transaction};
-use lose_lines::agent::Reply;
+use lose_lines_agent::Reply;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;

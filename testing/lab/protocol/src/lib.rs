@@ -1,5 +1,5 @@
 //! The requests to the library in a machine of the lab, and their answers, in addition to those of every machine
-//! (`lose_lines::agent`).
+//! (`lose_lines_agent`).
 
 pub mod recording;
 pub mod store;
@@ -61,7 +61,7 @@ pub enum Request {
     },
 }
 
-impl From<&Request> for lose_lines::agent::Request {
+impl From<&Request> for lose_lines_agent::Request {
     fn from(request: &Request) -> Self {
         // None of its types fails to serialize; the agent refuses a null.
         Self::Other(serde_json::to_value(request).unwrap_or_default())

@@ -7,12 +7,12 @@ use cachemaint_lab_protocol::{Records, Request};
 use super::requests::Library as _;
 use super::tree::{Kind, Tree};
 use super::{
-    Contents, DAX, LINE, Log, Machine, PAGE, PMEM0, Stage, expect, expect_value, found_again,
-    make_ext4, make_namespace, nvdimm_board, probe, records,
+    Contents, DAX, LINE, Machine, PAGE, PMEM0, Stage, Transcript, expect, expect_value,
+    found_again, make_ext4, make_namespace, nvdimm_board, probe, records,
 };
 
 /// QEMU's firmware makes no claim for NVDIMMs of arm64 machines: the region has no domain.
-pub(super) fn nvdimm_acpi(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn nvdimm_acpi(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm_board(kit, name, &contents);
     let mut machine = Machine::start(kit, &setup, log)?;
@@ -30,7 +30,7 @@ pub(super) fn nvdimm_acpi(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Res
 
 /// The region counts as one with its domain at the memory controller, for any memory that it names (Linux
 /// `drivers/nvdimm/of_pmem.c`).
-pub(super) fn device_tree(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn device_tree(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let tree = Tree::new(kit, name, ("neoverse-n1", 1), Kind::Pmem)?;
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
     chooses(&mut machine, "dc cvap")?;
@@ -46,7 +46,7 @@ pub(super) fn device_tree(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Res
     machine.power_off()
 }
 
-pub(super) fn without_cvap(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn without_cvap(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let mut tree = Tree::new(kit, name, ("cortex-a57", 1), Kind::Pmem)?;
     // The kernel has no other instruction there than DC CVAC, and relies on it.
     if let Some(losses) = &mut tree.setup.losses {
@@ -68,7 +68,7 @@ pub(super) fn without_cvap(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Re
 }
 
 /// RAM is behind the point of coherency.
-pub(super) fn ram_device_tree(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn ram_device_tree(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let tree = Tree::new(kit, name, ("cortex-a72", 1), Kind::Ram)?;
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
     let report = machine.json(&Request::Report)?;

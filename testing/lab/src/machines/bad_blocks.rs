@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::requests::Library as _;
 use super::{
-    COMMAND, DAX, DIRECTORY, LINE, Log, Machine, PMEM0, Stage, expect, expect_value, make_ext4,
-    records,
+    COMMAND, DAX, DIRECTORY, LINE, Machine, PMEM0, Stage, Transcript, expect, expect_value,
+    make_ext4, records,
 };
 
 /// `SIGBUS` on x86 (signal(7)).
@@ -24,7 +24,7 @@ const SECTOR: u64 = PAGE + 3 * 512;
 /// The file's length: 4096 records of 64 bytes.
 const LEN: u64 = 4096 * 64;
 
-pub(super) fn on_emulated(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn on_emulated(stage: &Stage, log: &mut Transcript) -> Result<()> {
     let mut machine = Machine::start(&stage.kit, &stage.emulated(), log)?;
     story(&mut machine)?;
     machine.power_off()

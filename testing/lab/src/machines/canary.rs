@@ -3,9 +3,11 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{COMMAND, DAX, DIRECTORY, Log, Machine, PMEM0, Stage, expect_value, start_on_dax};
+use super::{
+    COMMAND, DAX, DIRECTORY, Machine, PMEM0, Stage, Transcript, expect_value, start_on_dax,
+};
 
-pub(super) fn after_resets(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn after_resets(stage: &Stage, log: &mut Transcript) -> Result<()> {
     let mut machine = start_on_dax(&stage.kit, &stage.emulated().with_kexec(), log)?;
     has_none(&mut machine, DIRECTORY)?;
     for directory in [DIRECTORY, "/tmp"] {

@@ -4,7 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Part, Records, Request};
 
 use super::requests::Library as _;
-use super::{LINE, Log, Machine, Stage, expect, expect_value, make_namespace, probe, records};
+use super::{
+    LINE, Machine, Stage, Transcript, expect, expect_value, make_namespace, probe, records,
+};
 
 pub(super) const DEVICE: &str = "/dev/dax0.0";
 /// The default alignment of a namespace's mappings in the kernel.
@@ -12,7 +14,7 @@ const ALIGNMENT: u64 = 2 << 20;
 /// The part from the second unit on.
 const PART: Part = Part { offset: ALIGNMENT, len: Some(2 * ALIGNMENT) };
 
-pub(super) fn emulated_device(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn emulated_device(stage: &Stage, log: &mut Transcript) -> Result<()> {
     let mut machine = Machine::start(&stage.kit, &stage.emulated(), log)?;
     make_namespace(&mut machine, "region0", "devdax")?;
     machine.wait_for(DEVICE)?;

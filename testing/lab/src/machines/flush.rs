@@ -7,15 +7,16 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::Request;
-use lose_lines::agent::Reply;
+use lose_lines_agent::Reply;
 
 use super::tree::{self, Tree};
 use super::{
-    Architecture, Contents, DAX, Kit, Lane, Log, Machine, PMEM0, Setup, emulated, make_ext4,
+    Architecture, Contents, DAX, Kit, Lane, Machine, PMEM0, Setup, Transcript, emulated, make_ext4,
     make_namespace, nvdimm,
 };
-use lose_lines::losses::{Losses, Policy};
-use lose_lines::plugin::Left;
+use lose_lines_machine::losses::Losses;
+use lose_lines_machine::plugin::Left;
+use lose_lines_plugin::policy::Policy;
 
 /// A kind of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ fn lane(watched: &'static Watched) -> Lane {
 
 impl Watched {
     /// Runs every path under the plugin.
-    fn run(&self, kit: &Kit, name: &str, streaming: Streaming, log: &mut Log) -> Result<()> {
+    fn run(&self, kit: &Kit, name: &str, streaming: Streaming, log: &mut Transcript) -> Result<()> {
         let (names, lines) = match self.kind {
             Kind::Pc => on(kit, &watched(emulated(name).cpu(self.cpu), streaming), log)?,
             Kind::PcEadr => {
@@ -162,11 +163,11 @@ fn confirmations(name: &str) -> u64 {
 }
 
 /// Starts the machine and runs every path. Returns the names of the paths, and the plugin's lines.
-fn on(kit: &Kit, setup: &Setup, log: &Log) -> Result<(Vec<String>, String)> {
+fn on(kit: &Kit, setup: &Setup, log: &Transcript) -> Result<(Vec<String>, String)> {
     persist_every_way(Machine::start(kit, setup, log)?)
 }
 
-fn on_nvdimm(kit: &Kit, setup: &Setup, log: &Log) -> Result<(Vec<String>, String)> {
+fn on_nvdimm(kit: &Kit, setup: &Setup, log: &Transcript) -> Result<(Vec<String>, String)> {
     let mut machine = Machine::start(kit, setup, log)?;
     make_namespace(&mut machine, "region0", "fsdax")?;
     persist_every_way(machine)

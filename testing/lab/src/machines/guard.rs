@@ -8,7 +8,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
-    COMMAND, DIRECTORY, Log, Machine, PMEM0, Stage, WITHOUT_COMMITS, count, make_ext4, mount_again,
+    COMMAND, DIRECTORY, Machine, PMEM0, Stage, Transcript, WITHOUT_COMMITS, count, make_ext4,
+    mount_again,
 };
 
 /// `SIGTERM` (signal(7)).
@@ -25,7 +26,7 @@ const APART: u64 = (32 << 20) + 8;
 /// The most that a store to a hole may allocate at once: a huge page (Linux, `fs/dax.c`, `dax_iomap_pmd_fault`).
 const GIVEN: u64 = 2 << 20;
 
-pub(super) fn holes(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn holes(stage: &Stage, log: &mut Transcript) -> Result<()> {
     let mut machine = Machine::start(&stage.kit, &stage.emulated(), log)?;
     make_ext4(&mut machine, PMEM0, WITHOUT_COMMITS)?;
     let storing = machine.start_beside(&format!("/init store-to-holes {FILE} {LEN}"), &[])?;

@@ -5,12 +5,14 @@ use core::time::Duration;
 use std::io::Write as _;
 
 use anyhow::{Result, ensure};
-use lose_lines::architecture::Architecture;
+use lose_lines::check::Tested;
 use lose_lines::crash::{CrashTest, cut_all};
-use lose_lines::kit::Kit;
-use lose_lines::log::Log;
-use lose_lines::losses::{Policy, seed_of_run};
-use lose_lines::program::HostProgram;
+use lose_lines_machine::architecture::Architecture;
+use lose_lines_machine::kit::Kit;
+use lose_lines_machine::losses::seed_of_run;
+use lose_lines_machine::program::HostProgram;
+use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
 use xtask::c_libraries::LIBPMEM;
 use xtask::command::Cmd;
 
@@ -39,20 +41,24 @@ fn lane(architecture: Architecture) -> Lane {
 }
 
 /// Runs the program without a cut, and then with each one.
-fn nothing_is_lost(kit: &Kit, program: &HostProgram, name: &str, log: &mut Log) -> Result<()> {
+fn nothing_is_lost(
+    kit: &Kit,
+    program: &HostProgram,
+    name: &str,
+    log: &mut Transcript,
+) -> Result<()> {
     let with = |line: &str| program.clone().with(line.split(' ').map(str::to_owned).collect());
-    let test = CrashTest {
+    let test = Tested {
         kit,
         name: &name.replace('/', "-"),
         program: with(&format!("update {TRANSACTIONS}")),
         prepare: Some(with("create")),
         check: with("check"),
         environment: Vec::new(),
-        policy: Policy::Any,
-        lost: Vec::new(),
-        is_streaming_evicting: false,
         limit: Duration::from_secs(120),
     };
+    let (policy, lost) = (Policy::Any, Vec::new());
+    let test = CrashTest { test, policy, lost, is_streaming_evicting: false };
     let made = test.make(log)?;
     let counted = test.count(&made, log)?;
     writeln!(log, "{TRANSACTIONS} transactions: {counted:?}")?;

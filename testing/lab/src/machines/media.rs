@@ -5,12 +5,12 @@ use cachemaint_lab_protocol::{Records, Request};
 
 use super::requests::Library as _;
 use super::{
-    Contents, DAX, DIRECTORY, EMULATED, LINE, Log, Machine, PAGE, PMEM0, Setup, Stage, device_dax,
-    emulated, emulated_with, expect, expect_value, found_again, make_ext4, make_namespace, nvdimm,
-    probe, records, set_aside, start_on_dax,
+    Contents, DAX, DIRECTORY, EMULATED, LINE, Machine, PAGE, PMEM0, Setup, Stage, Transcript,
+    device_dax, emulated, emulated_with, expect, expect_value, found_again, make_ext4,
+    make_namespace, nvdimm, probe, records, set_aside, start_on_dax,
 };
 
-pub(super) fn emulated_pmem(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn emulated_pmem(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let mut machine = start_on_dax(kit, &emulated(name).with_kexec(), log)?;
     let written = records("/mnt/records", 1);
     expect(&machine.persist(&written)?, LINE)?;
@@ -28,7 +28,7 @@ pub(super) fn emulated_pmem(Stage { kit, name, .. }: &Stage, log: &mut Log) -> R
     machine.power_off()
 }
 
-pub(super) fn xfs(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn xfs(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     // The smallest file system that mkfs.xfs makes has 300 MiB.
     let mut machine = Machine::start(kit, &emulated_with(name, 2048, 512), log)?;
     machine.wait_for(PMEM0)?;
@@ -43,7 +43,7 @@ pub(super) fn xfs(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> 
     machine.power_off()
 }
 
-pub(super) fn without_dax(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn without_dax(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let mut machine = Machine::start(kit, &emulated(name), log)?;
     make_ext4(&mut machine, PMEM0, "dax=never")?;
     let written = records("/mnt/records", 3);
@@ -64,15 +64,15 @@ fn refused(machine: &mut Machine, records: &Records, reason: &str) -> Result<()>
     Ok(())
 }
 
-pub(super) fn nvdimm_adr(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn nvdimm_adr(stage: &Stage, log: &mut Transcript) -> Result<()> {
     nvdimm_with(stage, log, Some("mem-ctrl"), ["memory_controller", "pmem_adr", LINE])
 }
 
-pub(super) fn nvdimm_eadr(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn nvdimm_eadr(stage: &Stage, log: &mut Transcript) -> Result<()> {
     nvdimm_with(stage, log, Some("cpu"), ["cpu_caches", "pmem_eadr", "byte"])
 }
 
-pub(super) fn nvdimm_bare(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn nvdimm_bare(stage: &Stage, log: &mut Transcript) -> Result<()> {
     nvdimm_with(stage, log, None, ["unknown", "pmem_unknown", LINE])
 }
 
@@ -80,7 +80,7 @@ pub(super) fn nvdimm_bare(stage: &Stage, log: &mut Log) -> Result<()> {
 /// there after a reset, and in another machine.
 fn nvdimm_with(
     Stage { kit, name, .. }: &Stage,
-    log: &mut Log,
+    log: &mut Transcript,
     claim: Option<&str>,
     [domain, backing, granularity]: [&str; 3],
 ) -> Result<()> {
@@ -119,7 +119,7 @@ pub(super) fn with_virtio_pmem(name: &str, contents: &Contents) -> Setup {
         .devices(["-device", "virtio-pmem-pci,memdev=contents"])
 }
 
-pub(super) fn virtio_pmem(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn virtio_pmem(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = with_virtio_pmem(name, &contents);
     let mut machine = start_on_dax(kit, &setup, log)?;
@@ -149,7 +149,7 @@ pub(super) fn with_two_regions(name: &str, contents: &Contents) -> Setup {
     setup
 }
 
-pub(super) fn two_regions(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn two_regions(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let mut machine = Machine::start(kit, &with_two_regions(name, &contents), log)?;
     let (claimed, volatile) = regions(&mut machine)?;

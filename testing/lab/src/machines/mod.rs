@@ -21,16 +21,16 @@ mod vm_restart;
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Persisted, Records, Request};
-use lose_lines::architecture::Architecture::{self, Arm64, Riscv64, X86};
-use lose_lines::initramfs::Initramfs;
-use lose_lines::kit::Kit;
-use lose_lines::log::Log;
-use lose_lines::machine::Machine;
-use lose_lines::machine::setup::Setup;
-use lose_lines::pmem::{
+use lose_lines_machine::architecture::Architecture::{self, Arm64, Riscv64, X86};
+use lose_lines_machine::initramfs::Initramfs;
+use lose_lines_machine::kit::Kit;
+use lose_lines_machine::machine::Machine;
+use lose_lines_machine::machine::setup::Setup;
+use lose_lines_machine::pmem::{
     Contents, DAX, DIRECTORY, EMULATED, LIMIT, PMEM0, dax_machine, emulated, emulated_with,
     make_ext4, make_namespace, mount_again, nvdimm, nvdimm_board, set_aside, start_on_dax,
 };
+use lose_lines_machine::transcript::Transcript;
 use serde_json::Value;
 
 use self::requests::Library as _;
@@ -70,7 +70,7 @@ impl Stage {
     }
 }
 
-type Steps = fn(&Stage, &mut Log) -> Result<()>;
+type Steps = fn(&Stage, &mut Transcript) -> Result<()>;
 
 impl Story {
     const fn on(architecture: Architecture, name: &'static str, steps: Steps) -> Self {

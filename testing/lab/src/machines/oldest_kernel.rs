@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::guard::{SIGTERM, maps, start_guard};
 use super::requests::Library as _;
 use super::{
-    COMMAND, DIRECTORY, LINE, Log, Machine, PAGE, PMEM0, Records, Stage, count, expect,
+    COMMAND, DIRECTORY, LINE, Machine, PAGE, PMEM0, Records, Stage, Transcript, count, expect,
     found_again_on, make_ext4, records,
 };
 
@@ -17,7 +17,7 @@ const JOURNAL: &str = "/mnt/journal";
 const RECORDING: &str = "/mnt/recording";
 const STORE: &str = "/mnt/store";
 
-pub(super) fn outlives_a_reset(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn outlives_a_reset(stage: &Stage, log: &mut Transcript) -> Result<()> {
     let mut machine = Machine::start(&stage.kit, &stage.emulated(), log)?;
     let release = machine.read("/proc/sys/kernel/osrelease")?.unwrap_or_default();
     ensure!(release.starts_with(OLDEST), "the kernel is {release}, not {OLDEST}");

@@ -17,12 +17,13 @@ use cachemaint_lab_protocol::{Records, Request};
 
 use super::requests::Library as _;
 use super::{
-    Contents, DAX, DIRECTORY, Kit, Log, Machine, PMEM0, Setup, Stage, at_least, count,
+    Contents, DAX, DIRECTORY, Kit, Machine, PMEM0, Setup, Stage, Transcript, at_least, count,
     expect_value, make_ext4, make_namespace, mount_again, nvdimm,
 };
-use lose_lines::losses::{Cut, FENCE, Policy, STORE, WRITEBACK, random};
-use lose_lines::machine::setup::drive;
-use lose_lines::machine::suspended::Suspended;
+use lose_lines_machine::losses::{Cut, FENCE, STORE, WRITEBACK, random};
+use lose_lines_machine::machine::setup::drive;
+use lose_lines_machine::machine::suspended::Suspended;
+use lose_lines_plugin::policy::Policy;
 
 /// Power cuts of a lane: one at each kind of moment.
 const CUTS: u32 = 4;
@@ -95,15 +96,15 @@ const SEED: u64 = 11;
 /// emulator's memory has none.
 const AFTER_A_CUT: [&str; 2] = ["reboot of an unknown kind", "power loss or unsafe shutdown"];
 
-pub(super) fn cut_records(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn cut_records(stage: &Stage, log: &mut Transcript) -> Result<()> {
     cut_repeatedly(stage, log, &RECORDS)
 }
 
-pub(super) fn cut_journal(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn cut_journal(stage: &Stage, log: &mut Transcript) -> Result<()> {
     cut_repeatedly(stage, log, &JOURNAL)
 }
 
-pub(super) fn cut_store(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn cut_store(stage: &Stage, log: &mut Transcript) -> Result<()> {
     cut_repeatedly(stage, log, &STORE_OF_BLOBS)
 }
 
@@ -114,7 +115,11 @@ fn records(round: u32, allow_pages: bool) -> Records {
 }
 
 /// Has a machine work, cuts its power, and lets the next one check. Repeats this for each round.
-fn cut_repeatedly(Stage { kit, name, .. }: &Stage, log: &mut Log, work: &Work) -> Result<()> {
+fn cut_repeatedly(
+    Stage { kit, name, .. }: &Stage,
+    log: &mut Transcript,
+    work: &Work,
+) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let (starts, mut machine) = Starts::new(kit, name, &contents, log)?;
     let mut there = 0;
@@ -152,7 +157,12 @@ struct Starts<'k> {
 
 impl<'k> Starts<'k> {
     /// Makes a file system on an NVDIMM, and returns the first machine, in which it is mounted.
-    fn new(kit: &'k Kit, name: &str, contents: &Contents, log: &Log) -> Result<(Self, Machine)> {
+    fn new(
+        kit: &'k Kit,
+        name: &str,
+        contents: &Contents,
+        log: &Transcript,
+    ) -> Result<(Self, Machine)> {
         let setup = nvdimm(name, Some("mem-ctrl"), contents).policy(Policy::Any);
         let suspended = Suspended::new(kit, &setup, log, |machine| {
             make_namespace(machine, "region0", "fsdax")?;
@@ -165,7 +175,7 @@ impl<'k> Starts<'k> {
     }
 
     /// Returns the next machine, whose power is cut at an event.
-    fn start(&self, round: u32, cut: Option<Cut>, log: &Log) -> Result<Machine> {
+    fn start(&self, round: u32, cut: Option<Cut>, log: &Transcript) -> Result<Machine> {
         let setup = self.setup.round(round.into(), cut);
         let mut machine = self.suspended.resume(self.kit, &setup, log)?;
         mount_again(&mut machine)?;
@@ -208,7 +218,7 @@ fn whole(found: &Found) -> Result<u64> {
 const LAP: u64 = SUB_BUFFERS as u64 * OF_A_SUB_BUFFER;
 
 /// Cuts the power while events are recorded over the oldest ones, for each durability.
-pub(super) fn cut_recordings(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn cut_recordings(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let (starts, mut machine) = Starts::new(kit, name, &contents, log)?;
     for (round, when) in (1..).zip(When::ALL) {
@@ -232,7 +242,7 @@ pub(super) fn cut_recordings(Stage { kit, name, .. }: &Stage, log: &mut Log) -> 
     machine.power_off()
 }
 
-pub(super) fn cut_on_disk(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn cut_on_disk(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     const DISK: &str = "/dev/vda";
     let contents = Contents::new(kit, name)?;
     let setup = Setup::new(name, "q35", "768M")

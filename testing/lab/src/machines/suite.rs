@@ -3,11 +3,13 @@
 
 use anyhow::Result;
 use cachemaint_lab_protocol::Request;
-use lose_lines::initramfs::Initramfs;
-use lose_lines::machine::programs::printed;
+use lose_lines_machine::initramfs::Initramfs;
+use lose_lines_machine::machine::programs::printed;
 use xtask::counts::Tests;
 
-use super::{Architecture, DIRECTORY, Kit, LIMIT, Lab, Lane, Log, Machine, Setup, dax_machine};
+use super::{
+    Architecture, DIRECTORY, Kit, LIMIT, Lab, Lane, Machine, Setup, Transcript, dax_machine,
+};
 use crate::cpus::passed;
 use crate::expectation::Expectation;
 use crate::programs::{FEWER_CASES, Programs, Scope};
@@ -77,7 +79,7 @@ fn run_tests(
     tests: &Programs,
     directory: &str,
     choice: Option<&str>,
-    log: &Log,
+    log: &Transcript,
 ) -> Result<()> {
     let expected = choice.map(|choice| ("CACHEMAINT_EXPECT", choice));
     let environment: Vec<_> =

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use lose_lines::command::Cmd;
-use lose_lines::log::Log;
-use lose_lines::losses::seed_of_run;
+use lose_lines_machine::command::Cmd;
+use lose_lines_machine::losses::seed_of_run;
+use lose_lines_machine::transcript::Transcript;
 use xtask::command::Cmd as Build;
 
 use crate::c_programs;
@@ -137,7 +137,7 @@ impl Use {
         Self { arguments, code, says: &[] }
     }
 
-    fn run(&self, tool: &Path, log: &mut Log) -> Result<()> {
+    fn run(&self, tool: &Path, log: &mut Transcript) -> Result<()> {
         let (mut summary, mut is_said) = (String::new(), self.says.is_empty());
         let cmd = Cmd::new(tool.display().to_string()).args(self.arguments.iter().cloned());
         let ending = cmd.watch_in(log, |line| {

@@ -10,10 +10,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::guard::{SIGTERM, maps, start_guard};
 use super::{
-    Lab, Log, Machine, PMEM0, Stage, WITHOUT_COMMITS, at_least, count, make_ext4, mount_again,
+    Lab, Machine, PMEM0, Stage, Transcript, WITHOUT_COMMITS, at_least, count, make_ext4,
+    mount_again,
 };
-use lose_lines::initramfs::Initramfs;
-use lose_lines::losses::random;
+use lose_lines_machine::initramfs::Initramfs;
+use lose_lines_machine::losses::random;
 use xtask::command::Cmd;
 
 /// The packages: the tracer, the library of traced programs, and `od`.
@@ -84,7 +85,7 @@ fn traced(lab: &Lab, root: &Path) -> Result<PathBuf> {
 }
 
 /// The guard's passes end before the last events are recorded, as if the reset came before the next one.
-pub(super) fn reset_after_last_pass(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn reset_after_last_pass(stage: &Stage, log: &mut Transcript) -> Result<()> {
     let mut started = Machine::start(&stage.kit, &stage.emulated(), log)?;
     let (machine, name) = (&mut started, &stage.name);
     make_ext4(machine, PMEM0, WITHOUT_COMMITS)?;

@@ -3,11 +3,11 @@
 use anyhow::{Result, bail};
 
 use super::Setup;
-use lose_lines::architecture::Architecture;
-use lose_lines::emulator::value;
-use lose_lines::kit::Kit;
-use lose_lines::losses::{Losses, Memory, RESET_OF_BOARD, RESET_OF_RISCV};
-use lose_lines::temporary::Temporary;
+use lose_lines_machine::architecture::Architecture;
+use lose_lines_machine::emulator::value;
+use lose_lines_machine::kit::Kit;
+use lose_lines_machine::losses::{Losses, Memory, RESET_OF_BOARD, RESET_OF_RISCV};
+use lose_lines_machine::temporary::Temporary;
 
 /// A board of QEMU, and the places in its RAM.
 struct Board {

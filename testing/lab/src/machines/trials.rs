@@ -8,12 +8,13 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::trials::{Found, WORKS};
-use lose_lines::elf;
-use lose_lines::losses::{Policy, random};
+use lose_lines_machine::elf;
+use lose_lines_machine::losses::random;
+use lose_lines_plugin::policy::Policy;
 use xtask::command::Cmd;
 
 use super::tree::{Kind, Tree};
-use super::{Architecture, Kit, Log, Machine, Setup, Stage, emulated, start_on_dax};
+use super::{Architecture, Kit, Machine, Setup, Stage, Transcript, emulated, start_on_dax};
 use crate::lab::agent_file;
 
 /// The trials of a work.
@@ -31,7 +32,7 @@ const EVICTED: u64 = 64;
 /// instruction; some defects need a crash between two instructions.
 const LEFT_OUT: usize = 20;
 
-pub(super) fn on_pmem(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn on_pmem(stage: &Stage, log: &mut Transcript) -> Result<()> {
     if stage.kit.architecture == Architecture::Arm64 {
         let tree = tree(stage, "neoverse-n1", Kind::Pmem)?;
         return nothing_is_lost(stage, tree.setup.clone(), log);
@@ -43,7 +44,7 @@ pub(super) fn on_pmem(stage: &Stage, log: &mut Log) -> Result<()> {
     nothing_is_lost(stage, setup, log)
 }
 
-pub(super) fn on_ram(stage: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn on_ram(stage: &Stage, log: &mut Transcript) -> Result<()> {
     let is_arm = stage.kit.architecture == Architecture::Arm64;
     let tree = tree(stage, if is_arm { "cortex-a53" } else { "rv64" }, Kind::Ram)?;
     nothing_is_lost(stage, tree.setup.clone(), log)
@@ -54,7 +55,11 @@ fn tree(Stage { kit, name, .. }: &Stage, cpu: &str, kind: Kind) -> Result<Tree> 
 }
 
 /// Checks that lives crash and lose nothing.
-fn nothing_is_lost(Stage { kit, name, .. }: &Stage, setup: Setup, log: &mut Log) -> Result<()> {
+fn nothing_is_lost(
+    Stage { kit, name, .. }: &Stage,
+    setup: Setup,
+    log: &mut Transcript,
+) -> Result<()> {
     let mut machine = start(kit, setup, log)?;
     let seed = random(name);
     for work in WORKS {
@@ -69,7 +74,7 @@ fn nothing_is_lost(Stage { kit, name, .. }: &Stage, setup: Setup, log: &mut Log)
 }
 
 /// Starts a machine with a file system whose files can crash.
-fn start(kit: &Kit, mut setup: Setup, log: &Log) -> Result<Machine> {
+fn start(kit: &Kit, mut setup: Setup, log: &Transcript) -> Result<Machine> {
     if let Some(losses) = &mut setup.losses {
         losses.policy = Policy::Any;
         losses.follows_stores = true;
@@ -106,7 +111,7 @@ struct Instruction {
 }
 
 /// Leaves out one instruction after the other, until one is noticed.
-pub(super) fn left_out(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn left_out(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let mut machine = start(kit, emulated(name), log)?;
     let seed = random(name);
     let mut instructions = executed(&mut machine, seed)?;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Log, Machine, Stage, emulated_with, mount_again, start_on_dax};
+use super::{Machine, Stage, Transcript, emulated_with, mount_again, start_on_dax};
 
 /// The MiB of emulated pmem.
 const PMEM: u64 = 320;
@@ -16,7 +16,7 @@ const MONITOR: &str = "/init vm-restart /mnt/machine 128";
 const KEXEC: &str = "kexec";
 const WARM_REBOOT: &str = "reboot through firmware";
 
-pub(super) fn restarts(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result<()> {
+pub(super) fn restarts(Stage { kit, name, .. }: &Stage, log: &mut Transcript) -> Result<()> {
     let setup = emulated_with(name, 1536, PMEM).with_kexec();
     let mut machine = start_on_dax(kit, &setup, log)?;
     let booted = monitor(&mut machine, log)?;
@@ -42,7 +42,7 @@ pub(super) fn restarts(Stage { kit, name, .. }: &Stage, log: &mut Log) -> Result
 }
 
 /// Runs the example and returns its lines.
-fn monitor(machine: &mut Machine, log: &mut Log) -> Result<Vec<String>> {
+fn monitor(machine: &mut Machine, log: &mut Transcript) -> Result<Vec<String>> {
     let (code, output, errors) = machine.output(MONITOR)?;
     writeln!(log, "{output}{errors}")?;
     ensure!(code == Some(0), "{code:?}: {errors}");

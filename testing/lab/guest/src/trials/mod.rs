@@ -2,7 +2,7 @@
 //!
 //! Each trial has a few lives. In a life, the program works on a file, and notes how much was acknowledged in a
 //! witness, which no crash affects. The plugin crashes the file before an event that the seed chooses
-//! (`lose-lines/plugin/src/losses/trial.rs`). Then the file is judged: acknowledged work must exist. The next life continues
+//! (`lose-lines/plugin/library/losses/trial.rs`). Then the file is judged: acknowledged work must exist. The next life continues
 //! with what the crash has left.
 //!
 //! An instruction of the program can be omitted, by its offset. Then a trial must fail.

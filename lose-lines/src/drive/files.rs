@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::machine::InMachine;
-use super::trials::Trials;
+use super::trials::DriveTrials;
 use lose_lines_drive::content::PAGE;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::SECTOR;
@@ -54,7 +54,7 @@ impl fmt::Display for LostPart {
 
 /// Returns the parts of lost writes, with their files if those can be found, and the reason if not.
 pub(super) fn parts(
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     event: usize,
     lost: &[Lost],
     machine: &mut InMachine<'_>,
@@ -114,7 +114,7 @@ struct Owner {
 
 /// Returns the files that own blocks if every write before an event has survived, as the kernel says.
 fn owners_by_kernel(
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     event: usize,
     blocks: &BTreeSet<usize>,
     machine: &mut InMachine<'_>,
@@ -137,7 +137,7 @@ fn owners_by_kernel(
 
 /// Returns the files that own blocks if every write before an event has survived, as debugfs(8) says.
 fn owners_of(
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     event: usize,
     blocks: &BTreeSet<usize>,
 ) -> Result<BTreeMap<usize, Owner>> {

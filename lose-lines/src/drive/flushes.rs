@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::trials::Trials;
+use super::trials::DriveTrials;
 use crate::check::Verdict;
 use lose_lines_drive::log::{DriveLog, Event};
 use lose_lines_drive::states::Choice;
@@ -29,7 +29,7 @@ pub struct LeftOut {
 /// Leaves out each flush that completes a write, from the first printed line to the program's end, and checks the
 /// states between it and the next one.
 pub fn leave_out(
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     machines: &Transcript,
     mut take: impl FnMut(&LeftOut) -> Result<()>,
 ) -> Result<()> {
@@ -39,7 +39,7 @@ pub fn leave_out(
         without.events.remove(event);
         let states: Vec<_> = cuts(&without, event).flat_map(states_at).collect();
         let mut is_missed = false;
-        let trials = Trials { log: &without, tearing: trials.tearing.clone(), ..*trials };
+        let trials = DriveTrials { log: &without, tearing: trials.tearing.clone(), ..*trials };
         let logs = core::slice::from_ref(machines);
         trials.check(&trials.distinct(&states), logs, |_trial, verdict| {
             is_missed |= matches!(verdict, Verdict::Failed(_));

@@ -25,7 +25,7 @@ pub type Trial = crate::trial::Trial<Choice>;
 pub(super) type Fewest = (Needed<usize>, Option<(Choice, Failure)>);
 
 /// The checks of a log's states.
-pub struct Trials<'a> {
+pub struct DriveTrials<'a> {
     pub test: &'a Tested<'a>,
     pub prepared: &'a Prepared<'a>,
     pub log: &'a DriveLog,
@@ -33,7 +33,7 @@ pub struct Trials<'a> {
     pub tearing: Tearing,
 }
 
-impl Trials<'_> {
+impl DriveTrials<'_> {
     /// Returns a builder of the log's states.
     pub fn states(&self) -> Builder<'_> {
         Builder::new(self.log, self.tearing.clone())

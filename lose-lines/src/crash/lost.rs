@@ -1,16 +1,15 @@
 //! The lost lines of a cut in words: the bytes of a file, the store, and the missing write-back or fence.
-
 use core::fmt;
 use core::ops::Range;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use lose_lines_agent::Extent;
+use lose_lines_machine::losses::number;
+use lose_lines_machine::pmem::DIRECTORY;
 use serde::Serialize;
 
 use super::code::{Code, Files, Place};
-use lose_lines_machine::losses::number;
-use lose_lines_machine::pmem::DIRECTORY;
 
 /// The bytes of a line.
 const LINE: u64 = 64;

@@ -1,8 +1,9 @@
 //! A failure in words: the fewest lost writes with which the check fails, their files, and the sync that was missing.
-
 use core::fmt;
 
 use anyhow::Result;
+use lose_lines_drive::states::{Built, Choice, losing};
+use lose_lines_machine::transcript::Transcript;
 use serde::{Serialize, Serializer};
 
 use super::files::{LostPart, parts};
@@ -11,8 +12,6 @@ use super::trials::{DriveTrials, Trial};
 use crate::changes::{Change, changes, named};
 use crate::check::{Failure, Verdict};
 use crate::fewest::Needed;
-use lose_lines_drive::states::{Built, Choice, losing};
-use lose_lines_machine::transcript::Transcript;
 
 /// The number of lost parts that are listed.
 const LISTED: usize = 12;

@@ -1,21 +1,20 @@
 //! The files behind the sectors of a drive: on ext4 by debugfs(8), which knows the journal too; on xfs by the kernel. On
 //! btrfs, files have addresses that are not those of the drive.
-
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use serde::Serialize;
-
-use super::machine::InMachine;
-use super::trials::DriveTrials;
 use lose_lines_drive::content::PAGE;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::SECTOR;
 use lose_lines_drive::states::{Lost, losing};
 use lose_lines_machine::command::Cmd;
 use lose_lines_machine::pmem::DIRECTORY;
+use serde::Serialize;
+
+use super::machine::InMachine;
+use super::trials::DriveTrials;
 
 /// The inode of the journal (Linux, `fs/ext4/ext4.h`, `EXT4_JOURNAL_INO`).
 const JOURNAL: u64 = 8;

@@ -1,15 +1,14 @@
 //! Leaving out flushes one at a time, like a drive that ignores one. If every check then succeeds, the flush is not
 //! needed, or the check does not see what it protects.
-
 use anyhow::Result;
-
-use super::trials::DriveTrials;
-use crate::check::Verdict;
 use lose_lines_drive::log::{DriveLog, Event};
 use lose_lines_drive::states::Choice;
 use lose_lines_machine::transcript::Transcript;
 use lose_lines_plugin::policy::Policy;
 use lose_lines_states::Kept;
+
+use super::trials::DriveTrials;
+use crate::check::Verdict;
 
 /// The states that are checked without a flush, at each cut: the policy, and the number of seeds.
 const TRIED: [(Policy, u64); 4] =

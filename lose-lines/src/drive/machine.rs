@@ -1,14 +1,10 @@
 //! The machines of a drive: one records the program, and others check the states.
-
 use core::mem;
 use core::time::Duration;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use lose_lines_agent::Request;
-use serde::Serialize;
-
-use crate::check::{Left, PRINTED, Run, Tested, Verdict};
 use lose_lines_drive::content::Content;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::{DriveLog, Event};
@@ -22,6 +18,9 @@ use lose_lines_machine::machine::setup::Setup;
 use lose_lines_machine::machine::suspended::Suspended;
 use lose_lines_machine::pmem::DIRECTORY;
 use lose_lines_machine::transcript::Transcript;
+use serde::Serialize;
+
+use crate::check::{Left, PRINTED, Run, Tested, Verdict};
 
 /// The drive in a machine.
 const DEVICE: &str = "/dev/vda";

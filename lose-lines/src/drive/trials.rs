@@ -1,19 +1,18 @@
 //! The checks of a log's states: equal states only once, in parallel, and the fewest lost writes with which a check
 //! still fails.
-
 use std::collections::HashSet;
 
 use anyhow::Result;
-
-use super::machine::{InMachine, Prepared};
-use crate::check::{Failure, Tested, Verdict};
-use crate::fewest::{Needed, needed};
-use crate::pool;
 use lose_lines_agent::File;
 use lose_lines_drive::log::DriveLog;
 use lose_lines_drive::states::{Builder, Choice, Lost, Tearing, losing};
 use lose_lines_machine::pmem::DIRECTORY;
 use lose_lines_machine::transcript::Transcript;
+
+use super::machine::{InMachine, Prepared};
+use crate::check::{Failure, Tested, Verdict};
+use crate::fewest::{Needed, needed};
+use crate::pool;
 
 /// The maximum number of checks to find the fewest lost writes.
 const ATTEMPTS: u32 = 60;

@@ -1,6 +1,5 @@
 //! The command `lose-lines`. In a machine this same program is the agent.
 
-use core::time::Duration;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,10 +10,7 @@ use std::process::{self, ExitCode};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use lose_lines::check::Tested;
-use lose_lines::crash::moments::{Counted, Counts, Moment};
-use lose_lines::crash::{self, CrashTest, cut_all};
-use lose_lines::report::{Form, note as progress};
+use lose_lines::report::note as progress;
 use lose_lines_dma::Watching;
 use lose_lines_machine::architecture::Architecture;
 use lose_lines_machine::cache::{self, Cache};
@@ -23,13 +19,12 @@ use lose_lines_machine::elf;
 use lose_lines_machine::emulator::Emulated;
 use lose_lines_machine::initramfs::Initramfs;
 use lose_lines_machine::kit::{Kit, Kits};
-use lose_lines_machine::losses::checked_seed_of_run;
 use lose_lines_machine::program::{CommandLine, HostProgram};
 use lose_lines_machine::transcript::Transcript;
-use lose_lines_plugin::policy::Policy;
-use serde_json::json;
 use tempfile::TempDir;
 
+#[path = "crash/arguments.rs"]
+mod crash;
 #[path = "drive/arguments.rs"]
 mod drive;
 #[path = "files/arguments.rs"]
@@ -83,7 +78,7 @@ enum Task {
     /// `lose-lines [OPTIONS] -- PROGRAM` is the same.
     Files(Box<files::Filing>),
     /// Cut the power at many moments while the program runs, lose dirty cache lines, and check each remaining state.
-    Cut(Cutting),
+    Cut(crash::Cutting),
     /// Record the program's writes to an ordinary drive, and check states that a power cut could have left.
     Drive(drive::Driving),
     /// Run an unmodified image in an emulator whose devices do not see the CPUs' cache, and report missing maintenance.
@@ -121,57 +116,6 @@ struct Subject {
     /// The program's arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
-}
-
-#[derive(Args, Clone, Debug)]
-struct Checking {
-    /// The command that checks the state, in quotes. It must exit with 0 if the state is right. The variable PRINTED
-    /// names a file with the lines that the program had printed before the cut [default: the program with its
-    /// arguments].
-    #[arg(long, value_name = "COMMAND")]
-    check: Option<String>,
-    /// Which dirty lines persist.
-    #[arg(long, value_enum, default_value_t = Policy::Half)]
-    policy: Policy,
-    /// The seed for moments and losses [default: a random number].
-    #[arg(long)]
-    seed: Option<u64>,
-    /// The time after which the program or the check counts as hanging and is killed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    limit: u64,
-    /// Print each result as one line of JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-struct Cutting {
-    /// The number of cuts, each with a new file system. The last one comes after the program's end.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-    cuts: u64,
-    /// Cut only once, at this moment: writeback:N, fence:N, store:N, call:N or end. The seed then chooses only the
-    /// losses.
-    #[arg(long, value_name = "MOMENT", conflicts_with = "cuts")]
-    cut: Option<Moment>,
-    /// Lose exactly these lines; take their numbers from a reported failure.
-    #[arg(
-        long,
-        value_name = "LINES",
-        value_delimiter = ',',
-        requires = "cut",
-        conflicts_with = "policy"
-    )]
-    lose: Vec<u32>,
-    /// The number of cuts to run in parallel. Each is a machine that takes one CPU and up to 1 GiB of memory.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: u16,
-    /// Treat a streaming store as written back, so that a fence makes it persistent; PMDK relies on this.
-    #[arg(long)]
-    streaming: bool,
-    #[command(flatten)]
-    checking: Checking,
-    #[command(flatten)]
-    program: Subject,
 }
 
 /// Returns a parser of paths. Commands that repeat a failure, and machines, have paths in UTF-8 only.
@@ -255,19 +199,6 @@ fn repeated(words: impl IntoIterator<Item = String>) -> String {
     format!("lose-lines {}", words.join(" "))
 }
 
-impl Checking {
-    /// Returns the check of a program.
-    fn command(&self, program: &Subject) -> Result<CommandLine, Usage> {
-        let Some(check) = &self.check else { return program.find() };
-        let found = CommandLine::find(check, &program.brought);
-        found.map_err(|why| Usage(why.context(format!("--check '{check}'"))))
-    }
-
-    fn seed(&self) -> Result<u64> {
-        self.seed.map_or_else(checked_seed_of_run, Ok)
-    }
-}
-
 fn main() -> Result<ExitCode> {
     // The kernel starts its first program before anything mounts /proc; in a container it is mounted.
     if process::id() == 1 && !Path::new("/proc/self").exists() {
@@ -279,7 +210,7 @@ fn main() -> Result<ExitCode> {
     };
     let code = match task {
         Task::Files(request) => files::files(&request),
-        Task::Cut(request) => cut(&request),
+        Task::Cut(request) => crash::cut(&request),
         Task::Drive(request) => drive::drive(&request),
         Task::Dma(request) => dma(&request),
         Task::Fetch => Machines::new().and_then(|machines| machines.finish(|_fetched| Ok(0))),
@@ -420,116 +351,9 @@ fn dma(request: &Watching) -> Result<u8> {
     Ok(if report.findings.is_empty() { 0 } else { LOSS })
 }
 
-fn cut(request: &Cutting) -> Result<u8> {
-    let Cutting { cuts, cut, lose, jobs, streaming, checking, program } = request;
-    let (found, check) = (program.find()?, checking.command(program)?);
-    let (seed, form) = (checking.seed()?, Form::of(checking.json));
-    let mut failures = 0;
-    let result = Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
-        let test = Tested {
-            kit,
-            name,
-            program: found,
-            prepare: None,
-            check,
-            environment: program.environment.clone(),
-            limit: Duration::from_secs(checking.limit),
-        };
-        let test = CrashTest {
-            test,
-            policy: checking.policy,
-            lost: lose.clone(),
-            is_streaming_evicting: *streaming,
-        };
-        progress("starting a machine; each cut then takes one to two seconds");
-        let made = test.make(log)?;
-        let cuts = if let Some(moment) = cut {
-            vec![(*moment, seed)]
-        } else {
-            let counted = test.count(&made, log)?;
-            say_counted(form, seed, &counted)?;
-            counted.cuts(*cuts, seed)
-        };
-        let summary = cut_all(&test, &made, &cuts, (*jobs).into(), log, |number, outcome| {
-            failures += usize::from(outcome.checked.failure().is_some());
-            request.say(form, (number, cuts.len()), outcome)
-        })?;
-        form.say("summary", &summary, &summary)?;
-        let unmountable = usize::try_from(summary.not_mounted).unwrap_or(usize::MAX);
-        Ok(Outcome::of(failures, unmountable, cut.is_some() || summary.between > 0))
-    });
-    match result {
-        // A failure that was found stays one, whatever failed later.
-        Err(why) if failures > 0 => {
-            progress(&format!("{why:#}"));
-            Ok(LOSS)
-        }
-        result => result.map(Outcome::code),
-    }
-}
-
-/// Reports the run that was not cut.
-fn say_counted(form: Form, seed: u64, counted: &Counted) -> Result<()> {
-    let Counted { counts, time, has_ended } = counted;
-    let Counts { writebacks, fences, stores, calls } = counts;
-    let seconds = time.as_secs_f64();
-    let end = if *has_ended { "it succeeded" } else { "it did not end and was killed" };
-    let text = format!(
-        "without a cut, {end} after {seconds:.1} s; it made {stores} stores to mapped files, {writebacks} write-backs, \
-         {fences} fences that completed some of them, and {calls} system calls that change files; seed {seed}"
-    );
-    let document =
-        json!({ "counts": counts, "seconds": seconds, "has_ended": has_ended, "seed": seed });
-    form.say("uncut", &text, &document)
-}
-
-impl Cutting {
-    /// Reports a cut. `which` is its number, and that of all.
-    fn say(&self, form: Form, which: (usize, usize), outcome: &crash::Outcome) -> Result<()> {
-        let chosen = if outcome.fewest.is_empty() { &self.lose } else { &outcome.fewest };
-        let repeating = self.repeating(outcome.moment, outcome.seed, chosen);
-        let mut document = json!(outcome);
-        document["repeat"] = json!(repeating);
-        form.say("cut", &outcome.in_words(which, &repeating), &document)
-    }
-
-    /// Returns the command that repeats one cut.
-    fn repeating(&self, moment: Moment, seed: u64, lose: &[u32]) -> String {
-        let Self { streaming, checking, program, .. } = self;
-        let Checking { check, policy, limit, .. } = checking;
-        let lines: Vec<String> = lose.iter().map(u32::to_string).collect();
-        let losses = if lines.is_empty() {
-            vec![
-                String::from("--seed"),
-                seed.to_string(),
-                String::from("--policy"),
-                policy.to_string(),
-            ]
-        } else {
-            vec![String::from("--lose"), lines.join(",")]
-        };
-        let mut words = vec![String::from("cut"), String::from("--cut"), moment.to_string()];
-        words.extend(losses);
-        words.extend([String::from("--limit"), limit.to_string()]);
-        words.extend(streaming.then(|| String::from("--streaming")));
-        words.extend(check.iter().flat_map(|check| [String::from("--check"), check.clone()]));
-        repeated(words.into_iter().chain(program.words()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-    use lose_lines_machine::losses::{self, FENCE};
-
-    use super::{Checking, Cli, Cutting, LOCK, Moment, Outcome, Subject, Task, Work};
-
-    fn parsed(line: &str) -> Cutting {
-        match Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task {
-            Task::Cut(cut) => cut,
-            other => panic!("{other:?}"),
-        }
-    }
+    use super::{LOCK, Outcome, Work};
 
     #[test]
     fn a_file_system_that_cannot_be_mounted_is_no_loss_of_the_program() {
@@ -548,26 +372,5 @@ mod tests {
         let [one, other] = [Work::below(all.path()).unwrap(), Work::below(all.path()).unwrap()];
         assert!(!killed.exists());
         assert!(one.folder.path().exists() && other.folder.path().exists());
-    }
-
-    #[test]
-    fn the_command_that_repeats_a_cut_is_the_same_test() {
-        let request = parsed(
-            "lose-lines cut --cuts 3 --policy torn --streaming --limit 7 --bring /lib/a.so --check '/bin/sh -c \"a b\"' \
-             --env 'A=b c' /bin/sh -c 'c --cut d' --json",
-        );
-        let moment = Moment::At(losses::Cut { event: FENCE, number: 3 });
-        let fewest = parsed(&request.repeating(moment, 5, &[7, 9]));
-        assert_eq!((fewest.cut, fewest.lose), (Some(moment), vec![7, 9]));
-        let again = parsed(&request.repeating(moment, 5, &[]));
-        assert_eq!((again.cut, again.checking.seed), (Some(moment), Some(5)));
-        let kept = |request: &Cutting| {
-            let Cutting { streaming, checking, program, .. } = request.clone();
-            let Checking { check, policy, limit, .. } = checking;
-            let Subject { brought, environment, program, arguments } = program;
-            (streaming, check, policy, limit, brought, environment, program, arguments)
-        };
-        assert_eq!(kept(&again), kept(&request));
-        assert_eq!(again.program.arguments, ["-c", "c --cut d", "--json"]);
     }
 }

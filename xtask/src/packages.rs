@@ -1,5 +1,12 @@
 //! The packages that are published, and the features that checks enable: the one place that names them.
 
+use std::path::PathBuf;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result};
+
+use crate::command::Cmd;
+
 /// A published package.
 #[derive(Debug)]
 pub struct Package {
@@ -100,6 +107,28 @@ pub fn manifests_of_lose_lines() -> impl Iterator<Item = String> {
     LOSE_LINES
         .iter()
         .map(|package| format!("{}/Cargo.toml", package.replacen("lose-lines-", "lose-lines/", 1)))
+}
+
+/// Returns the folder of cargo, which has the sources of other crates.
+pub fn cargo_home() -> Result<PathBuf> {
+    let given = env::var_os("CARGO_HOME").map(PathBuf::from);
+    given.or_else(|| Some(env::home_dir()?.join(".cargo"))).context("HOME is not set")
+}
+
+/// Removes what cargo has unpacked and built from packages before. It takes a package of the same version for the same
+/// one, and would compile the others against its old sources. `clean` is cargo's command.
+pub fn forget(clean: &Cmd) -> Result<()> {
+    clean.clone().args(every()).read()?;
+    let sources = cargo_home()?.join("registry/src");
+    for entry in fs::read_dir(&sources).into_iter().flatten().flatten() {
+        // A registry in a folder has no host before its hash.
+        if entry.file_name().to_string_lossy().starts_with('-') {
+            let path = entry.path();
+            fs::remove_dir_all(&path)
+                .with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns true if a target has the atomics that media and formats need.

@@ -1,7 +1,6 @@
 //! `cargo xtask release`: makes a release ready, and prints the commands that publish it. It commits, tags and publishes
 //! nothing.
 
-use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -294,6 +293,7 @@ impl Tree {
     fn package_crates(&self) -> Result<Vec<PathBuf>> {
         let folder = self.build.join("package");
         remove(&folder)?;
+        packages::forget(&self.run("cargo").words("clean"))?;
         let package = self.run("cargo").words(packages::PACKAGE).args(packages::every());
         package.show()?;
         files_with(&folder, "crate")
@@ -317,7 +317,7 @@ impl Tree {
         let remap = format!(
             "--remap-path-prefix={}=. --remap-path-prefix={}=/usr/src/crates",
             self.root.display(),
-            cargo_home()?
+            packages::cargo_home()?.display()
         );
         let build = self.run("cargo").words("build --release --locked -p lose-lines --target");
         build.arg(TARGET).env("RUSTFLAGS", remap).show()?;
@@ -360,19 +360,12 @@ fn remove(folder: &Path) -> Result<()> {
     fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
-/// Returns the folder of cargo, which has the sources of other crates.
-fn cargo_home() -> Result<String> {
-    if let Ok(folder) = env::var("CARGO_HOME") {
-        return Ok(folder);
-    }
-    Ok(format!("{}/.cargo", env::var("HOME").context("HOME is not set")?))
-}
-
 /// Returns a line for each place below a folder that names this machine: the tree, the crates or the host.
 fn names_of_this_machine(folder: &Path, root: &Path) -> Result<String> {
     let host = format!("@{}", Cmd::new("uname").arg("-n").read()?.trim());
     let search = Cmd::new("grep").words("--recursive --only-matching --text --fixed-strings");
-    let names = [root.display().to_string(), cargo_home()?, host];
+    let cargo = packages::cargo_home()?.display().to_string();
+    let names = [root.display().to_string(), cargo, host];
     let names = names.into_iter().flat_map(|name| ["-e".to_owned(), name]);
     matches(&search.args(names).arg(".").folder(folder))
 }

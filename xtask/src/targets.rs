@@ -187,6 +187,7 @@ pub(crate) fn deny(host: &Host, run: &mut Run) -> Result<()> {
 
 /// Builds each package from its own files, and looks at their sizes and at the crates that the library brings.
 pub(crate) fn package(host: &Host, run: &mut Run) -> Result<()> {
+    packages::forget(&Cmd::cargo("clean"))?;
     run.command(&Cmd::cargo(PACKAGE).args(packages::every()))?;
     run.check("lose-lines installs from its packages", || install_lose_lines(host))?;
     run.check("each package is below 1 MB", || {
@@ -216,6 +217,8 @@ pub(crate) fn package(host: &Host, run: &mut Run) -> Result<()> {
 fn install_lose_lines(host: &Host) -> Result<()> {
     let (archives, folder) = (host.target_dir("package"), host.target_dir("installed"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // The files get the time of now. All packages have one, so that cargo would take new files for old ones.
+    let unpack = Cmd::new("tar").arg("-C").path(&folder).arg("-xzmf");
     let mut install = Cmd::cargo("install --quiet --debug --force --path");
     let id = Cmd::cargo("pkgid -p lose-lines").read()?;
     let version = id.trim().rsplit(['#', '@']).next().unwrap_or_default();
@@ -223,7 +226,7 @@ fn install_lose_lines(host: &Host) -> Result<()> {
     install = install.path(unpacked("lose-lines")).arg("--root").path(&folder);
     for package in LOSE_LINES {
         let file = archives.join(format!("{package}-{version}.crate"));
-        Cmd::new("tar").arg("-xzf").path(&file).arg("-C").path(&folder).read()?;
+        unpack.clone().path(&file).read()?;
         let of_package = format!("patch.crates-io.{package}.path=");
         install =
             install.arg("--config").arg(format!("{of_package}\"{}\"", unpacked(package).display()));

@@ -38,8 +38,8 @@ struct Segment {
     address: u64,
 }
 
-/// An image: its debug information, its segments, and its functions in the order of their addresses.
-struct Image {
+/// An binary: its debug information, its segments, and its functions in the order of their addresses.
+struct Binary {
     lines: Loader,
     segments: Vec<Segment>,
     functions: Vec<(u64, String)>,
@@ -47,7 +47,7 @@ struct Image {
 
 /// The symbols of images.
 #[derive(Default)]
-pub struct Symbols(Vec<Image>);
+pub struct Symbols(Vec<Binary>);
 
 impl Symbols {
     /// Adds the symbols of an ELF file.
@@ -69,7 +69,7 @@ impl Symbols {
         };
         let segments = loaded().map(segment).collect();
         let lines = Loader::new(&placed.file).map_err(|why| anyhow!("{name}: {why}"))?;
-        self.0.push(Image { lines, segments, functions: functions(&elf) });
+        self.0.push(Binary { lines, segments, functions: functions(&elf) });
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl Symbols {
     }
 }
 
-impl Image {
+impl Binary {
     /// Returns the virtual address of a physical one.
     fn address(&self, physical: u64) -> Option<u64> {
         let mut segments = self.segments.iter();

@@ -3,19 +3,18 @@
 //! Both are sockets. The emulator forwards a printed line before the program continues, and each request to the drive
 //! first takes the lines before it. The log therefore contains `write, flush, line` if the program printed after
 //! syncing.
-
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
+use lose_lines_machine::machine::port::{Reader, Socket, devices, listen};
 
 use crate::content::Content;
 use crate::file_system::FileSystem;
 use crate::log::{Event, LogWriter, Write};
 use crate::nbd::{Request, serve};
-use lose_lines_machine::machine::port::{Reader, Socket, devices, listen};
 
 /// A drive that is being served.
 pub struct Server {

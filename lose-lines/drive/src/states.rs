@@ -7,17 +7,17 @@
 //! # Limits
 //! A write that reached the drive before a flush is durable after it, even if the flush was sent before the write had
 //! completed. Of two writes to one sector, either the later or the earlier one survives; they are not reordered.
-
 use core::hash::{Hash as _, Hasher as _};
 use core::iter;
 use core::ops::Range;
 use std::collections::BTreeSet;
 use std::hash::DefaultHasher;
 
-use crate::content::{Content, PAGE};
-use crate::log::{DriveLog, Event, SECTOR, Write};
 use lose_lines_plugin::policy::{Fate, Policy};
 use lose_lines_states::{Kept, Random};
+
+use crate::content::{Content, PAGE};
+use crate::log::{DriveLog, Event, SECTOR, Write};
 
 /// The name of a state: before an event, by a policy or without these writes, which are given by their events.
 pub type Choice = lose_lines_states::Choice<Policy>;

@@ -7,11 +7,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use lose_lines_plugin::LIBRARY;
 use tempfile::NamedTempFile;
 
 use super::emulator::value;
-use lose_lines_plugin::LIBRARY;
-
 use super::losses::number;
 use super::unavailable::Unavailable;
 use crate::command::Cmd;

@@ -1,16 +1,15 @@
 //! The lost lines of a cut in words: the bytes of a file, the store, and the missing write-back or fence.
-
 use core::fmt;
 use core::ops::Range;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use lose_lines_agent::Extent;
+use lose_lines_machine::losses::number;
+use lose_lines_machine::pmem::DIRECTORY;
 use serde::Serialize;
 
 use super::code::{Code, Files, Place};
-use lose_lines_machine::losses::number;
-use lose_lines_machine::pmem::DIRECTORY;
 
 /// The bytes of a line.
 const LINE: u64 = 64;
@@ -20,7 +19,7 @@ const MOST: usize = 6;
 
 /// Lost lines of one file with the same history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Lost {
+pub struct LostLines {
     /// The file; `None` if the lines are in no file, for example those of the file system itself.
     pub file: Option<String>,
     /// The bytes of the file, or of the memory.
@@ -31,7 +30,7 @@ pub struct Lost {
     pub written_back: Option<String>,
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for LostLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, bytes, stored, written_back } = self;
         f.write_str(file.as_deref().unwrap_or("the memory, in no file"))?;
@@ -56,7 +55,7 @@ impl fmt::Display for Lost {
 }
 
 /// Returns the lines for a reader.
-pub(super) fn in_words(lost: &[Lost]) -> String {
+pub(super) fn in_words(lost: &[LostLines]) -> String {
     let mut lines: Vec<String> =
         lost.iter().take(MOST).map(|lost| format!("lost: {lost}")).collect();
     if lost.len() > MOST {
@@ -97,7 +96,7 @@ impl Report {
     }
 
     /// Describes lost lines.
-    pub(super) fn tell(&self, lost: &[u32], place: &Placed, files: &Files) -> Vec<Lost> {
+    pub(super) fn tell(&self, lost: &[u32], place: &Placed, files: &Files) -> Vec<LostLines> {
         let mut groups: BTreeMap<(Option<String>, By), Vec<Range<u64>>> = BTreeMap::new();
         let mut known: BTreeMap<Dirty, By> = BTreeMap::new();
         for line in lost {
@@ -110,7 +109,7 @@ impl Report {
                 _ => ranges.push(start..start + LINE),
             }
         }
-        let lost = groups.into_iter().map(|((file, [stored, written_back]), bytes)| Lost {
+        let lost = groups.into_iter().map(|((file, [stored, written_back]), bytes)| LostLines {
             file,
             bytes,
             stored,

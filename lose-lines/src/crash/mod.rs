@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use self::code::Files;
-use self::lost::{Lost, Placed, Report, lost_lines};
+use self::lost::{LostLines, Placed, Report, lost_lines};
 use self::moments::{Counted, Counts, Moment};
 use crate::check::{Failure, PRINTED, Run, Tested, Verdict, in_words};
 use crate::fewest::{Needed, needed};
@@ -86,7 +86,7 @@ pub struct Outcome {
     #[serde(flatten)]
     pub checked: Checked,
     /// The lost lines if the check failed: the fewest with which it fails, if those were searched for.
-    pub losses: Vec<Lost>,
+    pub losses: Vec<LostLines>,
     /// The numbers of the fewest lines, as `--lose` takes them; empty unless they were searched for.
     pub fewest: Vec<u32>,
     /// True if the check fails even if no line is lost.

@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use lose_lines::check::{Failure, Tested, Verdict};
 use lose_lines::drive::explanation::Explanation;
 use lose_lines::drive::flushes::{LeftOut, leave_out};
-use lose_lines::drive::trials::{Trial, Trials};
-use lose_lines::drive::{Prepared, Recorded};
+use lose_lines::drive::trials::{DriveTrials, Trial};
+use lose_lines::drive::{Prepared, RecordedRun};
 use lose_lines::kinds::Kinds;
 use lose_lines::report::Form;
 use lose_lines_drive::file_system::FileSystem;
@@ -212,7 +212,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
             log
         };
         let tearing = Tearing::of(&log, request.unit.bytes(), request.tear_journal);
-        let trials = Trials { test: &test, prepared: &prepared, log: &log, tearing };
+        let trials = DriveTrials { test: &test, prepared: &prepared, log: &log, tearing };
         checked(request, &trials, machines, &mut report)
     });
     // A failure that was found stays one, whatever failed later.
@@ -241,7 +241,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
 /// Checks the states of a recording, and reports them.
 fn checked(
     request: &Driving,
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     machines: &Machines,
     report: &mut Report<'_>,
 ) -> Result<Outcome> {
@@ -304,7 +304,7 @@ impl Report<'_> {
         Form::of(self.request.json)
     }
 
-    fn recorded(&self, recorded: &Recorded, log: &DriveLog) -> Result<()> {
+    fn recorded(&self, recorded: &RecordedRun, log: &DriveLog) -> Result<()> {
         let (writes, flushes, lines) = log.counts();
         let document = json!({
             "seconds": recorded.seconds,
@@ -354,7 +354,7 @@ impl Report<'_> {
     }
 
     /// Explains the first failure of each kind.
-    fn failures(&self, trials: &Trials<'_>, log: &Transcript) -> Result<()> {
+    fn failures(&self, trials: &DriveTrials<'_>, log: &Transcript) -> Result<()> {
         for (number, (kind, results)) in self.failed.by_number().into_iter().enumerate() {
             let times = results.len();
             let plural = if times == 1 { "" } else { "s" };
@@ -389,7 +389,7 @@ impl Report<'_> {
     }
 
     /// Leaves out each flush in turn, and reports those without which every check succeeds.
-    fn flushes(&self, trials: &Trials<'_>, machines: &Transcript) -> Result<()> {
+    fn flushes(&self, trials: &DriveTrials<'_>, machines: &Transcript) -> Result<()> {
         let (mut left_out, mut missed) = (0, 0);
         leave_out(trials, machines, |LeftOut { event, acknowledged, is_missed }| {
             left_out += 1;

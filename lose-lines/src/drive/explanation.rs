@@ -1,18 +1,17 @@
 //! A failure in words: the fewest lost writes with which the check fails, their files, and the sync that was missing.
-
 use core::fmt;
 
 use anyhow::Result;
+use lose_lines_drive::states::{Built, Choice, losing};
+use lose_lines_machine::transcript::Transcript;
 use serde::{Serialize, Serializer};
 
 use super::files::{LostPart, parts};
 use super::machine::InMachine;
-use super::trials::{Trial, Trials};
+use super::trials::{DriveTrials, Trial};
 use crate::changes::{Change, changes, named};
 use crate::check::{Failure, Verdict};
 use crate::fewest::Needed;
-use lose_lines_drive::states::{Built, Choice, losing};
-use lose_lines_machine::transcript::Transcript;
 
 /// The number of lost parts that are listed.
 const LISTED: usize = 12;
@@ -65,7 +64,7 @@ pub enum Gap {
 impl Explanation {
     /// Explains the failure of a trial, as far as that is possible, and returns the drive after the cut.
     pub fn new(
-        trials: &Trials<'_>,
+        trials: &DriveTrials<'_>,
         trial: &Trial,
         failure: &Failure,
         log: &Transcript,
@@ -115,7 +114,7 @@ impl Explanation {
 
 /// Returns the cause of the failure in a state.
 fn cause(
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     state: &Choice,
     needed: &Needed<usize>,
     machine: &mut InMachine<'_>,
@@ -144,7 +143,7 @@ fn cause(
 }
 
 /// Returns the last earlier state that the check accepts.
-fn sound(trials: &Trials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<Choice> {
+fn sound(trials: &DriveTrials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<Choice> {
     let start = trials.log.start();
     let mut at = cut;
     for _flush in 0..LATER {
@@ -161,7 +160,7 @@ fn sound(trials: &Trials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result
 }
 
 /// Returns the first later state that has all that the check of a cut misses.
-fn complete(trials: &Trials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<Choice> {
+fn complete(trials: &DriveTrials<'_>, cut: usize, machine: &mut InMachine<'_>) -> Result<Choice> {
     let mut at = cut;
     for _flush in 0..LATER {
         let Some(flush) = trials.log.flushes_around(at).1 else { break };

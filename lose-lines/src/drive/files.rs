@@ -1,21 +1,20 @@
 //! The files behind the sectors of a drive: on ext4 by debugfs(8), which knows the journal too; on xfs by the kernel. On
 //! btrfs, files have addresses that are not those of the drive.
-
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use serde::Serialize;
-
-use super::machine::InMachine;
-use super::trials::Trials;
 use lose_lines_drive::content::PAGE;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::SECTOR;
 use lose_lines_drive::states::{Lost, losing};
 use lose_lines_machine::command::Cmd;
 use lose_lines_machine::pmem::DIRECTORY;
+use serde::Serialize;
+
+use super::machine::InMachine;
+use super::trials::DriveTrials;
 
 /// The inode of the journal (Linux, `fs/ext4/ext4.h`, `EXT4_JOURNAL_INO`).
 const JOURNAL: u64 = 8;
@@ -54,7 +53,7 @@ impl fmt::Display for LostPart {
 
 /// Returns the parts of lost writes, with their files if those can be found, and the reason if not.
 pub(super) fn parts(
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     event: usize,
     lost: &[Lost],
     machine: &mut InMachine<'_>,
@@ -114,7 +113,7 @@ struct Owner {
 
 /// Returns the files that own blocks if every write before an event has survived, as the kernel says.
 fn owners_by_kernel(
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     event: usize,
     blocks: &BTreeSet<usize>,
     machine: &mut InMachine<'_>,
@@ -137,7 +136,7 @@ fn owners_by_kernel(
 
 /// Returns the files that own blocks if every write before an event has survived, as debugfs(8) says.
 fn owners_of(
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     event: usize,
     blocks: &BTreeSet<usize>,
 ) -> Result<BTreeMap<usize, Owner>> {

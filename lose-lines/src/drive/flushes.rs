@@ -1,15 +1,14 @@
 //! Leaving out flushes one at a time, like a drive that ignores one. If every check then succeeds, the flush is not
 //! needed, or the check does not see what it protects.
-
 use anyhow::Result;
-
-use super::trials::Trials;
-use crate::check::Verdict;
 use lose_lines_drive::log::{DriveLog, Event};
 use lose_lines_drive::states::Choice;
 use lose_lines_machine::transcript::Transcript;
 use lose_lines_plugin::policy::Policy;
 use lose_lines_states::Kept;
+
+use super::trials::DriveTrials;
+use crate::check::Verdict;
 
 /// The states that are checked without a flush, at each cut: the policy, and the number of seeds.
 const TRIED: [(Policy, u64); 4] =
@@ -29,7 +28,7 @@ pub struct LeftOut {
 /// Leaves out each flush that completes a write, from the first printed line to the program's end, and checks the
 /// states between it and the next one.
 pub fn leave_out(
-    trials: &Trials<'_>,
+    trials: &DriveTrials<'_>,
     machines: &Transcript,
     mut take: impl FnMut(&LeftOut) -> Result<()>,
 ) -> Result<()> {
@@ -39,7 +38,7 @@ pub fn leave_out(
         without.events.remove(event);
         let states: Vec<_> = cuts(&without, event).flat_map(states_at).collect();
         let mut is_missed = false;
-        let trials = Trials { log: &without, tearing: trials.tearing.clone(), ..*trials };
+        let trials = DriveTrials { log: &without, tearing: trials.tearing.clone(), ..*trials };
         let logs = core::slice::from_ref(machines);
         trials.check(&trials.distinct(&states), logs, |_trial, verdict| {
             is_missed |= matches!(verdict, Verdict::Failed(_));

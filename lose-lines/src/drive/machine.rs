@@ -1,14 +1,10 @@
 //! The machines of a drive: one records the program, and others check the states.
-
 use core::mem;
 use core::time::Duration;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use lose_lines_agent::Request;
-use serde::Serialize;
-
-use crate::check::{Left, PRINTED, Run, Tested, Verdict};
 use lose_lines_drive::content::Content;
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::{DriveLog, Event};
@@ -22,6 +18,9 @@ use lose_lines_machine::machine::setup::Setup;
 use lose_lines_machine::machine::suspended::Suspended;
 use lose_lines_machine::pmem::DIRECTORY;
 use lose_lines_machine::transcript::Transcript;
+use serde::Serialize;
+
+use crate::check::{Left, PRINTED, Run, Tested, Verdict};
 
 /// The drive in a machine.
 const DEVICE: &str = "/dev/vda";
@@ -36,7 +35,7 @@ const WRITING_BACK: [(&str, &str); 2] =
 
 /// A run that was recorded.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Recorded {
+pub struct RecordedRun {
     pub seconds: f64,
     /// False if the program was still running when its time ran out.
     pub has_ended: bool,
@@ -86,7 +85,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// Records a run of the program on a new file system into a file.
-    pub fn record(&self, to: &Path, log: &Transcript) -> Result<Recorded> {
+    pub fn record(&self, to: &Path, log: &Transcript) -> Result<RecordedRun> {
         let Self { test, file_system, size, .. } = self;
         let (mut machine, server) = self.resume("recording", Content::new(*size), log)?;
         server.begin_log(to, *file_system)?;
@@ -112,7 +111,7 @@ impl<'a> Prepared<'a> {
         machine.cut_power()?;
         server.end_log()?;
         let seconds = time.unwrap_or(test.limit).as_secs_f64();
-        Ok(Recorded { seconds, has_ended: time.is_some() })
+        Ok(RecordedRun { seconds, has_ended: time.is_some() })
     }
 
     /// Returns a checker with its own log.

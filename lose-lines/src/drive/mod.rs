@@ -10,4 +10,4 @@ pub mod flushes;
 mod machine;
 pub mod trials;
 
-pub use self::machine::{Prepared, Recorded};
+pub use self::machine::{Prepared, RecordedRun};

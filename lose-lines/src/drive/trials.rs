@@ -1,19 +1,18 @@
 //! The checks of a log's states: equal states only once, in parallel, and the fewest lost writes with which a check
 //! still fails.
-
 use std::collections::HashSet;
 
 use anyhow::Result;
-
-use super::machine::{InMachine, Prepared};
-use crate::check::{Failure, Tested, Verdict};
-use crate::fewest::{Needed, needed};
-use crate::pool;
 use lose_lines_agent::File;
 use lose_lines_drive::log::DriveLog;
 use lose_lines_drive::states::{Builder, Choice, Lost, Tearing, losing};
 use lose_lines_machine::pmem::DIRECTORY;
 use lose_lines_machine::transcript::Transcript;
+
+use super::machine::{InMachine, Prepared};
+use crate::check::{Failure, Tested, Verdict};
+use crate::fewest::{Needed, needed};
+use crate::pool;
 
 /// The maximum number of checks to find the fewest lost writes.
 const ATTEMPTS: u32 = 60;
@@ -25,7 +24,7 @@ pub type Trial = crate::trial::Trial<Choice>;
 pub(super) type Fewest = (Needed<usize>, Option<(Choice, Failure)>);
 
 /// The checks of a log's states.
-pub struct Trials<'a> {
+pub struct DriveTrials<'a> {
     pub test: &'a Tested<'a>,
     pub prepared: &'a Prepared<'a>,
     pub log: &'a DriveLog,
@@ -33,7 +32,7 @@ pub struct Trials<'a> {
     pub tearing: Tearing,
 }
 
-impl Trials<'_> {
+impl DriveTrials<'_> {
     /// Returns a builder of the log's states.
     pub fn states(&self) -> Builder<'_> {
         Builder::new(self.log, self.tearing.clone())

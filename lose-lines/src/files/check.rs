@@ -1,5 +1,4 @@
 //! The check of a state, as a process on this system.
-
 use core::time::Duration;
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -10,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Instant;
 
-use crate::check::{Failure, in_words, keep, unended};
 use anyhow::{Context as _, Result, bail};
 use lose_lines_machine::command::find_program;
 use lose_lines_recorder::no_input;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use crate::check::{Failure, in_words, keep, unended};
 
 /// The command that checks a state. It must exit with 0 if the state is right.
 #[derive(Clone, Debug)]

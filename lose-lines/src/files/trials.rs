@@ -1,9 +1,10 @@
 //! Checks of many states, and the reason of a failure.
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use lose_lines_recorder::Recorded;
+use lose_lines_recorder::Sources;
 use lose_lines_states::{Choice, Cut, Kept, Log, LostOperation, Model, State, States};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -13,8 +14,6 @@ use crate::check::Failure;
 use crate::fewest::fewest;
 use crate::pool;
 use crate::trial::displayed;
-use lose_lines_recorder::Recorded;
-use lose_lines_recorder::Sources;
 
 /// The number of checks that look for the fewest losses, and for the fewest effects that survived.
 const ATTEMPTS: u32 = 200;

@@ -1,15 +1,14 @@
 //! The parts of a machine that a test chooses, and its disk.
-
 use core::time::Duration;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use lose_lines_plugin::policy::Policy;
 
 use crate::emulator::value;
 use crate::initramfs::{self, Initramfs};
 use crate::losses::{Cut, Losses};
-use lose_lines_plugin::policy::Policy;
 
 /// The parts of a machine.
 #[derive(Clone, Debug)]

@@ -69,9 +69,10 @@ pub struct Architecture {
 }
 
 impl Architecture {
+    pub(super) const ALL: [Self; 3] = [AARCH64, ARM, RISCV64];
+
     /// Returns the architecture of a CPU with these registers.
     pub fn of(has: impl Fn(&str) -> bool) -> Option<Self> {
-        let all = [AARCH64, ARM, RISCV64];
-        all.into_iter().find(|known| known.required.iter().all(|name| has(name)))
+        Self::ALL.into_iter().find(|known| known.required.iter().all(|name| has(name)))
     }
 }

@@ -36,5 +36,6 @@ pub mod machine;
 pub mod model;
 pub mod ram;
 mod riscv64;
+pub mod table;
 mod tables;
 pub mod virtio;

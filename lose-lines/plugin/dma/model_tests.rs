@@ -365,7 +365,7 @@ fn maintenance_by_set_and_way_is_of_all_lines() {
     machine.load(FETCH, 0);
     machine.store(64, 1);
     machine.device(0, 7);
-    machine.model.maintain_all(0, BOTH);
+    machine.model.maintain_all(0, MAINTAIN, BOTH);
     machine.model.fence(0);
     machine.load(READ, 0);
     machine.ring(64, 8, false);

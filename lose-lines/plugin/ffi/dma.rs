@@ -23,8 +23,9 @@ use super::{complain, give_up, hooks};
 use crate::decode::Address;
 use crate::dma::architecture::{Architecture, Effect};
 use crate::dma::machine::Machine;
-use crate::dma::model::{Counts, Found, Kind, Model, Place};
+use crate::dma::model::{Counts, Found, Model, Place};
 use crate::dma::ram::Ram;
+use crate::dma::table::Kind;
 use crate::dma::virtio::{Registers, Virtio};
 
 /// An instruction of the guest.
@@ -314,7 +315,7 @@ impl Watch {
             Some(Effect::Translation) => self.round += 1,
             Some(Effect::Fence) => self.model().fence(cpu),
             Some(Effect::FenceOfCpus) => self.model().fence_of_cpus(cpu),
-            Some(Effect::All(what)) => self.model().maintain_all(cpu, what),
+            Some(Effect::All(what)) => self.model().maintain_all(cpu, place, what),
             Some(Effect::Streaming) => self.streamed += 1,
             Some(Effect::Line(what, address)) => {
                 if let Some((_, at)) = self.resolve(cpu, address) {

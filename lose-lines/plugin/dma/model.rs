@@ -206,21 +206,14 @@ impl Model {
     }
 
     /// An operation meets bytes of one line: reports what the table says, and does what follows. Returns the last of that.
-    fn meet(
-        &mut self,
-        operation: Operation,
-        cpu: usize,
-        place: Place,
-        (at, len): (u64, u64),
-    ) -> Then {
-        let (number, mask) = (self.number(at), self.mask(at, len));
+    fn meet(&mut self, operation: Operation, cpu: usize, place: Place, bytes: (u64, u64)) -> Then {
+        let (number, mask) = (self.number(bytes.0), self.mask(bytes.0, bytes.1));
         let scope = if operation == Operation::DeviceReads { mask } else { u64::MAX };
         loop {
             let line = self.lines[number];
             let mut state = self.state(cpu, &line, scope);
-            let last = self.last_writer(operation, state, (at, len));
-            let (lost, by_loss) = self.lost.get(&number).copied().unwrap_or_default();
-            if lost & mask != 0 && line.flags & HANDED != 0 && last == Writer::Cpu {
+            let last = self.last_writer(operation, state, bytes);
+            if last == Writer::Cpu && self.lost(number).0 & mask != 0 && line.flags & HANDED != 0 {
                 state = State::Lost;
             }
             #[cfg(test)]
@@ -230,14 +223,10 @@ impl Model {
                 let by = match kind {
                     Kind::StaleRead => line.fetched,
                     Kind::SpeculativeRead | Kind::PollRace => line.dropped,
-                    Kind::BytesLost => by_loss,
+                    Kind::BytesLost => self.lost(number).1,
                     _ => line.stored,
                 };
-                let is_of_line = matches!(
-                    operation,
-                    Operation::Clean | Operation::Invalidate | Operation::Fence
-                );
-                let address = if is_of_line { self.first_difference(number) } else { at };
+                let address = self.difference(bytes);
                 self.report(kind, place, by, address);
             }
             match then {
@@ -256,6 +245,12 @@ impl Model {
                 return then;
             }
         }
+    }
+
+    /// Returns the parts of a line that an invalidation dropped, and its place.
+    fn lost(&self, number: usize) -> (u64, Place) {
+        let is_lost = self.lines[number].flags & LOST != 0;
+        if is_lost { self.lost.get(&number).copied().unwrap_or_default() } else { (0, 0) }
     }
 
     /// Returns what a line is, by the dirty ones of some parts.
@@ -556,10 +551,14 @@ impl Model {
         !is_of_walks
     }
 
-    fn first_difference(&self, number: usize) -> u64 {
-        let mut words = self.words_of(number);
+    /// Returns an address where bytes or their line differ, or else that of the bytes.
+    fn difference(&self, (at, len): (u64, u64)) -> u64 {
+        let mut words = self.words_of(self.number(at));
         let first = words.find(|word| self.ram.nth(*word) != self.shadow[*word]);
-        self.ram.base() + 8 * first.unwrap_or_default() as u64
+        match first {
+            Some(word) if !self.differs(at, len) => self.ram.base() + 8 * word as u64,
+            _ => at,
+        }
     }
 
     /// Takes a line from RAM, except for bytes that were overwritten since a device wrote them.

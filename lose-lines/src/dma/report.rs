@@ -105,8 +105,8 @@ const INSTRUCTIONS: [(&str, [(&str, &str); 4]); 3] = [
 const KINDS: [Explained; 8] = [
     (
         "unfenced-at-doorbell",
-        "hands a device bytes whose write-back was not completed",
-        "the bytes were stored by",
+        "hands a device a line, or finds it written by one, before its write-back was completed",
+        "the line was stored to by",
         "between the write-back and the doorbell, on the CPU that wrote back, execute {fence}",
     ),
     (
@@ -117,7 +117,7 @@ const KINDS: [Explained; 8] = [
     ),
     (
         "dirty-under-device",
-        "hands a device room to write in a line that is dirty; an eviction overwrites the device's bytes",
+        "finds a line dirty under a device's write; an eviction overwrites the device's bytes",
         "the line was stored to by",
         CLEAN_TO_WRITER,
     ),
@@ -137,7 +137,8 @@ const KINDS: [Explained; 8] = [
         "old-bytes-merged",
         "loads bytes that a device had written, from a line in which a store had merged with older ones",
         "the line was stored to by",
-        "after the device has finished and before the store, invalidate the line ({invalidate})",
+        "after the device has finished and before the store, invalidate the line ({invalidate}); if the store is to other \
+         data than the device's, give them a line of their own",
     ),
     (
         "stale-read",

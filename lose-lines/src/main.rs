@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lose_lines::architecture::Architecture;
-use lose_lines::cache::{self, Cache};
+use lose_lines::cache::{self, Cache, Work};
 use lose_lines::check::Verdict;
 use lose_lines::command::quoted;
 use lose_lines::crash::moments::{Counted, Counts, Moment};
@@ -30,7 +30,6 @@ use lose_lines::program::{CommandLine, HostProgram};
 use lose_lines::report::{Form, note as progress};
 use lose_lines::restart::{Restart, Restarted};
 use serde_json::json;
-use tempfile::TempDir;
 
 #[path = "dma/arguments.rs"]
 mod dma;
@@ -356,38 +355,6 @@ struct Machines {
     _work: Work,
 }
 
-/// A folder that is removed with this value, and locked until then.
-struct Work {
-    folder: TempDir,
-    _lock: File,
-}
-
-/// The file in a folder of machines whose lock tells that they are in use.
-const LOCK: &str = "lock";
-
-impl Work {
-    fn below(all: &Path) -> Result<Self> {
-        cache::make(all)?;
-        remove_unused(all);
-        let cannot = || format!("cannot make a folder in {}", all.display());
-        let folder = TempDir::new_in(all).with_context(cannot)?;
-        let lock = File::create(folder.path().join(LOCK)).with_context(cannot)?;
-        lock.lock().with_context(cannot)?;
-        Ok(Self { folder, _lock: lock })
-    }
-}
-
-/// Removes the folders of processes that were killed, in whatever container they were.
-fn remove_unused(all: &Path) {
-    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
-        let lock = File::open(entry.path().join(LOCK));
-        // A new folder has no lock yet.
-        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
-}
-
 impl Machines {
     /// Returns the parts of machines with persistent memory.
     fn with_memory() -> Result<Self> {
@@ -402,7 +369,7 @@ impl Machines {
     fn new() -> Result<Self> {
         let cache = Cache::of_user()?;
         let work = Work::below(&cache.folder().join("machines"))?;
-        let folder = work.folder.path().to_path_buf();
+        let folder = work.folder().to_path_buf();
         let agent = agent(&folder)?;
         let kits = Kits::new(cache.clone(), Emulated::Host, folder.clone());
         let host = Architecture::HOST.context("there are no machines for this system")?;
@@ -590,7 +557,7 @@ mod tests {
     use clap::Parser as _;
     use lose_lines::losses::{self, FENCE};
 
-    use super::{Checking, Cli, Cutting, LOCK, Moment, Outcome, Subject, Task, Work};
+    use super::{Checking, Cli, Cutting, Moment, Outcome, Subject, Task};
 
     fn parsed(line: &str) -> Cutting {
         match Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task {
@@ -605,17 +572,6 @@ mod tests {
         assert_eq!(Outcome::of(1, 1, true).code(), 1);
         assert_eq!(Outcome::of(0, 0, true).code(), 0);
         assert_eq!(Outcome::of(0, 0, false).code(), 4);
-    }
-
-    #[test]
-    fn a_folder_in_use_stays_and_that_of_a_killed_process_goes() {
-        let all = tempfile::tempdir().unwrap();
-        let killed = all.path().join("killed");
-        std::fs::create_dir(&killed).unwrap();
-        std::fs::write(killed.join(LOCK), "").unwrap();
-        let [one, other] = [Work::below(all.path()).unwrap(), Work::below(all.path()).unwrap()];
-        assert!(!killed.exists());
-        assert!(one.folder.path().exists() && other.folder.path().exists());
     }
 
     #[test]

@@ -8,6 +8,17 @@ use super::table::{Kind, Operation, State, Then, Writer, cell};
 /// The number of a place in the guest's code; 0 stands for none.
 pub type Place = u32;
 
+/// Bytes that a device gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// The physical address.
+    pub at: u64,
+    /// The number of bytes.
+    pub len: u64,
+    /// True if the device writes them.
+    pub device_writes: bool,
+}
+
 /// What happened at one place because of another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -19,6 +30,8 @@ pub struct Found {
     pub cached: u64,
     /// The word there in RAM.
     pub memory: u64,
+    /// The number of the device that got the line last; 0 if none is known.
+    pub device: u16,
 }
 
 /// The effect of an instruction on one line.
@@ -72,6 +85,8 @@ struct Line {
     dropped: Place,
     /// The CPU that dropped the line, its number of doorbells then, and of accesses then or when the line was fetched.
     dropper: u16,
+    /// The number of the device that got the line last.
+    device: u16,
     flags: u8,
     doorbells: u32,
     accesses: u64,
@@ -452,8 +467,9 @@ impl Model {
         self.overwritten.clear();
     }
 
-    /// A device gets bytes to read, or room for bytes that it writes, by the instruction at `place`.
-    pub fn hand_over(&mut self, place: Place, at: u64, len: u64, device_writes: bool) {
+    /// A device gets bytes, by the instruction at `place`.
+    pub fn hand_over(&mut self, place: Place, device: u16, handed: Handed) {
+        let Handed { at, len, device_writes } = handed;
         if len == 0 || !self.ram.has(at, len) {
             return;
         }
@@ -462,6 +478,7 @@ impl Model {
             let Line { stored, fetched, .. } = self.lines[number];
             self.counts.handed += u64::from(fetched != 0 || stored != 0);
             self.lines[number].flags |= HANDED;
+            self.lines[number].device = device;
             if device_writes {
                 self.find_again(number, mask);
             }
@@ -488,10 +505,11 @@ impl Model {
 
     fn report(&mut self, kind: Kind, at: Place, by: Place, address: u64) {
         let word = self.word_number(address);
+        let device = self.lines[self.number(address)].device;
         let (cached, memory) = (self.shadow[word], self.ram.nth(word));
         let found = self.found.entry((kind, at, by)).or_insert_with(|| {
             self.newest = Some((kind, at, by));
-            Found { count: 0, address, cached, memory }
+            Found { count: 0, address, cached, memory, device }
         });
         found.count += 1;
     }

@@ -1,6 +1,6 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::{Found, Kind, Maintenance, Model, Place};
+use super::{Found, Handed, Kind, Maintenance, Model, Place};
 use crate::dma::ram::tests::ram;
 
 const RAM: u64 = 0x4000_0000;
@@ -47,7 +47,7 @@ impl Machine {
 
     fn ring(&mut self, at: u64, len: u64, device_writes: bool) {
         self.model.doorbell(0);
-        self.model.hand_over(RING, RAM + at, len, device_writes);
+        self.model.hand_over(RING, 1, Handed { at: RAM + at, len, device_writes });
     }
 
     fn wait(&mut self) {
@@ -100,7 +100,7 @@ fn a_missing_invalidation_after_the_transfer_is_found() {
     let machine = receive(Some(CLEAN), None);
     machine.expect(&[(Kind::StaleRead, READ, FETCH, 1), (Kind::StaleRead, READ, STORE, 1)]);
     let (.., found) = machine.model.found().find(|(_, _, by, _)| *by == FETCH).unwrap();
-    assert_eq!(found, Found { count: 1, address: RAM, cached: 0, memory: 7 });
+    assert_eq!(found, Found { count: 1, address: RAM, cached: 0, memory: 7, device: 1 });
 }
 
 #[test]

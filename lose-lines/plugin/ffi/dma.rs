@@ -23,10 +23,10 @@ use super::{complain, give_up, hooks};
 use crate::decode::Address;
 use crate::dma::architecture::{Architecture, Effect};
 use crate::dma::machine::Machine;
-use crate::dma::model::{Counts, Found, Model, Place};
+use crate::dma::model::{Counts, Found, Handed, Model, Place};
 use crate::dma::ram::Ram;
 use crate::dma::table::Kind;
-use crate::dma::virtio::{Registers, Virtio};
+use crate::dma::virtio::{Registers, Virtio, is_of_iommu};
 
 /// An instruction of the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,8 +98,11 @@ struct Watch {
     doorbell: (Place, bool),
     /// The page of the last access to a device, and the name of that device.
     named: (u64, String),
-    /// The upper half of the address of a command of `fw_cfg`.
+    /// The devices that got memory, by their numbers from 1.
+    devices: Vec<String>,
+    /// The upper half of the address of a command of `fw_cfg`, and the number of commands.
     command: u64,
+    commands: u64,
     /// The address to return to where something was first found.
     callers: HashMap<(Kind, Place, Place), u64>,
     streamed: u64,
@@ -163,7 +166,9 @@ impl Watch {
             host: 0,
             doorbell: (0, false),
             named: (0, String::new()),
+            devices: Vec::new(),
             command: 0,
+            commands: 0,
             callers: HashMap::new(),
             streamed: 0,
         })
@@ -290,14 +295,37 @@ impl Watch {
 
     /// Takes over what devices have accessed since the last call.
     fn follow_devices(&mut self) {
-        for hooks::Access { host, len, device_writes } in hooks::take() {
+        for hooks::Access { host, len, device_writes, space } in hooks::take() {
             let Some(at) = self.physical(host as u64) else { continue };
             match self.doorbell {
                 (_, true) if device_writes => self.model().store_around(at, len),
                 (_, true) => {}
-                (place, false) => self.model().hand_over(place, at, len, device_writes),
+                (place, false) => {
+                    let name = hooks::name(space).unwrap_or_else(|| self.named.1.clone());
+                    let device = self.device(name);
+                    self.model().hand_over(place, device, Handed { at, len, device_writes });
+                }
             }
         }
+    }
+
+    /// Returns the number of a device.
+    fn device(&mut self, name: String) -> u16 {
+        let known = self.devices.iter().position(|known| *known == name);
+        let place = known.unwrap_or_else(|| {
+            self.devices.push(name);
+            self.devices.len() - 1
+        });
+        u16::try_from(place + 1).unwrap_or(0)
+    }
+
+    /// Returns the number of a queue of virtio.
+    fn queue(&mut self, name: &str, at: u64, number: u64) -> u16 {
+        let device = match name.strip_prefix("virtio-pci-notify-") {
+            Some(device) => format!("{device} on PCI at {at:#x}"),
+            None => format!("{name} {}", self.machine.number(at)),
+        };
+        self.device(format!("{device}, queue {}", number & 0xffff))
     }
 
     /// Returns the length of the block that one instruction zeroes.
@@ -407,6 +435,7 @@ impl Watch {
                 _ => return,
             },
         };
+        self.virtio.has_iommu |= is_of_iommu(&name);
         self.named = (at / PAGE, name.clone());
         let name = name.as_str();
         let (len, value) = (1 << qemu_plugin_mem_size_shift(info), accessed(info));
@@ -426,8 +455,10 @@ impl Watch {
         }
         if let Some(registers) = registers {
             let ram = self.model().ram();
-            for handed in self.virtio.store(&ram, registers, at, len, value) {
-                self.model().hand_over(place, handed.at, handed.len, handed.device_writes);
+            let handed = self.virtio.store(&ram, registers, at, len, value);
+            let device = if handed.is_empty() { 0 } else { self.queue(name, at, value) };
+            for handed in handed {
+                self.model().hand_over(place, device, handed);
             }
         }
         self.note_caller();
@@ -444,6 +475,7 @@ impl Watch {
             }
             _ => core::mem::take(&mut self.command) | value.swap_bytes() >> 32,
         };
+        self.commands += 1;
         let model = self.model();
         let ram = model.ram();
         if let (Some(length), Some(address)) = (ram.word(command), ram.word(command + 8)) {
@@ -475,10 +507,10 @@ impl Watch {
         };
         let line = |(kind, at, by, found): (Kind, Place, Place, Found)| {
             let caller = self.callers.get(&(kind, at, by)).copied().unwrap_or_default();
-            let Found { count, address, cached, memory } = found;
+            let Found { count, address, cached, memory, device } = found;
             format!(
                 "found kind={} count={count} at={} by={} address={address:#x} cached={cached:#x} memory={memory:#x} \
-                 caller={caller:#x} by_caller={:#x}\n",
+                 caller={caller:#x} by_caller={:#x} device={device}\n",
                 kind.name(),
                 place(at),
                 place(by),
@@ -486,13 +518,16 @@ impl Watch {
             )
         };
         let Counts { loads, stores, maintained, fences, handed, refreshed } = model.counts;
-        let (Virtio { doorbells, chains, .. }, streamed) = (&self.virtio, self.streamed);
+        let Virtio { doorbells, chains, unfollowed, .. } = &self.virtio;
+        let (streamed, commands) = (self.streamed, self.commands);
         let counts = format!(
             "counts loads={loads} stores={stores} maintained={maintained} fences={fences} handed={handed} \
-             refreshed={refreshed} doorbells={doorbells} chains={chains} streamed={streamed}\n",
+             refreshed={refreshed} doorbells={doorbells} chains={chains} unfollowed={unfollowed} streamed={streamed} \
+             fw_cfg={commands}\n",
         );
         let cpu = format!("cpu {}\n", self.architecture().name);
-        [cpu].into_iter().chain(model.found().map(line)).chain([counts]).collect()
+        let devices = self.devices.iter().map(|name| format!("device {name}\n"));
+        [cpu].into_iter().chain(devices).chain(model.found().map(line)).chain([counts]).collect()
     }
 }
 
@@ -539,6 +574,7 @@ unsafe extern "C" fn on_translation(_id: u64, block: *mut Block) {
     with_watch(|watch| {
         if watch.model.is_none() {
             let (model, machine, host) = watch.open().unwrap_or_else(|why| give_up(&why));
+            watch.virtio.has_iommu = machine.has(is_of_iommu);
             (watch.model, watch.machine, watch.host) = (Some(model), machine, host);
         }
         let level = watch.level();

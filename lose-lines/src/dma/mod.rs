@@ -10,13 +10,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Instant;
-use std::{io, process, thread};
+use std::{io, thread};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::cache::{self, Cache};
+use crate::cache::{Cache, Work};
 use crate::command::{Cmd, find_program};
 use crate::emulator::{Emulated, Emulators, value};
 use crate::machine::control::{Control, within};
@@ -57,11 +57,8 @@ impl DmaTest {
     /// If the emulator does not run, or ends with an error.
     pub fn run(&self, symbols: &Symbols, suppressions: &Suppressions) -> Result<Report> {
         let cache = Cache::of_user()?;
-        let work = cache.folder().join("machines").join(process::id().to_string());
-        cache::make_empty(&work)?;
-        let report = self.run_in(&cache, &work, symbols, suppressions);
-        drop(fs::remove_dir_all(&work));
-        report
+        let work = Work::below(&cache.folder().join("machines"))?;
+        self.run_in(&cache, work.folder(), symbols, suppressions)
     }
 
     fn run_in(

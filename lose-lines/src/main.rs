@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lose_lines::architecture::Architecture;
-use lose_lines::cache::{self, Cache, Work};
+use lose_lines::cache::{Cache, Work};
 use lose_lines::check::Verdict;
 use lose_lines::command::quoted;
 use lose_lines::crash::moments::{Counted, Counts, Moment};

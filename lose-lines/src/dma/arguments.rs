@@ -93,7 +93,10 @@ impl Watching {
 
     fn symbols(&self, arguments: &[String]) -> Result<Symbols> {
         let mut symbols = Symbols::default();
-        self.symbols.iter().try_for_each(|placed| symbols.add(placed))?;
+        for placed in &self.symbols {
+            let count = symbols.add(placed)?;
+            ensure!(count > 0, "{}: no symbols; give the file before strip", placed.file.display());
+        }
         let image = image_of(arguments).filter(|_image| self.symbols.is_empty());
         if let Some(file) = image.filter(|file| elf::is_elf(file).unwrap_or(false)) {
             symbols.add(&Placed { file, at: None })?;
@@ -131,11 +134,16 @@ pub(crate) fn watch(request: &Watching) -> Result<u8> {
         write!(out, "{report}")?;
     }
     if !report.has_tested() {
-        progress(
-            "no device got cacheable memory, so nothing was tested: the guest did not get as far as its devices, takes them \
-             for coherent (for Linux give --dtb-noncoherent, and iommu_platform=on to each virtio device), or uses the \
-             legacy interface of virtio on PCI (give disable-legacy=on)",
-        );
+        let coherent = if report.count("fw_cfg") > 0 {
+            " but fw_cfg, which is coherent by definition"
+        } else {
+            ""
+        };
+        progress(&format!(
+            "no device{coherent} got cacheable memory, so nothing was tested: the guest did not get as far as its devices, \
+             takes them for coherent (for Linux give --dtb-noncoherent, and iommu_platform=on to each virtio device), uses the \
+             legacy interface of virtio on PCI (give disable-legacy=on), or has them behind an IOMMU (give --hooks)"
+        ));
         return Ok(NOTHING_TESTED);
     }
     Ok(if report.findings.is_empty() { 0 } else { LOSS })

@@ -30,11 +30,6 @@ const MEMORY: &str = "lose-lines-ram";
 /// The time for the emulator's own end after a signal.
 const END: Duration = Duration::from_secs(20);
 
-const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that an \
-                        invalidation dropped, except near buffers of virtio (--hooks shows them)";
-const STREAMED: &str = "stores by SVE or MOPS, which look like a device's; run the guest without them, as with -cpu \
-                        cortex-a57";
-
 /// One run of an image.
 #[derive(Debug)]
 pub struct DmaTest {
@@ -104,12 +99,7 @@ impl DmaTest {
         let text =
             fs::read_to_string(&out).context("the emulator ended before its plugin wrote")?;
         let mut report = Report::read(&text, symbols, suppressions)?;
-        if !self.has_hooks {
-            report.unseen.push(NO_HOOKS);
-        }
-        if report.counts.get("streamed").is_some_and(|count| *count > 0) {
-            report.unseen.push(STREAMED);
-        }
+        report.add_unseen(self.has_hooks, symbols);
         Ok(report)
     }
 

@@ -12,12 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::emulator::{
-    Block, Code, Cpus, Handle, Info, Instruction, READS_AND_WRITES, READS_REGISTERS, Target,
-    Translation, accessed, qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_mem_is_store,
-    qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
-    qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
-    qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
-    read_register, registers, target,
+    Block, Cpus, Handle, Info, READS_AND_WRITES, READS_REGISTERS, Target, Translated, Translation,
+    accessed, each_instruction, qemu_plugin_mem_is_store, qemu_plugin_mem_size_shift,
+    qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
+    qemu_plugin_register_vcpu_tb_trans_cb, read_register, registers, target,
 };
 use super::{complain, give_up, hooks};
 use crate::decode::Address;
@@ -175,7 +173,7 @@ impl Watch {
     }
 
     /// Maps the guest's RAM, and finds the CPUs; the emulator has made them by now.
-    fn open(&mut self) -> Result<(Model, Machine, u64), String> {
+    fn open(&mut self) -> Result<(), String> {
         if self.pages.len() > 1 {
             let several = Cpus::find(self.pages.len());
             self.several =
@@ -198,9 +196,12 @@ impl Watch {
         // words that are atomic on the host.
         let words = unsafe { slice::from_raw_parts(host, words) };
         let ram = Ram::new(machine.ram, words);
-        let (cpus, host) = (self.pages.len(), range.start as u64);
-        let model = Model::new(ram, machine.line, cpus, self.architecture().drops_in_order);
-        Ok((model, machine, host))
+        self.host = range.start as u64;
+        self.virtio.has_iommu = machine.has(is_of_iommu);
+        let is_in_order = self.architecture().drops_in_order;
+        self.model = Some(Model::new(ram, machine.line, self.pages.len(), is_in_order));
+        self.machine = machine;
+        Ok(())
     }
 
     fn model(&mut self) -> &mut Model {
@@ -569,60 +570,25 @@ extern "C" fn on_exit(_id: u64, _data: *mut c_void) {
 /// # Safety
 /// 1. `block` is valid during the call.
 unsafe extern "C" fn on_translation(_id: u64, block: *mut Block) {
-    // SAFETY: (1) is the caller's duty.
-    let count = unsafe { qemu_plugin_tb_n_insns(block) };
     with_watch(|watch| {
         if watch.model.is_none() {
-            let (model, machine, host) = watch.open().unwrap_or_else(|why| give_up(&why));
-            watch.virtio.has_iommu = machine.has(is_of_iommu);
-            (watch.model, watch.machine, watch.host) = (Some(model), machine, host);
+            watch.open().unwrap_or_else(|why| give_up(&why));
         }
         let level = watch.level();
-        for place in 0..count {
-            // SAFETY: (1) the block holds that many instructions.
-            let instruction = unsafe { qemu_plugin_tb_get_insn(block, place) };
-            // SAFETY: (1) an instruction is valid as long as its block.
-            unsafe { instrument(watch, level, instruction) };
-        }
+        // SAFETY: (1) is the caller's duty.
+        unsafe { each_instruction(block, |instruction| instrument(watch, level, instruction)) };
     });
 }
 
 /// Asks for callbacks when the instruction is executed.
-///
-/// # Safety
-/// 1. `instruction` is valid during the call.
-unsafe fn instrument(watch: &mut Watch, level: u8, instruction: *mut Instruction) {
-    let mut bytes = [0_u8; 4];
-    // SAFETY: (1), and the buffer has this length.
-    let len = unsafe { qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len()) };
-    // SAFETY: (1) is the caller's duty.
-    let address = unsafe { qemu_plugin_insn_vaddr(instruction) };
-    // SAFETY: (1) is the caller's duty.
-    let code = unsafe { Code::of(instruction) };
+fn instrument(watch: &mut Watch, level: u8, instruction: &Translated) {
+    let Translated { address, code, .. } = *instruction;
     let physical = watch.physical(code.0 as u64).unwrap_or_default();
-    let effect = (watch.architecture().effect)(&bytes[..len.min(bytes.len())]);
-    let number = watch.number(Site { physical, address, level, effect, caller: 0 });
-    let data = ptr::without_provenance_mut(number as usize);
-    // SAFETY: (1), and the callback lives as long as the plugin.
-    unsafe {
-        qemu_plugin_register_vcpu_mem_cb(
-            instruction,
-            on_access,
-            READS_REGISTERS,
-            READS_AND_WRITES,
-            data,
-        );
-    };
+    let effect = (watch.architecture().effect)(instruction.bytes());
+    let number = watch.number(Site { physical, address, level, effect, caller: 0 }) as usize;
+    instruction.on_access(on_access, READS_REGISTERS, READS_AND_WRITES, number);
     if effect.is_some() {
-        // SAFETY: the same.
-        unsafe {
-            qemu_plugin_register_vcpu_insn_exec_cb(
-                instruction,
-                on_execution,
-                READS_REGISTERS,
-                data,
-            );
-        };
+        instruction.on_execution(on_execution, READS_REGISTERS, number);
     }
 }
 

@@ -245,7 +245,10 @@ impl Model {
                 self.report(kind, place, by, address);
             }
             match then {
-                Then::Take => self.take(number, operation == Operation::Invalidate),
+                Then::Take if operation == Operation::Invalidate => {
+                    self.take_dropped(number, place)
+                }
+                Then::Take => self.take(number),
                 Then::Merge => self.lines[number].flags |= MERGED,
                 Then::Lose => self.lose(number, place),
                 Then::Keep if operation == Operation::Invalidate => self.lose(number, place),
@@ -306,12 +309,21 @@ impl Model {
     }
 
     /// Takes over what a device wrote to a line.
-    fn take(&mut self, number: usize, is_dropped: bool) {
+    fn take(&mut self, number: usize) {
         self.overwritten.remove(&number);
         self.refresh(number);
-        if is_dropped {
-            (self.lines[number].dirty, self.lines[number].cleaning) = (0, 0);
+    }
+
+    /// The same, of a line that is dropped: the stores beside the device's bytes are lost.
+    fn take_dropped(&mut self, number: usize, place: Place) {
+        self.lose(number, place);
+        for word in self.words_of(number) {
+            if self.ram.nth(word) != self.shadow[word] {
+                self.find_again(number, self.mask(8 * word as u64, 8));
+            }
         }
+        (self.lines[number].dirty, self.lines[number].cleaning) = (0, 0);
+        self.take(number);
     }
 
     /// Drops the stores to a line that no write-back precedes.

@@ -33,8 +33,8 @@ fn a_wait_without_calls_of_the_machine_ends_the_process_with_the_reason() {
         return spin();
     }
     let name = "a_wait_without_calls_of_the_machine_ends_the_process_with_the_reason";
-    let test = std::env::current_exe().unwrap();
-    let ended = Command::new(test)
+    let own = std::env::current_exe().unwrap();
+    let ended = Command::new(own)
         .args(["--exact", name, "--nocapture"])
         .env(IN_LOOP, "1")
         .output()

@@ -246,7 +246,7 @@ impl Model {
             }
             match then {
                 Then::Take if operation == Operation::Invalidate => {
-                    self.take_dropped(number, place)
+                    self.take_dropped(number, place);
                 }
                 Then::Take => self.take(number),
                 Then::Merge => self.lines[number].flags |= MERGED,

@@ -105,7 +105,8 @@ fn a_missing_invalidation_after_the_transfer_is_found() {
 
 #[test]
 fn a_finding_names_both_places() {
-    let runs: [(fn(&mut Machine), Kind, Place, Place); 6] = [
+    type Run = fn(&mut Machine);
+    let runs: [(Run, Kind, Place, Place); 6] = [
         // A device that rings no bell.
         (|machine| machine.maintain(0, BOTH), Kind::WrittenOver, MAINTAIN, STORE),
         (|machine| machine.maintain(0, INVALIDATE), Kind::DirtyUnderDevice, MAINTAIN, STORE),

@@ -13,9 +13,6 @@
 //!    completion of data and instruction cache instructions"; "Ordering of cache and branch predictor maintenance
 //!    operations"; "Memory Ordering").
 
-use self::Kind::*;
-use self::Then::*;
-
 /// A mistake, or an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -44,15 +41,15 @@ impl Kind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            StaleRead => "stale-read",
-            SpeculativeRead => "speculative-read",
-            OldBytesMerged => "old-bytes-merged",
-            WrittenOver => "written-over",
-            DirtyUnderDevice => "dirty-under-device",
-            DirtyAtDoorbell => "dirty-at-doorbell",
-            UnfencedAtDoorbell => "unfenced-at-doorbell",
-            BytesLost => "bytes-lost",
-            PollRace => "poll-race",
+            Self::StaleRead => "stale-read",
+            Self::SpeculativeRead => "speculative-read",
+            Self::OldBytesMerged => "old-bytes-merged",
+            Self::WrittenOver => "written-over",
+            Self::DirtyUnderDevice => "dirty-under-device",
+            Self::DirtyAtDoorbell => "dirty-at-doorbell",
+            Self::UnfencedAtDoorbell => "unfenced-at-doorbell",
+            Self::BytesLost => "bytes-lost",
+            Self::PollRace => "poll-race",
         }
     }
 }
@@ -60,10 +57,13 @@ impl Kind {
 /// An operation on a line. Maintenance meets it when it is issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
+    /// A CPU loads some bytes.
     Load,
+    /// A CPU stores some bytes.
     Store,
     /// Writes back, without or with dropping the line.
     Clean,
+    /// Drops the line.
     Invalidate,
     /// Completes maintenance.
     Fence,
@@ -99,13 +99,16 @@ pub enum State {
 /// Who wrote the line last, as the bytes of memory and cache show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Writer {
+    /// The cache has all that was written.
     Cpu,
+    /// Memory has bytes that the cache does not.
     Device,
 }
 
 /// What the model does, beside noting what the operation does in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
+    /// Nothing else.
     Nothing,
     /// The device's bytes count, and the line is as if it had not been older.
     Take,
@@ -135,21 +138,21 @@ pub const fn cell(operation: Operation, line: State, last: Writer) -> Cell {
 
 #[rustfmt::skip]
 const fn rows() -> [[Cell; 9]; 14] {
-    const NONE: Cell = (None, Nothing);
-    const LOSE: Cell = (None, Lose);
-    const KEEP: Cell = (None, Keep);
-    const MERGE: Cell = (None, Merge);
-    const OVER: Cell = found(WrittenOver, Take);
-    const OLD: Cell = found(OldBytesMerged, Take);
-    const SPEC: Cell = found(SpeculativeRead, Take);
-    const UNDER: Cell = found(DirtyUnderDevice, Take);
-    const ROOM: Cell = found(DirtyUnderDevice, Forget);
-    const BELL: Cell = found(DirtyAtDoorbell, Forget);
-    const WAIT: Cell = found(UnfencedAtDoorbell, Forget);
-    const LATE: Cell = found(UnfencedAtDoorbell, Take);
-    const LOST: Cell = found(BytesLost, Forget);
-    const POLL: Cell = found(PollRace, Take);
-    const STALE: Cell = found(StaleRead, Take);
+    const NONE: Cell = (None, Then::Nothing);
+    const LOSE: Cell = (None, Then::Lose);
+    const KEEP: Cell = (None, Then::Keep);
+    const MERGE: Cell = (None, Then::Merge);
+    const OVER: Cell = found(Kind::WrittenOver, Then::Take);
+    const OLD: Cell = found(Kind::OldBytesMerged, Then::Take);
+    const SPEC: Cell = found(Kind::SpeculativeRead, Then::Take);
+    const UNDER: Cell = found(Kind::DirtyUnderDevice, Then::Take);
+    const ROOM: Cell = found(Kind::DirtyUnderDevice, Then::Forget);
+    const BELL: Cell = found(Kind::DirtyAtDoorbell, Then::Forget);
+    const WAIT: Cell = found(Kind::UnfencedAtDoorbell, Then::Forget);
+    const LATE: Cell = found(Kind::UnfencedAtDoorbell, Then::Take);
+    const LOST: Cell = found(Kind::BytesLost, Then::Forget);
+    const POLL: Cell = found(Kind::PollRace, Then::Take);
+    const STALE: Cell = found(Kind::StaleRead, Then::Take);
     [
         // Absent Polled Clean  Dirty Cleaning Merged MergedCleaning Old Lost
         // Load of bytes that nobody but a CPU wrote (rule 3), and of a device's (1, 2).

@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 use std::collections::HashSet;
 
-use super::*;
+use super::{Operation, State, Then, Writer, cell};
 use crate::dma::architecture::{Architecture, Effect};
 use crate::dma::model::{Handed, Maintenance, Model};
 use crate::dma::ram::tests::ram;
@@ -254,7 +254,7 @@ impl Comparison {
 
 #[test]
 fn every_cell_is_what_a_cache_may_do() {
-    use Operation::*;
+    use Operation::{Clean, DeviceReads, DeviceWrites, Fence, Invalidate, Load, Store};
     let mut met = HashSet::new();
     for architecture in Architecture::ALL.into_iter().zip(INSTRUCTIONS) {
         for has_hooks in [false, true] {
@@ -270,7 +270,10 @@ fn every_cell_is_what_a_cache_may_do() {
                 let is_met = |last| met.contains(&(operation, line, last));
                 // Bytes that a device wrote are not lost.
                 let is_lost = line == State::Lost;
-                assert!(by_cpu == (None, Nothing) || is_met(Writer::Cpu), "{operation:?} {line:?}");
+                assert!(
+                    by_cpu == (None, Then::Nothing) || is_met(Writer::Cpu),
+                    "{operation:?} {line:?}"
+                );
                 let differs = by_device != by_cpu && !is_lost;
                 assert!(!differs || is_met(Writer::Device), "{operation:?} {line:?}, device");
             }

@@ -147,11 +147,7 @@ impl Virtio {
     fn store_common(&mut self, device: u64, offset: u64, len: u64, value: u64) {
         match offset {
             0x08 => drop(self.feature_half.insert(device, value)),
-            0x0c if self.feature_half.get(&device) == Some(&1) => {
-                if value & ACCESS_PLATFORM != 0 {
-                    self.translated.insert(device);
-                }
-            }
+            0x0c if self.is_translated(device, value) => _ = self.translated.insert(device),
             0x14 if value == 0 => self.reset(device),
             0x16 => drop(self.selected.insert(device, value)),
             0x18 => self.queue(device).size = value.min(LARGEST),
@@ -161,6 +157,11 @@ impl Virtio {
             0x30..0x38 => self.queue(device).areas[2].set_part(offset - 0x30, len, value),
             _ => {}
         }
+    }
+
+    /// Returns true if a part of the driver's features says that a device's addresses are translated.
+    fn is_translated(&self, device: u64, features: u64) -> bool {
+        self.feature_half.get(&device) == Some(&1) && features & ACCESS_PLATFORM != 0
     }
 
     fn reset(&mut self, device: u64) {

@@ -60,8 +60,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn name(space: usize) -> Option<String> {
     // QEMU 10.0 `include/exec/memory.h`: an `AddressSpace` begins with two pointers and that to its name.
     let name = |space: *const c_void| {
-        // SAFETY: a structure that begins so, as the known one shows before any other is read.
-        let name = unsafe { space.cast::<*const c_char>().add(2).read() };
+        // SAFETY: the structure is longer.
+        let name = unsafe { space.cast::<*const c_char>().add(2) };
+        // SAFETY: it begins so, as the known one shows before any other is read.
+        let name = unsafe { name.read() };
         // SAFETY: null, or a string that lives as long as the bus.
         (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) })
     };

@@ -367,39 +367,30 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_of_pci_is_followed() {
-        let ((ram, _), mut virtio) = (machine(), Virtio::default());
-        let bar = 0x80_0000_4000;
-        virtio.load(Registers::PciCommon, bar + 0x18, 4);
-        for (offset, len, value) in [
-            (0x20, 4, RAM),
-            (0x24, 4, 0),
-            (0x28, 8, RAM + 0x40),
-            (0x30, 8, RAM + 0x80),
-            (0x1c, 2, 1),
-        ] {
-            assert!(virtio.store(&ram, Registers::PciCommon, bar + offset, len, value).is_empty());
-        }
-        assert_eq!(virtio.store(&ram, Registers::PciNotify, bar + 0x3000, 2, 0), expected());
-    }
-
-    #[test]
-    fn a_queue_behind_an_iommu_is_not_followed() {
-        for (has_iommu, features, followed) in [(false, 2, 1_u64), (true, 1, 1), (true, 2, 0)] {
+    fn a_queue_of_pci_is_followed_unless_it_is_behind_an_iommu() {
+        for (has_iommu, features, is_followed) in
+            [(false, 2, true), (true, 1, true), (true, 2, false)]
+        {
             let ((ram, _), mut virtio) = (machine(), Virtio { has_iommu, ..Virtio::default() });
-            let mut store = |offset: u64, len, value| {
-                virtio.store(&ram, Registers::PciCommon, 0x1000_0000 + offset, len, value)
-            };
-            for (offset, value) in [(0x08, 0), (0x0c, 2), (0x08, 1), (0x0c, features), (0x18, 4)] {
-                assert!(store(offset, 4, value).is_empty());
+            let bar = 0x80_0000_4000;
+            virtio.load(Registers::PciCommon, bar + 0x18, 4);
+            for (offset, len, value) in [
+                (0x08, 4, 0),
+                (0x0c, 4, 2),
+                (0x08, 4, 1),
+                (0x0c, 4, features),
+                (0x20, 4, RAM),
+                (0x24, 4, 0),
+                (0x28, 8, RAM + 0x40),
+                (0x30, 8, RAM + 0x80),
+                (0x1c, 2, 1),
+            ] {
+                let handed = virtio.store(&ram, Registers::PciCommon, bar + offset, len, value);
+                assert!(handed.is_empty());
             }
-            for (offset, value) in [(0x20, RAM), (0x28, RAM + 0x40), (0x30, RAM + 0x80), (0x1c, 1)]
-            {
-                assert!(store(offset, 8, value).is_empty());
-            }
-            let handed = virtio.store(&ram, Registers::PciNotify, 0x1000_3000, 2, 0);
-            assert_eq!((handed.len() as u64, virtio.doorbells), (8 * followed, followed));
-            assert_eq!(virtio.unfollowed, 1 - followed);
+            let handed = virtio.store(&ram, Registers::PciNotify, bar + 0x3000, 2, 0);
+            assert_eq!(handed, if is_followed { expected() } else { Vec::new() });
+            assert_eq!(virtio.unfollowed, u64::from(!is_followed));
         }
     }
 

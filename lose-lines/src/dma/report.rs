@@ -73,33 +73,34 @@ const CLEAN_BEFORE: &str = "between the store and the doorbell, write the line b
 const CLEAN_TO_WRITER: &str = "between the store and the doorbell, write back and invalidate the line ({both}; Linux: \
     dma_map_single; cachemaint: release_to_writer); nothing else may be stored to a line that a device writes";
 
-/// The architectures by the plugin's names, and the instructions that the remedies name.
-const INSTRUCTIONS: [(&str, [(&str, &str); 4]); 3] = [
+/// What remedies name, and the instructions of the architectures by the plugin's names.
+const NAMED: [&str; 4] = ["{invalidate}", "{clean}", "{both}", "{fence}"];
+const INSTRUCTIONS: [(&str, [&str; 4]); 3] = [
     (
         "aarch64",
         [
-            ("{invalidate}", "dc ivac or dc civac, then dsb sy"),
-            ("{clean}", "dc cvac, then dsb sy"),
-            ("{both}", "dc civac, then dsb sy"),
-            ("{fence}", "dsb sy (not dmb, dsb ish or dsb osh)"),
+            "dc ivac or dc civac, then dsb sy",
+            "dc cvac, then dsb sy",
+            "dc civac, then dsb sy",
+            "dsb sy (not dmb, dsb ish or dsb osh)",
         ],
     ),
     (
         "arm",
         [
-            ("{invalidate}", "DCIMVAC or DCCIMVAC, then dsb"),
-            ("{clean}", "DCCMVAC, then dsb"),
-            ("{both}", "DCCIMVAC, then dsb"),
-            ("{fence}", "dsb (not dmb or dsb ish)"),
+            "DCIMVAC or DCCIMVAC, then dsb",
+            "DCCMVAC, then dsb",
+            "DCCIMVAC, then dsb",
+            "dsb (not dmb or dsb ish)",
         ],
     ),
     (
         "riscv64",
         [
-            ("{invalidate}", "cbo.inval or cbo.flush"),
-            ("{clean}", "cbo.clean, then fence w, o"),
-            ("{both}", "cbo.flush, then fence w, o"),
-            ("{fence}", "fence w, o"),
+            "cbo.inval or cbo.flush",
+            "cbo.clean, then fence w, o",
+            "cbo.flush, then fence w, o",
+            "fence w, o",
         ],
     ),
 ];
@@ -183,7 +184,7 @@ pub struct Report {
     /// What this run could not show.
     pub unseen: Vec<&'static str>,
     #[serde(skip)]
-    instructions: [(&'static str, &'static str); 4],
+    instructions: [&'static str; 4],
 }
 
 impl Report {
@@ -253,9 +254,9 @@ impl Report {
             cached: field("cached")?,
             memory: field("memory")?,
             device: device.and_then(|place| self.devices.get(place)).cloned(),
-            remedy: self
-                .instructions
+            remedy: NAMED
                 .iter()
+                .zip(self.instructions)
                 .fold((*remedy).to_owned(), |remedy, (what, name)| remedy.replace(what, name)),
         };
         if suppressions.cover(&finding) {

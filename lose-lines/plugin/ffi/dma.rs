@@ -298,14 +298,14 @@ impl Watch {
     fn follow_devices(&mut self) {
         for hooks::Access { host, len, device_writes, space } in hooks::take() {
             let Some(at) = self.physical(host as u64) else { continue };
-            match self.doorbell {
-                (_, true) if device_writes => self.model().store_around(at, len),
-                (_, true) => {}
-                (place, false) => {
-                    let name = hooks::name(space).unwrap_or_else(|| self.named.1.clone());
-                    let device = self.device(name);
-                    self.model().hand_over(place, device, Handed { at, len, device_writes });
-                }
+            let (name, (place, is_coherent)) = (hooks::name(space), self.doorbell);
+            // An IOMMU reads its tables on the CPUs' bus, coherently if it says so (`SMMU_IDR0.COHACC`, which QEMU sets).
+            let is_coherent = is_coherent || self.virtio.has_iommu && name.is_none();
+            if !is_coherent {
+                let device = self.device(name.unwrap_or_else(|| self.named.1.clone()));
+                self.model().hand_over(place, device, Handed { at, len, device_writes });
+            } else if device_writes {
+                self.model().store_around(at, len);
             }
         }
     }

@@ -164,7 +164,7 @@ static void a_range_outside_of_the_file_is_refused(void) {
     REFUSED(cachemaint_persist(read, bytes + 1, SIZE_MAX), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_persist(read, bytes - 1, 1), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_persist(read, outside, sizeof outside), CACHEMAINT_OUT_OF_RANGE);
-    REFUSED(cachemaint_persist(read, NULL, 0), CACHEMAINT_INVALID_ARGUMENT);
+    REFUSED(cachemaint_persist(read, NULL, 1), CACHEMAINT_INVALID_ARGUMENT);
     DONE(cachemaint_persist(read, bytes + LENGTH, 0));
     REFUSED(cachemaint_issue_writeback(read, bytes + LENGTH, 1), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_deep_persist(read, bytes + LENGTH, 1), CACHEMAINT_OUT_OF_RANGE);

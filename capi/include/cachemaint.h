@@ -16,9 +16,10 @@
  *     cachemaint_error_message() then returns the reason and the action to take.
  *   - A function that returns CACHEMAINT_INVALID_ARGUMENT, CACHEMAINT_OUT_OF_RANGE or CACHEMAINT_CLOSED has done
  *     nothing.
- *   - A null pointer, a range outside the file, and an excessive length are errors. An unmapped address is not
+ *   - A length or a count of 0 is allowed: nothing is done, and the pointer to the bytes or the array can be null, like
+ *     that of an empty std::vector.
+ *   - Any other null pointer, a range outside the file, and an excessive length are errors. An unmapped address is not
  *     detected: using it ends the process.
- *   - A length or a count of 0 is allowed. The pointer to an empty array can be null.
  *   - The process is aborted if an allocation fails. An error allocates its message, even where a comment says "no
  *     allocation".
  *   - The work is complete when a function returns, except for cachemaint_issue_writeback, _copy and _fill.

@@ -50,10 +50,10 @@ pub(crate) fn null(name: &str) -> Failure {
     Failure::new(Code::InvalidArgument, format!("{name} is a null pointer; pass its address"))
 }
 
-/// Checks that a range of memory can exist.
+/// Checks that a range of memory can exist. An empty one can be null.
 #[inline]
 pub(crate) fn memory(name: &str, address: *const c_void, length: usize) -> Result<(), Failure> {
-    if address.is_null() {
+    if address.is_null() && length > 0 {
         return Err(null(name));
     }
     let fits = isize::try_from(length).is_ok() && address.addr().checked_add(length).is_some();

@@ -90,8 +90,10 @@ pub(crate) unsafe extern "C" fn cachemaint_cache_copy(
         memory("from", from, length)?;
         let cache = checked("to", to, length)?;
         let copies = cache.copier(Some(destination.checked()?), true);
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { copies.copy(to.cast(), from.cast(), length) };
+        if length > 0 {
+            // SAFETY: (1) and (2) are the caller's duties.
+            unsafe { copies.copy(to.cast(), from.cast(), length) };
+        }
         cache.fence();
         Ok(())
     };
@@ -112,8 +114,10 @@ pub(crate) unsafe extern "C" fn cachemaint_cache_fill(
     let filled = || {
         let cache = checked("to", to, length)?;
         let copies = cache.copier(Some(destination.checked()?), true);
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { copies.fill(to.cast(), length, byte) };
+        if length > 0 {
+            // SAFETY: (1) and (2) are the caller's duties.
+            unsafe { copies.fill(to.cast(), length, byte) };
+        }
         cache.fence();
         Ok(())
     };

@@ -69,6 +69,13 @@ static void several_ranges_are_persisted_at_once(void) {
     ranges[1].length = 1;
     DONE(cachemaint_persist_ranges(file, ranges, 2));
     DONE(cachemaint_persist_ranges(file, NULL, 0));
+    DONE(cachemaint_persist(file, NULL, 0));
+    DONE(cachemaint_deep_persist(file, NULL, 0));
+    DONE(cachemaint_issue_writeback(file, NULL, 0));
+    DONE(cachemaint_persist_copy(file, NULL, NULL, 0, CACHEMAINT_ANYWHERE));
+    DONE(cachemaint_persist_fill(file, NULL, 0, 0, CACHEMAINT_ANYWHERE));
+    DONE(cachemaint_issue_copy(file, NULL, NULL, 0, CACHEMAINT_ANYWHERE));
+    DONE(cachemaint_issue_fill(file, NULL, 0, 0, CACHEMAINT_ANYWHERE));
     ranges[1].length = 2;
     REFUSED(cachemaint_persist_ranges(file, ranges, 2), CACHEMAINT_OUT_OF_RANGE);
     ranges[1].address = NULL;
@@ -157,7 +164,7 @@ static void a_range_outside_of_the_file_is_refused(void) {
     REFUSED(cachemaint_persist(read, bytes + 1, SIZE_MAX), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_persist(read, bytes - 1, 1), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_persist(read, outside, sizeof outside), CACHEMAINT_OUT_OF_RANGE);
-    REFUSED(cachemaint_persist(read, NULL, 0), CACHEMAINT_INVALID_ARGUMENT);
+    REFUSED(cachemaint_persist(read, NULL, 1), CACHEMAINT_INVALID_ARGUMENT);
     DONE(cachemaint_persist(read, bytes + LENGTH, 0));
     REFUSED(cachemaint_issue_writeback(read, bytes + LENGTH, 1), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_deep_persist(read, bytes + LENGTH, 1), CACHEMAINT_OUT_OF_RANGE);

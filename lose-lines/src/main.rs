@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lose_lines::report::note as progress;
 use lose_lines_dma::Watching;
 use lose_lines_machine::architecture::Architecture;
-use lose_lines_machine::cache::{self, Cache};
+use lose_lines_machine::cache::{Cache, Work};
 use lose_lines_machine::command::quoted;
 use lose_lines_machine::elf;
 use lose_lines_machine::emulator::Emulated;
@@ -21,7 +21,6 @@ use lose_lines_machine::initramfs::Initramfs;
 use lose_lines_machine::kit::{Kit, Kits};
 use lose_lines_machine::program::{CommandLine, HostProgram};
 use lose_lines_machine::transcript::Transcript;
-use tempfile::TempDir;
 
 #[path = "crash/arguments.rs"]
 mod crash;
@@ -252,38 +251,6 @@ struct Machines {
     _work: Work,
 }
 
-/// A folder that is removed with this value, and locked until then.
-struct Work {
-    folder: TempDir,
-    _lock: File,
-}
-
-/// The file in a folder of machines whose lock tells that they are in use.
-const LOCK: &str = "lock";
-
-impl Work {
-    fn below(all: &Path) -> Result<Self> {
-        cache::make(all)?;
-        remove_unused(all);
-        let cannot = || format!("cannot make a folder in {}", all.display());
-        let folder = TempDir::new_in(all).with_context(cannot)?;
-        let lock = File::create(folder.path().join(LOCK)).with_context(cannot)?;
-        lock.lock().with_context(cannot)?;
-        Ok(Self { folder, _lock: lock })
-    }
-}
-
-/// Removes the folders of processes that were killed, in whatever container they were.
-fn remove_unused(all: &Path) {
-    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
-        let lock = File::open(entry.path().join(LOCK));
-        // A new folder has no lock yet.
-        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
-}
-
 impl Machines {
     /// Returns the parts of machines with persistent memory.
     fn with_memory() -> Result<Self> {
@@ -296,7 +263,7 @@ impl Machines {
     fn new() -> Result<Self> {
         let cache = Cache::of_user()?;
         let work = Work::below(&cache.folder().join("machines"))?;
-        let folder = work.folder.path().to_path_buf();
+        let folder = work.folder().to_path_buf();
         let agent = agent(&folder)?;
         let kits = Kits::new(cache.clone(), Emulated::Host, folder.clone());
         let host = Architecture::HOST.context("there are no machines for this system")?;
@@ -341,11 +308,16 @@ fn dma(request: &Watching) -> Result<u8> {
         write!(out, "{report}")?;
     }
     if !report.has_tested() {
-        progress(
-            "no device got cacheable memory, so nothing was tested: the guest did not get as far as its devices, takes them \
-             for coherent (for Linux give --dtb-noncoherent, and iommu_platform=on to each virtio device), or uses the \
-             legacy interface of virtio on PCI (give disable-legacy=on)",
-        );
+        let coherent = if report.count("fw_cfg") > 0 {
+            " but fw_cfg, which is coherent by definition"
+        } else {
+            ""
+        };
+        progress(&format!(
+            "no device{coherent} got cacheable memory, so nothing was tested: the guest did not get as far as its devices, \
+             takes them for coherent (for Linux give --dtb-noncoherent, and iommu_platform=on to each virtio device), uses the \
+             legacy interface of virtio on PCI (give disable-legacy=on), or has them behind an IOMMU (give --hooks)"
+        ));
         return Ok(NOTHING_TESTED);
     }
     Ok(if report.findings.is_empty() { 0 } else { LOSS })
@@ -353,7 +325,7 @@ fn dma(request: &Watching) -> Result<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LOCK, Outcome, Work};
+    use super::Outcome;
 
     #[test]
     fn a_file_system_that_cannot_be_mounted_is_no_loss_of_the_program() {
@@ -361,16 +333,5 @@ mod tests {
         assert_eq!(Outcome::of(1, 1, true).code(), 1);
         assert_eq!(Outcome::of(0, 0, true).code(), 0);
         assert_eq!(Outcome::of(0, 0, false).code(), 4);
-    }
-
-    #[test]
-    fn a_folder_in_use_stays_and_that_of_a_killed_process_goes() {
-        let all = tempfile::tempdir().unwrap();
-        let killed = all.path().join("killed");
-        std::fs::create_dir(&killed).unwrap();
-        std::fs::write(killed.join(LOCK), "").unwrap();
-        let [one, other] = [Work::below(all.path()).unwrap(), Work::below(all.path()).unwrap()];
-        assert!(!killed.exists());
-        assert!(one.folder.path().exists() && other.folder.path().exists());
     }
 }

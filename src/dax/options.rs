@@ -283,6 +283,10 @@ pub fn look(path: &Path) -> Result<(File, FileFacts), Error> {
     }
     let mut facts = facts_of(path, &file)?;
     facts.has_name |= there.is_dir();
+    // As an opening asks; on overlayfs it would copy the file.
+    if there.is_file() && !facts.may_be_of_a_lower_layer {
+        file = files::reopened_to_write(&file).unwrap_or(file);
+    }
     Ok((file, facts))
 }
 
@@ -294,8 +298,8 @@ pub fn facts_of(path: &Path, file: &File) -> Result<FileFacts, Error> {
     host::ask(file).map_err(|why| Error::unasked(path, why))
 }
 
-/// Returns the guarantee of an open file with these facts for a cache, and the number of the error with which the kernel refuses
-/// `MAP_SYNC`.
+/// Returns the guarantee of an open file with these facts for a cache, by mappings for the access that it was opened for, and
+/// the number of the error with which the kernel refuses `MAP_SYNC`.
 ///
 /// # Errors
 /// If the file cannot be mapped, or not be made persistent.
@@ -306,7 +310,8 @@ pub fn guarantee_of(
     cache: Option<Cache>,
 ) -> Result<(Guarantee, Option<i32>), Error> {
     let len = usize::try_from(facts.alignment).unwrap_or(usize::MAX);
-    let part = Part { offset: 0, len, alignment: facts.alignment, access: Access::Read };
+    let access = files::permitted(file);
+    let part = Part { offset: 0, len, alignment: facts.alignment, access };
     let (guarantee, mapped) = decided(path, file, facts, &part, cache)?;
     // A file that cannot be mapped at all is refused. On hugetlbfs the question would need a free page.
     if mapped.is_err() && facts.file_system != "hugetlbfs" {

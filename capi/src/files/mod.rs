@@ -331,15 +331,16 @@ fn without_cancellation<R>(file: &DaxFile, operation: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Returns the offsets of a range of the mapping.
+/// Returns the offsets of a range of the mapping. An empty one can be null.
 #[inline]
 fn range_in(file: &DaxFile, address: *const c_void, length: usize) -> Result<Range<u64>, Failure> {
     let len = mapped_len(file);
     // For an address before the mapping, this exceeds any length.
     let start = address.addr().wrapping_sub(file.as_ptr(0).addr());
     match start.checked_add(length) {
-        Some(end) if end <= len && !address.is_null() => Ok(start as u64..end as u64),
+        _ if address.is_null() && length == 0 => Ok(0..0),
         _ if address.is_null() => Err(null("address")),
+        Some(end) if end <= len => Ok(start as u64..end as u64),
         _ => Err(out_of_range(file, address, length)),
     }
 }

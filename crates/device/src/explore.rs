@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, Once};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, Once, mpsc};
+use std::time::Duration;
 
 /// The choices of a run: when caches and devices act, and how. Pass it to [`Machine::new`](crate::Machine::new).
 #[derive(Clone, Debug)]
@@ -26,11 +28,16 @@ pub(crate) struct Run {
     pub(crate) tried: Vec<Trial>,
     calls: Vec<Call>,
     failure: Option<String>,
+    /// Counts the calls of machines, and runs, for the [`Watch`].
+    pub(crate) time: Arc<AtomicU64>,
     pub(crate) machines: Vec<Arc<Mutex<State>>>,
 }
 
 /// The number of machine calls within which a driver that makes progress ends.
 const LONGEST_WAIT: u32 = 100_000;
+
+/// The time without a call of the machine after which a driver counts as waiting forever.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// The number of sets of remedies that are tried.
 const TRIALS: usize = 40;
@@ -142,7 +149,8 @@ impl fmt::Display for Explored {
 /// panicking.
 ///
 /// An operation is identified by its line and its caller. Without it, seeds run until one fails: at once in most
-/// drivers, or after some thousand machine calls if the driver then waits forever. Use fewer seeds if that is slow.
+/// drivers, or after some thousand machine calls if the driver then waits forever. Use fewer seeds if that is slow. A
+/// driver that waits and calls no machine is ended with the process after 5 seconds.
 ///
 /// # Panics
 /// If a run fails, if an operation is not needed, or if there was none.
@@ -160,6 +168,12 @@ pub fn explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Explored {
 /// # Errors
 /// If a run fails, if an operation is not needed, or if there was none.
 pub fn try_explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Result<Explored, Failure> {
+    let watch = Watch::start();
+    let scenario = |seed: Seed| {
+        seed.run().time = Arc::clone(&watch.time);
+        watch.time.fetch_add(1, Relaxed);
+        scenario(seed);
+    };
     let mut calls: Vec<Call> = Vec::new();
     let (mut wrong, mut shortest) = (Vec::new(), None::<Wrong>);
     let (mut most, mut longest_wait) = (0, LONGEST_WAIT);
@@ -245,6 +259,40 @@ fn help(suggested: Vec<Trial>, fails: &dyn Fn(&[Trial]) -> Option<Wrong>) -> Vec
     }
     Vec::new()
 }
+
+/// Ends the process while a driver waits in a loop that calls no machine: nothing else can end it.
+struct Watch {
+    time: Arc<AtomicU64>,
+    _ends: mpsc::Sender<()>,
+}
+
+impl Watch {
+    #[expect(clippy::print_stderr, reason = "the process ends")]
+    fn start() -> Self {
+        let time = Arc::new(AtomicU64::new(0));
+        let (ends, has_ended) = mpsc::channel();
+        let watched = Arc::clone(&time);
+        let watch = move || {
+            let mut before = 0;
+            while has_ended.recv_timeout(SILENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let now = watched.load(Relaxed);
+                if now == before {
+                    eprintln!("{NO_TIME}");
+                    std::process::abort();
+                }
+                before = now;
+            }
+        };
+        // Without a thread, such a driver is not noticed. Miri takes longer for a call.
+        if !cfg!(miri) {
+            drop(std::thread::Builder::new().spawn(watch));
+        }
+        Self { time, _ends: ends }
+    }
+}
+
+const NO_TIME: &str = "the driver has waited for 5 seconds without a call of the machine. Time passes only in these calls, so \
+                       nothing can happen: call `step` of the machine in the loop that waits";
 
 struct Outcome {
     calls: Vec<Call>,

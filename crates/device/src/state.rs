@@ -6,6 +6,7 @@ use crate::memory::Memory;
 use crate::story::{Call, Hazard, Operation, Trial, What};
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The caches, the memory, and what was done to them.
@@ -151,6 +152,7 @@ impl State {
     /// Does everything that may happen between two accesses of a CPU, except the devices' steps.
     pub(crate) fn act(&mut self) {
         self.waited = self.waited.saturating_add(1);
+        self.seed.run().time.fetch_add(1, Relaxed);
         if self.waited > self.seed.run().longest_wait {
             self.fail(&format!(
                 "the driver waits forever: it has called the machine {} times",

@@ -115,7 +115,10 @@ impl Watching {
 
     fn symbols(&self, arguments: &[String]) -> Result<Symbols> {
         let mut symbols = Symbols::default();
-        self.symbols.iter().try_for_each(|placed| symbols.add(placed))?;
+        for placed in &self.symbols {
+            let count = symbols.add(placed)?;
+            ensure!(count > 0, "{}: no symbols; give the file before strip", placed.file.display());
+        }
         let image = image_of(arguments).filter(|_image| self.symbols.is_empty());
         if let Some(file) = image.filter(|file| elf::is_elf(file).unwrap_or(false)) {
             symbols.add(&Placed { file, at: None })?;

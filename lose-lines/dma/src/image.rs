@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Instant;
-use std::{io, process, thread};
+use std::{io, thread};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use lose_lines_machine::cache::{self, Cache};
+use lose_lines_machine::cache::{Cache, Work};
 use lose_lines_machine::command::{Cmd, find_program};
 use lose_lines_machine::emulator::{Emulated, Emulators, value};
 use lose_lines_machine::machine::control::{Control, within};
@@ -26,11 +26,6 @@ const MEMORY: &str = "lose-lines-ram";
 
 /// The time for the emulator's own end after a signal.
 const END: Duration = Duration::from_secs(20);
-
-const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that an \
-                        invalidation dropped, except near buffers of virtio (--hooks shows them)";
-const STREAMED: &str = "stores by SVE or MOPS, which look like a device's; run the guest without them, as with -cpu \
-                        cortex-a57";
 
 /// One run of an image.
 pub struct DmaTest {
@@ -55,11 +50,8 @@ impl DmaTest {
     /// If the emulator does not run, or ends with an error.
     pub fn run(&self) -> Result<Report> {
         let cache = Cache::of_user()?;
-        let work = cache.folder().join("machines").join(process::id().to_string());
-        cache::make_empty(&work)?;
-        let report = self.run_in(&cache, &work);
-        drop(fs::remove_dir_all(&work));
-        report
+        let work = Work::below(&cache.folder().join("machines"))?;
+        self.run_in(&cache, work.folder())
     }
 
     fn run_in(&self, cache: &Cache, work: &Path) -> Result<Report> {
@@ -99,12 +91,7 @@ impl DmaTest {
         let text =
             fs::read_to_string(&out).context("the emulator ended before its plugin wrote")?;
         let mut report = Report::read(&text, &self.symbols, &self.suppressions)?;
-        if !self.has_hooks {
-            report.unseen.push(NO_HOOKS);
-        }
-        if report.counts.get("streamed").is_some_and(|count| *count > 0) {
-            report.unseen.push(STREAMED);
-        }
+        report.add_unseen(self.has_hooks, &self.symbols);
         Ok(report)
     }
 

@@ -57,6 +57,8 @@ pub struct Finding {
     pub address: u64,
     pub cached: u64,
     pub memory: u64,
+    /// The device that got the line last, if the emulator shows it.
+    pub device: Option<String>,
     /// The operation that mends it.
     pub remedy: String,
 }
@@ -71,33 +73,34 @@ const CLEAN_BEFORE: &str = "between the store and the doorbell, write the line b
 const CLEAN_TO_WRITER: &str = "between the store and the doorbell, write back and invalidate the line ({both}; Linux: \
     dma_map_single; cachemaint: release_to_writer); nothing else may be stored to a line that a device writes";
 
-/// The architectures by the plugin's names, and the instructions that the remedies name.
-const INSTRUCTIONS: [(&str, [(&str, &str); 4]); 3] = [
+/// What remedies name, and the instructions of the architectures by the plugin's names.
+const NAMED: [&str; 4] = ["{invalidate}", "{clean}", "{both}", "{fence}"];
+const INSTRUCTIONS: [(&str, [&str; 4]); 3] = [
     (
         "aarch64",
         [
-            ("{invalidate}", "dc ivac or dc civac, then dsb sy"),
-            ("{clean}", "dc cvac, then dsb sy"),
-            ("{both}", "dc civac, then dsb sy"),
-            ("{fence}", "dsb sy (not dmb, dsb ish or dsb osh)"),
+            "dc ivac or dc civac, then dsb sy",
+            "dc cvac, then dsb sy",
+            "dc civac, then dsb sy",
+            "dsb sy (not dmb, dsb ish or dsb osh)",
         ],
     ),
     (
         "arm",
         [
-            ("{invalidate}", "DCIMVAC or DCCIMVAC, then dsb"),
-            ("{clean}", "DCCMVAC, then dsb"),
-            ("{both}", "DCCIMVAC, then dsb"),
-            ("{fence}", "dsb (not dmb or dsb ish)"),
+            "DCIMVAC or DCCIMVAC, then dsb",
+            "DCCMVAC, then dsb",
+            "DCCIMVAC, then dsb",
+            "dsb (not dmb or dsb ish)",
         ],
     ),
     (
         "riscv64",
         [
-            ("{invalidate}", "cbo.inval or cbo.flush"),
-            ("{clean}", "cbo.clean, then fence w, o"),
-            ("{both}", "cbo.flush, then fence w, o"),
-            ("{fence}", "fence w, o"),
+            "cbo.inval or cbo.flush",
+            "cbo.clean, then fence w, o",
+            "cbo.flush, then fence w, o",
+            "fence w, o",
         ],
     ),
 ];
@@ -105,8 +108,8 @@ const INSTRUCTIONS: [(&str, [(&str, &str); 4]); 3] = [
 const KINDS: [Explained; 8] = [
     (
         "unfenced-at-doorbell",
-        "hands a device bytes whose write-back was not completed",
-        "the bytes were stored by",
+        "hands a device a line, or finds it written by one, before its write-back was completed",
+        "the line was stored to by",
         "between the write-back and the doorbell, on the CPU that wrote back, execute {fence}",
     ),
     (
@@ -117,7 +120,7 @@ const KINDS: [Explained; 8] = [
     ),
     (
         "dirty-under-device",
-        "hands a device room to write in a line that is dirty; an eviction overwrites the device's bytes",
+        "finds a line dirty under a device's write; an eviction overwrites the device's bytes",
         "the line was stored to by",
         CLEAN_TO_WRITER,
     ),
@@ -137,7 +140,8 @@ const KINDS: [Explained; 8] = [
         "old-bytes-merged",
         "loads bytes that a device had written, from a line in which a store had merged with older ones",
         "the line was stored to by",
-        "after the device has finished and before the store, invalidate the line ({invalidate})",
+        "after the device has finished and before the store, invalidate the line ({invalidate}); if the store is to other \
+         data than the device's, give them a line of their own",
     ),
     (
         "stale-read",
@@ -153,6 +157,16 @@ const KINDS: [Explained; 8] = [
     ),
 ];
 
+const NO_HOOKS: &str = "writes of bytes that were there before, and reads by devices other than virtio; bytes that an \
+                        invalidation dropped, except near buffers of virtio (--hooks shows them)";
+const TRANSLATED: &str = "what virtio devices behind an IOMMU read, since the addresses in their queues are translated \
+                          (--hooks shows their buffers)";
+const STREAMED: &str = "stores by SVE or MOPS, which look like a device's; run the guest without them, as with -cpu \
+                        cortex-a57";
+const NO_SYMBOLS: &str = "functions: the image has no symbols (give an ELF file with --symbols)";
+const OTHER_SYMBOLS: &str = "functions outside of the files with symbols; where an image has moved, give FILE@0xADDRESS \
+                             with the new place of its first byte (U-Boot: relocaddr of bdinfo)";
+
 /// A loop that polls; it is no finding.
 const POLL_RACE: &str = "poll-race";
 
@@ -165,10 +179,12 @@ pub struct Report {
     /// The number of loads at which a loop that polls met a device's write.
     pub poll_races: u64,
     pub counts: BTreeMap<String, u64>,
+    #[serde(skip)]
+    devices: Vec<String>,
     /// What this run could not show.
     pub unseen: Vec<&'static str>,
     #[serde(skip)]
-    instructions: [(&'static str, &'static str); 4],
+    instructions: [&'static str; 4],
 }
 
 impl Report {
@@ -198,6 +214,10 @@ impl Report {
             self.instructions = INSTRUCTIONS.iter().find(|(known, _)| *known == name)?.1;
             return Some(());
         }
+        if kind == "device" {
+            self.devices.push(line.strip_prefix("device ")?.to_owned());
+            return Some(());
+        }
         let fields: BTreeMap<&str, &str> = words.filter_map(|word| word.split_once('=')).collect();
         if kind == "counts" {
             for (name, value) in fields {
@@ -215,6 +235,7 @@ impl Report {
         let at = Instruction::parse(fields.get("at")?)?.named(symbols);
         let by = Instruction::parse(fields.get("by")?)?.named(symbols);
         let field = |name| number(fields.get(name)?);
+        let device = fields.get("device")?.parse::<usize>().ok()?.checked_sub(1);
         let called = |of: &Instruction, caller: u64| {
             let caller = (caller != 0).then(|| caller_of(of, caller))?;
             // A function that has called another one returned into itself last.
@@ -232,9 +253,10 @@ impl Report {
             address: field("address")?,
             cached: field("cached")?,
             memory: field("memory")?,
-            remedy: self
-                .instructions
+            device: device.and_then(|place| self.devices.get(place)).cloned(),
+            remedy: NAMED
                 .iter()
+                .zip(self.instructions)
                 .fold((*remedy).to_owned(), |remedy, (what, name)| remedy.replace(what, name)),
         };
         if suppressions.cover(&finding) {
@@ -247,8 +269,29 @@ impl Report {
 
     /// Returns true if a device had to do with cacheable memory.
     pub fn has_tested(&self) -> bool {
-        let count = |name| self.counts.get(name).copied().unwrap_or_default();
-        count("handed") + count("refreshed") > 0 || !self.findings.is_empty() || self.suppressed > 0
+        self.count("handed") + self.count("refreshed") > 0
+            || !self.findings.is_empty()
+            || self.suppressed > 0
+    }
+
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts.get(name).copied().unwrap_or_default()
+    }
+
+    /// Adds what this run could not show.
+    pub(super) fn add_unseen(&mut self, has_hooks: bool, symbols: &Symbols) {
+        let mut places =
+            self.findings.iter().flat_map(|finding| [Some(&finding.at), finding.by.as_ref()]);
+        let has_unnamed = places.any(|place| place.is_some_and(|place| place.function.is_none()));
+        let all = [
+            (!has_hooks, NO_HOOKS),
+            (self.count("unfollowed") > 0, TRANSLATED),
+            (self.count("streamed") > 0, STREAMED),
+            (has_unnamed && symbols.is_empty(), NO_SYMBOLS),
+            (has_unnamed && !symbols.is_empty(), OTHER_SYMBOLS),
+        ];
+        self.unseen
+            .extend(all.into_iter().filter(|(is_unseen, _)| *is_unseen).map(|(_, text)| text));
     }
 }
 
@@ -285,19 +328,21 @@ impl fmt::Display for Report {
             } else {
                 writeln!(f, "  first at {address:#x}: cache {cached:#018x}, RAM {memory:#018x}")?;
             }
+            if let Some(device) = &finding.device {
+                writeln!(f, "  device: {device}")?;
+            }
             writeln!(f, "  missing: {remedy}")?;
         }
-        let count = |name: &str| self.counts.get(name).copied().unwrap_or_default();
         writeln!(
             f,
             "{}, {} suppressed; {} cacheable lines were handed to devices, and {} were invalidated after a \
              device had written them; {} maintenance operations, {} fences",
             counted(self.findings.len() as u64, "finding"),
             self.suppressed,
-            count("handed"),
-            count("refreshed"),
-            count("maintained"),
-            count("fences"),
+            self.count("handed"),
+            self.count("refreshed"),
+            self.count("maintained"),
+            self.count("fences"),
         )?;
         self.unseen.iter().try_for_each(|unseen| writeln!(f, "not seen: {unseen}"))
     }
@@ -358,15 +403,16 @@ impl Instruction {
 
 #[cfg(test)]
 mod tests {
-    use super::{Instruction, KINDS, Report, Suppressions};
+    use super::{Instruction, KINDS, NO_SYMBOLS, Report, Suppressions, TRANSLATED};
     use crate::symbols::Symbols;
 
     const TEXT: &str = "\
 cpu riscv64
+device virtio-mmio 7, queue 0
 found kind=stale-read count=3 at=0x40201000:0xffff800008001000 by=0x40202000:0xffff800008002000 address=0x41000040 \
-cached=0x0 memory=0x7 caller=0xffff800008003004 by_caller=0x0
-found kind=poll-race count=2 at=0x40201000:0x1000 by=0x0:0x0 address=0x41000040 cached=0x0 memory=0x7 caller=0x0 by_caller=0x0
-counts loads=10 handed=4 refreshed=0
+cached=0x0 memory=0x7 caller=0xffff800008003004 by_caller=0x0 device=1
+found kind=poll-race count=2 at=0x40201000:0x1000 by=0x0:0x0 address=0x41000040 cached=0x0 memory=0x7 caller=0x0 by_caller=0x0 device=0
+counts loads=10 handed=4 refreshed=0 unfollowed=2
 ";
 
     fn read(suppressions: &str) -> Report {
@@ -381,6 +427,7 @@ counts loads=10 handed=4 refreshed=0
             "stale-read, 3 times:\n  0xffff800008001000\n",
             "called from 0xffff800008003000\n",
             "the line was fetched by 0xffff800008002000\n",
+            "  device: virtio-mmio 7, queue 0\n",
             "first at 0x41000040: cache 0x0000000000000000, RAM 0x0000000000000007\n",
             "(cbo.inval or cbo.flush; Linux: dma_sync_single_for_cpu",
             "1 finding, 0 suppressed; 4 cacheable lines",
@@ -390,6 +437,9 @@ counts loads=10 handed=4 refreshed=0
         assert_eq!((report.poll_races, report.findings[0].at.physical), (2, 0x4020_1000));
         assert_eq!(report.findings[0].caller.as_ref().unwrap().physical, 0x4020_3000);
         assert!(report.has_tested());
+        let mut report = report;
+        report.add_unseen(true, &Symbols::default());
+        assert_eq!(report.unseen, [TRANSLATED, NO_SYMBOLS]);
     }
 
     #[test]

@@ -50,11 +50,11 @@ struct Binary {
 pub struct Symbols(Vec<Binary>);
 
 impl Symbols {
-    /// Adds the symbols of an ELF file.
+    /// Adds the symbols of an ELF file. Returns the number of its functions.
     ///
     /// # Errors
     /// If it is none.
-    pub fn add(&mut self, placed: &Placed) -> Result<()> {
+    pub fn add(&mut self, placed: &Placed) -> Result<usize> {
         let name = placed.file.display();
         let bytes = fs::read(&placed.file).with_context(|| format!("cannot read {name}"))?;
         let elf = Elf::parse(&bytes).with_context(|| format!("{name} is not an ELF file"))?;
@@ -69,8 +69,15 @@ impl Symbols {
         };
         let segments = loaded().map(segment).collect();
         let lines = Loader::new(&placed.file).map_err(|why| anyhow!("{name}: {why}"))?;
-        self.0.push(Binary { lines, segments, functions: functions(&elf) });
-        Ok(())
+        let functions = functions(&elf);
+        let count = functions.len();
+        self.0.push(Binary { lines, segments, functions });
+        Ok(count)
+    }
+
+    /// Returns true if no image has a function.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|image| image.functions.is_empty())
     }
 
     /// Returns the symbol of the function of an instruction.

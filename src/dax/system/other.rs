@@ -198,6 +198,15 @@ pub(in crate::dax) mod files {
         File::open(path)
     }
 
+    /// No system is known that permits one mapping of a file and not the other.
+    pub(in crate::dax) const fn reopened_to_write(_: &File) -> Option<File> {
+        None
+    }
+
+    pub(in crate::dax) const fn permitted(_: &File) -> Access {
+        Access::Read
+    }
+
     pub(in crate::dax) fn name_of(_: &File) -> PathBuf {
         PathBuf::from("the open file")
     }

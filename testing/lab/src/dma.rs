@@ -22,7 +22,8 @@ use crate::lane::Lane;
 /// Seconds for one machine; Linux takes ten.
 const LIMIT: u32 = 300;
 
-/// What the driver leaves out, the number of CPUs, and the kinds of findings.
+/// What the driver leaves out, the number of CPUs, and the kinds of findings. One with `?` depends on which writes first, the
+/// device or the CPU.
 type Case = (&'static str, u32, &'static [&'static str]);
 
 const CASES: [Case; 11] = [
@@ -35,22 +36,23 @@ const CASES: [Case; 11] = [
     ("release-to-writer", 1, &["dirty-under-device"]),
     ("fences", 1, &["unfenced-at-doorbell"]),
     ("uncached-rings", 1, &["dirty-at-doorbell", "speculative-read", "stale-read"]),
-    ("padding", 1, &["bytes-lost"]),
+    ("padding", 1, &["bytes-lost", "?dirty-under-device", "?old-bytes-merged"]),
     ("fence-of-one-cpu", 2, &["unfenced-at-doorbell"]),
 ];
 
 /// The reports of `crates/device/tests/catalogue` that the image has, and the kinds of their findings.
-const REPORTS: [(&str, &str); 10] = [
-    ("nuttx_19506", "speculative-read"),
-    ("zephyr_42206", "dirty-under-device"),
-    ("nuttx_2985", "speculative-read"),
-    ("zephyr_90632", "dirty-at-doorbell"),
-    ("bao_hypervisor_392", "unfenced-at-doorbell"),
-    ("hvisor_312", "bytes-lost"),
-    ("zephyr_98723", "dirty-at-doorbell"),
-    ("stm32cubef7_95", "bytes-lost"),
-    ("circle_135", "dirty-under-device"),
-    ("atmel_software_package_121", "bytes-lost"),
+const REPORTS: [(&str, &[&str]); 10] = [
+    ("nuttx_19506", &["speculative-read"]),
+    ("zephyr_42206", &["dirty-under-device"]),
+    ("nuttx_2985", &["speculative-read"]),
+    ("zephyr_90632", &["dirty-at-doorbell"]),
+    ("bao_hypervisor_392", &["unfenced-at-doorbell"]),
+    ("hvisor_312", &["bytes-lost"]),
+    ("zephyr_98723", &["dirty-at-doorbell"]),
+    // The variable is stored to after the device has written to its line, so its old copy may be evicted, too.
+    ("stm32cubef7_95", &["bytes-lost", "old-bytes-merged"]),
+    ("circle_135", &["dirty-under-device"]),
+    ("atmel_software_package_121", &["bytes-lost"]),
 ];
 
 /// A machine for the driver.
@@ -139,8 +141,8 @@ fn reports(guest: &'static Guest) -> Lane {
         let disk = lab.work().join(format!("dma-{}-reports.disk", guest.name));
         let machine = image(lab, guest, &disk)?;
         Ok(Box::new(move |log| {
-            for (name, kind) in REPORTS {
-                for (state, kinds) in [("reported", &[kind][..]), ("fixed", &[])] {
+            for (name, kinds) in REPORTS {
+                for (state, kinds) in [("reported", kinds), ("fixed", &[])] {
                     let words = format!("report {name} {state}");
                     let report = run(guest, &machine, &disk, &words, kinds, log);
                     let report = report.context(words.clone())?;
@@ -177,7 +179,10 @@ fn run(
     sized(disk)?;
     let report = report(machine, log)?;
     let kinds = kinds.iter().filter(|kind| !guest.is_fenced || **kind != "unfenced-at-doorbell");
-    let (found, expected) = (found(&report)?, kinds.map(|kind| (*kind).to_owned()).collect());
+    let (maybe, kinds): (Vec<&&str>, Vec<_>) = kinds.partition(|kind| kind.starts_with('?'));
+    let mut found = found(&report)?;
+    found.retain(|kind| !maybe.iter().any(|maybe| maybe[1..] == *kind));
+    let expected: BTreeSet<_> = kinds.into_iter().map(|kind| (*kind).to_owned()).collect();
     ensure!(found == expected, "{found:?}, not {expected:?}");
     Ok(report)
 }

@@ -26,6 +26,21 @@ fn probing_changes_nothing() {
     probe(&path).unwrap();
 }
 
+/// As on 9p with `cache=none`, a file that may be written can be mapped, but not for stores.
+#[cfg(target_os = "linux")]
+#[test]
+fn probing_maps_a_file_as_an_opening_does() {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = fs::File::from(memfd_create(c"sealed", flags).unwrap());
+    file.set_len(LEN).unwrap();
+    let path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
+    probe(&path).unwrap();
+    fcntl_add_seals(&file, SealFlags::WRITE).unwrap();
+    assert!(refusal(&path, probe(&path)).starts_with("mmap is not permitted"));
+    options().open_file(file).unwrap_err();
+}
+
 #[test]
 fn an_unusable_file_is_refused() {
     let directory = directory();

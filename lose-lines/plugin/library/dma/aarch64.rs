@@ -143,7 +143,6 @@ mod tests {
     fn maintenance_is_what_its_instruction_does() {
         let line = |what, register| Some(Effect::Line(what, Address::of(register)));
         for (mnemonic, word, expected) in [
-            ("dc cvac, x0", 0xd50b_7a20, line(CLEAN, 0)),
             ("dc cvap, x3", 0xd50b_7c23, line(CLEAN, 3)),
             ("dc civac, x30", 0xd50b_7e3e, line(BOTH, 30)),
             ("dc ivac, x1", 0xd508_7621, line(INVALIDATE, 1)),

@@ -40,6 +40,18 @@ impl Machine {
         let mut devices = self.devices.iter();
         devices.find(|(first, last, _)| (*first..=*last).contains(&at)).map(|(.., name)| &**name)
     }
+
+    /// Returns the number of the device at an address among those of its name, from 0.
+    #[must_use]
+    pub fn number(&self, at: u64) -> usize {
+        let named = |of: &&(u64, u64, String)| Some(&*of.2) == self.device(at);
+        self.devices.iter().filter(named).filter(|(_, last, _)| *last < at).count()
+    }
+
+    /// Returns true if a device has a name with a property.
+    pub fn has(&self, is_named: impl Fn(&str) -> bool) -> bool {
+        self.devices.iter().any(|(.., name)| is_named(name))
+    }
 }
 
 #[cfg(test)]
@@ -48,11 +60,15 @@ mod tests {
 
     #[test]
     fn devices_have_the_names_of_their_addresses() {
-        let text = "/o u t\n40\n40000000\n9020008 902000f fwcfg.ctl\na000000 a0001ff virtio mmio\n";
+        let text = "/o u t\n40\n40000000\n9020008 902000f fwcfg.ctl\na000000 a0001ff virtio mmio\na000200 a0003ff virtio mmio\n";
         let machine = Machine::parse(text).unwrap();
         assert_eq!((machine.out.to_str(), machine.line), (Some("/o u t"), 64));
         assert_eq!((machine.ram, machine.device(0xa00_01ff)), (0x4000_0000, Some("virtio mmio")));
         assert_eq!(machine.device(0x902_0010), None);
+        assert_eq!(
+            (machine.number(0xa00_0200), machine.has(|name| name == "virtio mmio")),
+            (1, true)
+        );
         for wrong in ["/o\nx\n0\n", "/o\n18\n0\n", "/o\n40\n", "/o\n40\n0\n1 2\n"] {
             assert_eq!(Machine::parse(wrong), None, "{wrong}");
         }

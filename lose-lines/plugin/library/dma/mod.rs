@@ -11,8 +11,9 @@
 //!   └── store to a device ──> virtio: the buffers of each queue at its doorbell
 //! ```
 //!
-//! [`architecture`] has the facts of each architecture: its maintenance, its fences, and the memory type of a mapping, which
-//! the emulator does not say, from the guest's page tables. [`virtio`] follows the queues of devices. With hooks, the emulator's own functions for DMA say what any device accessed
+//! [`table`] has what goes wrong when an operation meets a line. [`architecture`] has the facts of each architecture: its
+//! maintenance, its fences, and the memory type of a mapping, which the emulator does not say, from the guest's page tables.
+//! [`virtio`] follows the queues of devices. With hooks, the emulator's own functions for DMA say what any device accessed
 //! (`ffi::hooks`).
 //!
 //! The model has one cache for all CPUs, and the worst: nothing is evicted unless the guest asks, and then everything
@@ -25,7 +26,9 @@
 //! - Maintenance by set and way counts as maintenance of all lines of all CPUs.
 //! - Not modelled: stage 2 of translation (tables are read where the guest's own addresses say), system caches behind
 //!   registers, instruction caches, cacheable aliases of memory that is also mapped non-cacheable, and real evictions.
-//!   Packed virtqueues, and virtio's legacy interface of PCI, are not followed.
+//!   Packed virtqueues, virtio's legacy interface of PCI, and queues behind an IOMMU are not followed.
+//! - A store between maintenance and its fence is not ordered with that maintenance, and of two writes of a device before and
+//!   in between only the first counts.
 //! - Stores that the emulator makes by itself look like a device's: SVE stores, MOPS, semihosting. Run the guest on a CPU
 //!   without SVE and MOPS.
 
@@ -36,11 +39,15 @@ pub mod machine;
 pub mod model;
 pub mod ram;
 mod riscv64;
+pub mod table;
 mod tables;
 pub mod virtio;
 
+use architecture::Architecture;
+
+const ALL: [Architecture; 3] = [aarch64::AARCH64, arm::ARM, riscv64::RISCV64];
+
 /// Returns the architecture of a CPU with these registers.
-pub fn architecture(has: impl Fn(&str) -> bool) -> Option<architecture::Architecture> {
-    let all = [aarch64::AARCH64, arm::ARM, riscv64::RISCV64];
-    all.into_iter().find(|known| known.required.iter().all(|name| has(name)))
+pub fn architecture(has: impl Fn(&str) -> bool) -> Option<Architecture> {
+    ALL.into_iter().find(|known| known.required.iter().all(|name| has(name)))
 }

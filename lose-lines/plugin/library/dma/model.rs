@@ -3,49 +3,20 @@
 use std::collections::HashMap;
 
 use super::ram::Ram;
+use super::table::{Kind, Operation, State, Then, Writer, cell};
 
 /// The number of a place in the guest's code; 0 stands for none.
 pub type Place = u32;
 
-/// A mistake, or an observation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// A load of bytes that a device wrote, from a line that the CPU had fetched before.
-    StaleRead,
-    /// The same, from a line that was dropped before the device wrote: speculation can have fetched it in between.
-    SpeculativeRead,
-    /// A load of bytes that a device wrote, after a store to their line had merged with an older copy of it.
-    OldBytesMerged,
-    /// A dirty line covers bytes that a device wrote; its write-back overwrites them.
-    WrittenOver,
-    /// A device is to write to a line that is dirty: an eviction overwrites the device's bytes.
-    DirtyUnderDevice,
-    /// A device is to read bytes that are only in the cache.
-    DirtyAtDoorbell,
-    /// The same, written back but not fenced.
-    UnfencedAtDoorbell,
-    /// A load, or a device's read, of bytes whose stores an invalidation dropped.
-    BytesLost,
-    /// A loop that polls read bytes that a device wrote after the invalidation; it reads again. Not a mistake.
-    PollRace,
-}
-
-impl Kind {
-    /// Returns the name in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::StaleRead => "stale-read",
-            Self::SpeculativeRead => "speculative-read",
-            Self::OldBytesMerged => "old-bytes-merged",
-            Self::WrittenOver => "written-over",
-            Self::DirtyUnderDevice => "dirty-under-device",
-            Self::DirtyAtDoorbell => "dirty-at-doorbell",
-            Self::UnfencedAtDoorbell => "unfenced-at-doorbell",
-            Self::BytesLost => "bytes-lost",
-            Self::PollRace => "poll-race",
-        }
-    }
+/// Bytes that a device gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// The physical address.
+    pub at: u64,
+    /// The number of bytes.
+    pub len: u64,
+    /// True if the device writes them.
+    pub device_writes: bool,
 }
 
 /// What happened at one place because of another.
@@ -59,6 +30,8 @@ pub struct Found {
     pub cached: u64,
     /// The word there in RAM.
     pub memory: u64,
+    /// The number of the device that got the line last; 0 if none is known.
+    pub device: u16,
 }
 
 /// The effect of an instruction on one line.
@@ -112,6 +85,8 @@ struct Line {
     dropped: Place,
     /// The CPU that dropped the line, its number of doorbells then, and of accesses then or when the line was fetched.
     dropper: u16,
+    /// The number of the device that got the line last.
+    device: u16,
     flags: u8,
     doorbells: u32,
     accesses: u64,
@@ -121,10 +96,13 @@ struct Line {
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     line: usize,
-    written_back: u64,
+    /// The parts that are not dirty any more then.
+    done: u64,
     drops: bool,
     /// Old bytes were written back over a device's, so that the cache's copy is the true one.
     keeps: bool,
+    /// A device had written before: what it writes later may not be fetched.
+    differs: bool,
     by: Place,
 }
 
@@ -134,7 +112,7 @@ struct Cpu {
     doorbells: u32,
     pending: Vec<Pending>,
     /// Maintenance of all lines that waits for a fence.
-    whole: Option<Maintenance>,
+    whole: Option<(Maintenance, Place)>,
 }
 
 /// The model of one machine.
@@ -160,6 +138,9 @@ pub struct Model {
     drops_in_order: bool,
     /// What has happened.
     pub counts: Counts,
+    /// The cells of the table that mattered.
+    #[cfg(test)]
+    pub met: std::collections::HashSet<(Operation, State, Writer)>,
 }
 
 impl Model {
@@ -190,6 +171,8 @@ impl Model {
             set_by_walks: 0,
             drops_in_order,
             counts: Counts::default(),
+            #[cfg(test)]
+            met: std::collections::HashSet::new(),
         }
     }
 
@@ -227,18 +210,9 @@ impl Model {
     }
 
     fn load_from_line(&mut self, cpu: usize, place: Place, at: u64, len: u64) {
-        let number = self.number(at);
-        if self.differs(at, len) && self.line_differs(number) {
-            let line = self.lines[number];
-            let (kind, by) = self.staleness(cpu, &line);
-            self.report(kind, place, by, at);
-            self.overwritten.remove(&number);
-            self.refresh(number);
-        }
-        if self.lines[number].flags & HANDED != 0 {
-            self.check_lost(place, at, len);
-        }
+        self.meet(Operation::Load, cpu, place, (at, len));
         let accesses = self.cpus[cpu].accesses;
+        let number = self.number(at);
         let line = &mut self.lines[number];
         if line.flags & CACHED == 0 {
             line.flags |= CACHED;
@@ -246,43 +220,121 @@ impl Model {
         }
     }
 
-    /// Reports bytes that an invalidation dropped, and that are used now.
-    fn check_lost(&mut self, place: Place, at: u64, len: u64) {
-        let (number, mask) = (self.number(at), self.mask(at, len));
-        if self.lines[number].flags & LOST == 0 {
-            return;
-        }
-        let (lost, by) = self.lost.get(&number).copied().unwrap_or_default();
-        if lost & mask != 0 {
-            self.find_again(number, u64::MAX);
-            self.report(Kind::BytesLost, place, by, at);
+    /// An operation meets bytes of one line: reports what the table says, and does what follows. Returns the last of that.
+    fn meet(&mut self, operation: Operation, cpu: usize, place: Place, bytes: (u64, u64)) -> Then {
+        let (number, mask) = (self.number(bytes.0), self.mask(bytes.0, bytes.1));
+        let scope = if operation == Operation::DeviceReads { mask } else { u64::MAX };
+        loop {
+            let line = self.lines[number];
+            let mut state = self.state(cpu, &line, scope);
+            let last = self.last_writer(operation, state, bytes);
+            if last == Writer::Cpu && self.lost(number).0 & mask != 0 && line.flags & HANDED != 0 {
+                state = State::Lost;
+            }
+            #[cfg(test)]
+            self.met.insert((operation, state, last));
+            let (kind, then) = cell(operation, state, last);
+            if let Some(kind) = kind {
+                let by = match kind {
+                    Kind::StaleRead => line.fetched,
+                    Kind::SpeculativeRead | Kind::PollRace => line.dropped,
+                    Kind::BytesLost => self.lost(number).1,
+                    _ => line.stored,
+                };
+                let address = self.difference(bytes);
+                self.report(kind, place, by, address);
+            }
+            match then {
+                Then::Take if operation == Operation::Invalidate => {
+                    self.take_dropped(number, place);
+                }
+                Then::Take => self.take(number),
+                Then::Merge => self.lines[number].flags |= MERGED,
+                Then::Lose => self.lose(number, place),
+                Then::Keep if operation == Operation::Invalidate => self.lose(number, place),
+                Then::Forget if state == State::Lost => self.find_again(number, u64::MAX),
+                Then::Forget => {
+                    self.lines[number].dirty &= !scope;
+                    self.lines[number].cleaning &= !scope;
+                }
+                Then::Nothing | Then::Keep => {}
+            }
+            if kind.is_none() {
+                return then;
+            }
         }
     }
 
-    /// Returns how a line came to be older than RAM, and the place of the cause.
-    fn staleness(&self, cpu: usize, line: &Line) -> (Kind, Place) {
-        if line.flags & MERGED != 0 {
-            return (Kind::OldBytesMerged, line.stored);
+    /// Returns the parts of a line that an invalidation dropped, and its place.
+    fn lost(&self, number: usize) -> (u64, Place) {
+        let is_lost = self.lines[number].flags & LOST != 0;
+        if is_lost { self.lost.get(&number).copied().unwrap_or_default() } else { (0, 0) }
+    }
+
+    /// Returns what a line is, by the dirty ones of some parts.
+    fn state(&self, cpu: usize, line: &Line, scope: u64) -> State {
+        let dirty = line.dirty & scope;
+        let is_cleaning = dirty & !line.cleaning == 0;
+        match (line.flags & MERGED != 0, dirty != 0) {
+            (true, true) if is_cleaning => State::MergedCleaning,
+            (true, true) => State::Merged,
+            (true, false) => State::Old,
+            (false, true) if is_cleaning => State::Cleaning,
+            (false, true) => State::Dirty,
+            _ if self.is_polled(cpu, line) => State::Polled,
+            _ if line.flags & CACHED != 0 => State::Clean,
+            _ => State::Absent,
         }
-        if line.dirty != 0 {
-            return (Kind::WrittenOver, line.stored);
-        }
+    }
+
+    /// Returns true if a device can have written between two loads of one round of a loop. Another CPU may have fetched the
+    /// line.
+    fn is_polled(&self, cpu: usize, line: &Line) -> bool {
         let Cpu { accesses, doorbells, .. } = self.cpus[cpu];
         let is_since_doorbell =
             line.dropped != 0 && usize::from(line.dropper) == cpu && line.doorbells == doorbells;
-        // Another CPU may have fetched it.
         let is_at_once = accesses.wrapping_sub(line.accesses) < POLL;
-        if line.flags & CACHED != 0 {
-            // The device wrote between two loads of one round.
-            return if is_since_doorbell && is_at_once {
-                (Kind::PollRace, line.dropped)
-            } else {
-                (Kind::StaleRead, line.fetched)
-            };
+        is_since_doorbell && (is_at_once || line.flags & (CACHED | POLLED) == POLLED)
+    }
+
+    /// Returns who wrote last, if that matters: the bytes of a load, or the line.
+    fn last_writer(&mut self, operation: Operation, state: State, (at, len): (u64, u64)) -> Writer {
+        let [by_cpu, by_device] =
+            [Writer::Cpu, Writer::Device].map(|by| cell(operation, state, by));
+        let is_of_bytes = matches!(operation, Operation::Load | Operation::DeviceReads);
+        let is_device = by_cpu != by_device
+            && (!is_of_bytes || self.differs(at, len))
+            && self.line_differs(self.number(at));
+        if is_device { Writer::Device } else { Writer::Cpu }
+    }
+
+    /// Takes over what a device wrote to a line.
+    fn take(&mut self, number: usize) {
+        self.overwritten.remove(&number);
+        self.refresh(number);
+    }
+
+    /// The same, of a line that is dropped: the stores beside the device's bytes are lost.
+    fn take_dropped(&mut self, number: usize, place: Place) {
+        self.lose(number, place);
+        for word in self.words_of(number) {
+            if self.ram.nth(word) != self.shadow[word] {
+                self.find_again(number, self.mask(8 * word as u64, 8));
+            }
         }
-        let polls = line.flags & POLLED != 0 || is_at_once;
-        let kind = if is_since_doorbell && polls { Kind::PollRace } else { Kind::SpeculativeRead };
-        (kind, line.dropped)
+        (self.lines[number].dirty, self.lines[number].cleaning) = (0, 0);
+        self.take(number);
+    }
+
+    /// Drops the stores to a line that no write-back precedes.
+    fn lose(&mut self, number: usize, by: Place) {
+        let line = &mut self.lines[number];
+        let dropped = line.dirty & !line.cleaning;
+        if dropped != 0 {
+            line.flags |= LOST;
+            let (lost, place) = self.lost.entry(number).or_default();
+            (*lost, *place) = (*lost | dropped, by);
+        }
     }
 
     /// A CPU has stored through a cacheable mapping.
@@ -291,17 +343,14 @@ impl Model {
         self.counts.stores += 1;
         self.cpus[cpu].accesses += 1;
         for (at, len) in parts(self.line, at, len) {
-            self.store_to_line(place, at, len);
+            self.store_to_line(cpu, place, at, len);
         }
     }
 
-    fn store_to_line(&mut self, place: Place, at: u64, len: u64) {
+    fn store_to_line(&mut self, cpu: usize, place: Place, at: u64, len: u64) {
         let number = self.number(at);
         self.copy(at, len);
-        let Line { dirty, flags, .. } = self.lines[number];
-        if dirty == 0 && flags & MERGED == 0 && self.line_differs(number) {
-            self.lines[number].flags |= MERGED;
-        }
+        self.meet(Operation::Store, cpu, place, (at, len));
         let mask = self.mask(at, len);
         let line = &mut self.lines[number];
         line.dirty |= mask;
@@ -331,43 +380,33 @@ impl Model {
             return;
         }
         self.counts.maintained += 1;
-        let number = self.number(at);
-        let mut line = self.lines[number];
-        let keeps = what.writes_back && line.dirty != 0 && line.flags & MERGED != 0;
-        if line.dirty != 0 && what.writes_back {
-            if !keeps && self.line_differs(number) {
-                let address = self.first_difference(number);
-                self.report(Kind::WrittenOver, place, line.stored, address);
-                self.refresh(number);
-                line = self.lines[number];
-            }
-            line.cleaning |= line.dirty;
-        } else if line.dirty != 0 {
-            let (lost, by) = self.lost.entry(number).or_default();
-            (*lost, *by) = (*lost | line.dirty, place);
-            line.flags |= LOST;
-            (line.dirty, line.cleaning) = (0, 0);
-        }
-        self.lines[number] = line;
-        let written_back = if what.writes_back { line.cleaning } else { 0 };
-        let mut pending =
-            Pending { line: number, written_back, drops: what.drops, keeps, by: place };
+        let mut pending = self.issue(cpu, place, at, what);
         if self.drops_in_order && what.drops {
-            self.complete(cpu, Pending { written_back: 0, ..pending });
+            self.complete(cpu, Pending { done: 0, ..pending });
             pending.drops = false;
         }
-        if written_back != 0 || pending.drops {
+        if pending.done != 0 || pending.drops {
             self.cpus[cpu].pending.push(pending);
         }
     }
 
-    /// A CPU maintains all lines, or by set and way.
-    pub fn maintain_all(&mut self, cpu: usize, what: Maintenance) {
+    /// Begins maintenance of a line. Returns what a fence completes.
+    fn issue(&mut self, cpu: usize, place: Place, at: u64, what: Maintenance) -> Pending {
+        let operation = if what.writes_back { Operation::Clean } else { Operation::Invalidate };
+        let keeps = self.meet(operation, cpu, place, (at, 1)) == Then::Keep;
+        let number = self.number(at);
+        let differs = self.line_differs(number);
+        let line = &mut self.lines[number];
+        line.cleaning |= line.dirty;
+        let done = line.cleaning;
+        Pending { line: number, done, drops: what.drops, keeps, differs, by: place }
+    }
+
+    /// A CPU maintains all lines, or by set and way. An invalidation may write back too (DC ISW with `HCR_EL2.SWIO`).
+    pub fn maintain_all(&mut self, cpu: usize, place: Place, what: Maintenance) {
         self.counts.maintained += 1;
-        let none = Maintenance { writes_back: false, drops: false };
-        let whole = self.cpus[cpu].whole.get_or_insert(none);
-        whole.writes_back |= what.writes_back;
-        whole.drops |= what.drops;
+        let drops = what.drops || self.cpus[cpu].whole.is_some_and(|(whole, _)| whole.drops);
+        self.cpus[cpu].whole = Some((Maintenance { writes_back: true, drops }, place));
     }
 
     /// A CPU executes a fence that completes its maintenance for all observers.
@@ -381,16 +420,13 @@ impl Model {
             self.complete(cpu, done);
         }
         self.cpus[cpu].pending = pending;
-        if let Some(whole) = self.cpus[cpu].whole.take() {
-            for number in 0..self.lines.len() {
-                let Line { dirty, flags, .. } = self.lines[number];
-                let drops = whole.drops && (flags & CACHED != 0 || self.line_differs(number));
-                let written_back = if whole.writes_back { dirty } else { 0 };
-                self.lines[number].cleaning |= written_back;
-                if drops || written_back != 0 {
-                    let keeps = dirty != 0 && (flags & MERGED != 0 || !whole.writes_back);
-                    self.complete(cpu, Pending { line: number, written_back, drops, keeps, by: 0 });
-                }
+        let Some((what, place)) = self.cpus[cpu].whole.take() else { return };
+        for number in 0..self.lines.len() {
+            let Line { dirty, flags, .. } = self.lines[number];
+            if dirty != 0 || flags & CACHED != 0 || self.line_differs(number) {
+                let at = self.ram.base() + number as u64 * self.line;
+                let done = self.issue(cpu, place, at, what);
+                self.complete(cpu, done);
             }
         }
     }
@@ -402,22 +438,27 @@ impl Model {
 
     fn complete(&mut self, cpu: usize, done: Pending) {
         let number = done.line;
+        let at = self.ram.base() + number as u64 * self.line;
+        if done.done != 0 {
+            self.meet(Operation::Fence, cpu, done.by, (at, 1));
+        }
         let line = &mut self.lines[number];
-        line.dirty &= !(done.written_back & line.cleaning);
-        line.cleaning &= !done.written_back;
-        if done.keeps && done.written_back != 0 {
+        line.dirty &= !(done.done & line.cleaning);
+        line.cleaning &= !done.done;
+        let differs = self.line_differs(number);
+        if !differs {
+            self.lines[number].flags &= !MERGED;
+            self.overwritten.remove(&number);
+        } else if done.keeps {
             let words = self.words_of(number).map(|word| self.ram.nth(word));
             self.overwritten.insert(number, words.collect());
         }
         if !done.drops {
             return;
         }
-        if !done.keeps && self.line_differs(number) {
+        if differs && done.differs && !done.keeps {
             self.counts.refreshed += 1;
             self.refresh(number);
-        } else if !done.keeps && self.lines[number].flags & MERGED != 0 {
-            self.lines[number].flags &= !MERGED;
-            self.overwritten.remove(&number);
         }
         let Cpu { accesses, doorbells, .. } = self.cpus[cpu];
         let line = &mut self.lines[number];
@@ -438,34 +479,24 @@ impl Model {
         self.overwritten.clear();
     }
 
-    /// A device gets bytes to read, or room for bytes that it writes, by the instruction at `place`.
-    pub fn hand_over(&mut self, place: Place, at: u64, len: u64, device_writes: bool) {
+    /// A device gets bytes, by the instruction at `place`.
+    pub fn hand_over(&mut self, place: Place, device: u16, handed: Handed) {
+        let Handed { at, len, device_writes } = handed;
         if len == 0 || !self.ram.has(at, len) {
             return;
         }
         for (at, len) in parts(self.line, at, len) {
             let (number, mask) = (self.number(at), self.mask(at, len));
-            if device_writes {
-                self.find_again(number, mask);
-            } else {
-                self.check_lost(place, at, len);
-            }
-            let Line { dirty, cleaning, stored, fetched, .. } = self.lines[number];
+            let Line { stored, fetched, .. } = self.lines[number];
             self.counts.handed += u64::from(fetched != 0 || stored != 0);
             self.lines[number].flags |= HANDED;
-            let of_device = if device_writes { dirty } else { dirty & mask };
-            if of_device == 0 {
-                continue;
+            self.lines[number].device = device;
+            if device_writes {
+                self.find_again(number, mask);
             }
-            let kind = match (device_writes, of_device & !cleaning == 0) {
-                (_, true) => Kind::UnfencedAtDoorbell,
-                (true, false) => Kind::DirtyUnderDevice,
-                (false, false) => Kind::DirtyAtDoorbell,
-            };
-            // What is reported has no consequences.
-            self.lines[number].dirty &= !of_device;
-            self.lines[number].cleaning &= !of_device;
-            self.report(kind, place, stored, at);
+            let operation =
+                if device_writes { Operation::DeviceWrites } else { Operation::DeviceReads };
+            self.meet(operation, 0, place, (at, len));
         }
     }
 
@@ -486,10 +517,11 @@ impl Model {
 
     fn report(&mut self, kind: Kind, at: Place, by: Place, address: u64) {
         let word = self.word_number(address);
+        let device = self.lines[self.number(address)].device;
         let (cached, memory) = (self.shadow[word], self.ram.nth(word));
         let found = self.found.entry((kind, at, by)).or_insert_with(|| {
             self.newest = Some((kind, at, by));
-            Found { count: 0, address, cached, memory }
+            Found { count: 0, address, cached, memory, device }
         });
         found.count += 1;
     }
@@ -549,10 +581,14 @@ impl Model {
         !is_of_walks
     }
 
-    fn first_difference(&self, number: usize) -> u64 {
-        let mut words = self.words_of(number);
+    /// Returns an address where bytes or their line differ, or else that of the bytes.
+    fn difference(&self, (at, len): (u64, u64)) -> u64 {
+        let mut words = self.words_of(self.number(at));
         let first = words.find(|word| self.ram.nth(*word) != self.shadow[*word]);
-        self.ram.base() + 8 * first.unwrap_or_default() as u64
+        match first {
+            Some(word) if !self.differs(at, len) => self.ram.base() + 8 * word as u64,
+            _ => at,
+        }
     }
 
     /// Takes a line from RAM, except for bytes that were overwritten since a device wrote them.

@@ -3,18 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::model::Handed;
 use super::ram::Ram;
-
-/// Bytes that a device gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handed {
-    /// The physical address.
-    pub at: u64,
-    /// The number of bytes.
-    pub len: u64,
-    /// True if the device writes them.
-    pub device_writes: bool,
-}
 
 /// The registers that a store goes to, by the emulator's name of the region (QEMU `hw/virtio/virtio-{mmio,pci}.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +30,17 @@ impl Registers {
     }
 }
 
+/// Returns true for a region of an IOMMU: `arm-smmuv3`, `riscv-iommu-regs`, `virtio-pci-common-virtio-iommu` and the like.
+#[must_use]
+pub fn is_of_iommu(name: &str) -> bool {
+    name.contains("smmu") || name.contains("iommu")
+}
+
 /// The regions of a device of PCI are in one BAR of this size.
 const BAR: u64 = 0x4000;
 const MMIO: u64 = 0x200;
+/// `VIRTIO_F_ACCESS_PLATFORM` in the upper half of the features (virtio 1.2, 6).
+const ACCESS_PLATFORM: u64 = 1 << (33 - 32);
 /// The largest queue (virtio 1.2, 2.7).
 const LARGEST: u64 = 32768;
 
@@ -68,6 +66,13 @@ pub struct Virtio {
     queues: HashMap<(u64, u64), Queue>,
     /// The page size of the legacy interface.
     pages: HashMap<u64, u64>,
+    /// True if the machine has an IOMMU, and the devices of PCI that it translates for.
+    pub has_iommu: bool,
+    translated: HashSet<u64>,
+    /// The selected half of the driver's features.
+    feature_half: HashMap<u64, u64>,
+    /// The number of doorbells of queues that are not followed, since their addresses are translated.
+    pub unfollowed: u64,
     /// The number of doorbells of queues.
     pub doorbells: u64,
     /// The number of chains of descriptors.
@@ -107,9 +112,11 @@ impl Virtio {
 
     /// The driver may have seen which chains the devices have returned, and use their buffers again.
     pub fn take_back(&mut self, ram: &Ram) {
-        for queue in self.queues.values_mut().filter(|queue| queue.size > 0) {
+        for ((device, _), queue) in &mut self.queues {
+            let is_followed =
+                queue.size > 0 && !(self.has_iommu && self.translated.contains(device));
             // A queue that is not in RAM is not followed either.
-            let _is_in_ram = queue.take_back(ram);
+            let _is_in_ram = is_followed.then(|| queue.take_back(ram));
         }
     }
 
@@ -139,6 +146,8 @@ impl Virtio {
 
     fn store_common(&mut self, device: u64, offset: u64, len: u64, value: u64) {
         match offset {
+            0x08 => drop(self.feature_half.insert(device, value)),
+            0x0c if self.is_translated(device, value) => _ = self.translated.insert(device),
             0x14 if value == 0 => self.reset(device),
             0x16 => drop(self.selected.insert(device, value)),
             0x18 => self.queue(device).size = value.min(LARGEST),
@@ -150,12 +159,22 @@ impl Virtio {
         }
     }
 
+    /// Returns true if a part of the driver's features says that a device's addresses are translated.
+    fn is_translated(&self, device: u64, features: u64) -> bool {
+        self.feature_half.get(&device) == Some(&1) && features & ACCESS_PLATFORM != 0
+    }
+
     fn reset(&mut self, device: u64) {
         self.queues.retain(|(of, _), _| *of != device);
+        self.translated.remove(&device);
     }
 
     fn notify(&mut self, ram: &Ram, device: u64, number: u64) -> Vec<Handed> {
         let mut handed = Vec::new();
+        if self.has_iommu && self.translated.contains(&device) {
+            self.unfollowed += 1;
+            return handed;
+        }
         if let Some(queue) = self.queues.get_mut(&(device, number)).filter(|queue| queue.size > 0) {
             self.doorbells += 1;
             self.chains += queue.follow(ram, &mut handed).unwrap_or_default();
@@ -348,20 +367,31 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_of_pci_is_followed() {
-        let ((ram, _), mut virtio) = (machine(), Virtio::default());
-        let bar = 0x80_0000_4000;
-        virtio.load(Registers::PciCommon, bar + 0x18, 4);
-        for (offset, len, value) in [
-            (0x20, 4, RAM),
-            (0x24, 4, 0),
-            (0x28, 8, RAM + 0x40),
-            (0x30, 8, RAM + 0x80),
-            (0x1c, 2, 1),
-        ] {
-            assert!(virtio.store(&ram, Registers::PciCommon, bar + offset, len, value).is_empty());
+    fn a_queue_of_pci_is_followed_unless_it_is_behind_an_iommu() {
+        for (has_iommu, features, is_followed) in
+            [(false, 2, true), (true, 1, true), (true, 2, false)]
+        {
+            let ((ram, _), mut virtio) = (machine(), Virtio { has_iommu, ..Virtio::default() });
+            let bar = 0x80_0000_4000;
+            virtio.load(Registers::PciCommon, bar + 0x18, 4);
+            for (offset, len, value) in [
+                (0x08, 4, 0),
+                (0x0c, 4, 2),
+                (0x08, 4, 1),
+                (0x0c, 4, features),
+                (0x20, 4, RAM),
+                (0x24, 4, 0),
+                (0x28, 8, RAM + 0x40),
+                (0x30, 8, RAM + 0x80),
+                (0x1c, 2, 1),
+            ] {
+                let handed = virtio.store(&ram, Registers::PciCommon, bar + offset, len, value);
+                assert!(handed.is_empty());
+            }
+            let handed = virtio.store(&ram, Registers::PciNotify, bar + 0x3000, 2, 0);
+            assert_eq!(handed, if is_followed { expected() } else { Vec::new() });
+            assert_eq!(virtio.unfollowed, u64::from(!is_followed));
         }
-        assert_eq!(virtio.store(&ram, Registers::PciNotify, bar + 0x3000, 2, 0), expected());
     }
 
     #[test]

@@ -12,20 +12,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::emulator::{
-    Block, Code, Cpus, Handle, Info, Instruction, READS_AND_WRITES, READS_REGISTERS, Target,
-    Translation, accessed, qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_mem_is_store,
-    qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
-    qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
-    qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
-    read_register, registers, target,
+    Block, Cpus, Handle, Info, READS_AND_WRITES, READS_REGISTERS, Target, Translated, Translation,
+    accessed, each_instruction, qemu_plugin_mem_is_store, qemu_plugin_mem_size_shift,
+    qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
+    qemu_plugin_register_vcpu_tb_trans_cb, read_register, registers, target,
 };
 use super::{complain, give_up, hooks};
 use crate::decode::Address;
 use crate::dma::architecture::{Architecture, Effect};
 use crate::dma::machine::Machine;
-use crate::dma::model::{Counts, Found, Kind, Model, Place};
+use crate::dma::model::{Counts, Found, Handed, Model, Place};
 use crate::dma::ram::Ram;
-use crate::dma::virtio::{Registers, Virtio};
+use crate::dma::table::Kind;
+use crate::dma::virtio::{Registers, Virtio, is_of_iommu};
 
 /// An instruction of the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,8 +96,11 @@ struct Watch {
     doorbell: (Place, bool),
     /// The page of the last access to a device, and the name of that device.
     named: (u64, String),
-    /// The upper half of the address of a command of `fw_cfg`.
+    /// The devices that got memory, by their numbers from 1.
+    devices: Vec<String>,
+    /// The upper half of the address of a command of `fw_cfg`, and the number of commands.
     command: u64,
+    commands: u64,
     /// The address to return to where something was first found.
     callers: HashMap<(Kind, Place, Place), u64>,
     streamed: u64,
@@ -162,14 +164,16 @@ impl Watch {
             host: 0,
             doorbell: (0, false),
             named: (0, String::new()),
+            devices: Vec::new(),
             command: 0,
+            commands: 0,
             callers: HashMap::new(),
             streamed: 0,
         })
     }
 
     /// Maps the guest's RAM, and finds the CPUs; the emulator has made them by now.
-    fn open(&mut self) -> Result<(Model, Machine, u64), String> {
+    fn open(&mut self) -> Result<(), String> {
         if self.pages.len() > 1 {
             let several = Cpus::find(self.pages.len());
             self.several =
@@ -192,9 +196,12 @@ impl Watch {
         // words that are atomic on the host.
         let words = unsafe { slice::from_raw_parts(host, words) };
         let ram = Ram::new(machine.ram, words);
-        let (cpus, host) = (self.pages.len(), range.start as u64);
-        let model = Model::new(ram, machine.line, cpus, self.architecture().drops_in_order);
-        Ok((model, machine, host))
+        self.host = range.start as u64;
+        self.virtio.has_iommu = machine.has(is_of_iommu);
+        let is_in_order = self.architecture().drops_in_order;
+        self.model = Some(Model::new(ram, machine.line, self.pages.len(), is_in_order));
+        self.machine = machine;
+        Ok(())
     }
 
     fn model(&mut self) -> &mut Model {
@@ -289,14 +296,37 @@ impl Watch {
 
     /// Takes over what devices have accessed since the last call.
     fn follow_devices(&mut self) {
-        for hooks::Access { host, len, device_writes } in hooks::take() {
+        for hooks::Access { host, len, device_writes, space } in hooks::take() {
             let Some(at) = self.physical(host as u64) else { continue };
-            match self.doorbell {
-                (_, true) if device_writes => self.model().store_around(at, len),
-                (_, true) => {}
-                (place, false) => self.model().hand_over(place, at, len, device_writes),
+            let (name, (place, is_coherent)) = (hooks::name(space), self.doorbell);
+            // An IOMMU reads its tables on the CPUs' bus, coherently if it says so (`SMMU_IDR0.COHACC`, which QEMU sets).
+            let is_coherent = is_coherent || self.virtio.has_iommu && name.is_none();
+            if !is_coherent {
+                let device = self.device(name.unwrap_or_else(|| self.named.1.clone()));
+                self.model().hand_over(place, device, Handed { at, len, device_writes });
+            } else if device_writes {
+                self.model().store_around(at, len);
             }
         }
+    }
+
+    /// Returns the number of a device.
+    fn device(&mut self, name: String) -> u16 {
+        let known = self.devices.iter().position(|known| *known == name);
+        let place = known.unwrap_or_else(|| {
+            self.devices.push(name);
+            self.devices.len() - 1
+        });
+        u16::try_from(place + 1).unwrap_or(0)
+    }
+
+    /// Returns the number of a queue of virtio.
+    fn queue(&mut self, name: &str, at: u64, number: u64) -> u16 {
+        let device = match name.strip_prefix("virtio-pci-notify-") {
+            Some(device) => format!("{device} on PCI at {at:#x}"),
+            None => format!("{name} {}", self.machine.number(at)),
+        };
+        self.device(format!("{device}, queue {}", number & 0xffff))
     }
 
     /// Returns the length of the block that one instruction zeroes.
@@ -314,7 +344,7 @@ impl Watch {
             Some(Effect::Translation) => self.round += 1,
             Some(Effect::Fence) => self.model().fence(cpu),
             Some(Effect::FenceOfCpus) => self.model().fence_of_cpus(cpu),
-            Some(Effect::All(what)) => self.model().maintain_all(cpu, what),
+            Some(Effect::All(what)) => self.model().maintain_all(cpu, place, what),
             Some(Effect::Streaming) => self.streamed += 1,
             Some(Effect::Line(what, address)) => {
                 if let Some((_, at)) = self.resolve(cpu, address) {
@@ -406,6 +436,7 @@ impl Watch {
                 _ => return,
             },
         };
+        self.virtio.has_iommu |= is_of_iommu(&name);
         self.named = (at / PAGE, name.clone());
         let name = name.as_str();
         let (len, value) = (1 << qemu_plugin_mem_size_shift(info), accessed(info));
@@ -425,8 +456,10 @@ impl Watch {
         }
         if let Some(registers) = registers {
             let ram = self.model().ram();
-            for handed in self.virtio.store(&ram, registers, at, len, value) {
-                self.model().hand_over(place, handed.at, handed.len, handed.device_writes);
+            let handed = self.virtio.store(&ram, registers, at, len, value);
+            let device = if handed.is_empty() { 0 } else { self.queue(name, at, value) };
+            for handed in handed {
+                self.model().hand_over(place, device, handed);
             }
         }
         self.note_caller();
@@ -443,6 +476,7 @@ impl Watch {
             }
             _ => core::mem::take(&mut self.command) | value.swap_bytes() >> 32,
         };
+        self.commands += 1;
         let model = self.model();
         let ram = model.ram();
         if let (Some(length), Some(address)) = (ram.word(command), ram.word(command + 8)) {
@@ -474,10 +508,10 @@ impl Watch {
         };
         let line = |(kind, at, by, found): (Kind, Place, Place, Found)| {
             let caller = self.callers.get(&(kind, at, by)).copied().unwrap_or_default();
-            let Found { count, address, cached, memory } = found;
+            let Found { count, address, cached, memory, device } = found;
             format!(
                 "found kind={} count={count} at={} by={} address={address:#x} cached={cached:#x} memory={memory:#x} \
-                 caller={caller:#x} by_caller={:#x}\n",
+                 caller={caller:#x} by_caller={:#x} device={device}\n",
                 kind.name(),
                 place(at),
                 place(by),
@@ -485,13 +519,16 @@ impl Watch {
             )
         };
         let Counts { loads, stores, maintained, fences, handed, refreshed } = model.counts;
-        let (Virtio { doorbells, chains, .. }, streamed) = (&self.virtio, self.streamed);
+        let Virtio { doorbells, chains, unfollowed, .. } = &self.virtio;
+        let (streamed, commands) = (self.streamed, self.commands);
         let counts = format!(
             "counts loads={loads} stores={stores} maintained={maintained} fences={fences} handed={handed} \
-             refreshed={refreshed} doorbells={doorbells} chains={chains} streamed={streamed}\n",
+             refreshed={refreshed} doorbells={doorbells} chains={chains} unfollowed={unfollowed} streamed={streamed} \
+             fw_cfg={commands}\n",
         );
         let cpu = format!("cpu {}\n", self.architecture().name);
-        [cpu].into_iter().chain(model.found().map(line)).chain([counts]).collect()
+        let devices = self.devices.iter().map(|name| format!("device {name}\n"));
+        [cpu].into_iter().chain(devices).chain(model.found().map(line)).chain([counts]).collect()
     }
 }
 
@@ -533,59 +570,25 @@ extern "C" fn on_exit(_id: u64, _data: *mut c_void) {
 /// # Safety
 /// 1. `block` is valid during the call.
 unsafe extern "C" fn on_translation(_id: u64, block: *mut Block) {
-    // SAFETY: (1) is the caller's duty.
-    let count = unsafe { qemu_plugin_tb_n_insns(block) };
     with_watch(|watch| {
         if watch.model.is_none() {
-            let (model, machine, host) = watch.open().unwrap_or_else(|why| give_up(&why));
-            (watch.model, watch.machine, watch.host) = (Some(model), machine, host);
+            watch.open().unwrap_or_else(|why| give_up(&why));
         }
         let level = watch.level();
-        for place in 0..count {
-            // SAFETY: (1) the block holds that many instructions.
-            let instruction = unsafe { qemu_plugin_tb_get_insn(block, place) };
-            // SAFETY: (1) an instruction is valid as long as its block.
-            unsafe { instrument(watch, level, instruction) };
-        }
+        // SAFETY: (1) is the caller's duty.
+        unsafe { each_instruction(block, |instruction| instrument(watch, level, instruction)) };
     });
 }
 
 /// Asks for callbacks when the instruction is executed.
-///
-/// # Safety
-/// 1. `instruction` is valid during the call.
-unsafe fn instrument(watch: &mut Watch, level: u8, instruction: *mut Instruction) {
-    let mut bytes = [0_u8; 4];
-    // SAFETY: (1), and the buffer has this length.
-    let len = unsafe { qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len()) };
-    // SAFETY: (1) is the caller's duty.
-    let address = unsafe { qemu_plugin_insn_vaddr(instruction) };
-    // SAFETY: (1) is the caller's duty.
-    let code = unsafe { Code::of(instruction) };
+fn instrument(watch: &mut Watch, level: u8, instruction: &Translated) {
+    let Translated { address, code, .. } = *instruction;
     let physical = watch.physical(code.0 as u64).unwrap_or_default();
-    let effect = (watch.architecture().effect)(&bytes[..len.min(bytes.len())]);
-    let number = watch.number(Site { physical, address, level, effect, caller: 0 });
-    let data = ptr::without_provenance_mut(number as usize);
-    // SAFETY: (1), and the callback lives as long as the plugin.
-    unsafe {
-        qemu_plugin_register_vcpu_mem_cb(
-            instruction,
-            on_access,
-            READS_REGISTERS,
-            READS_AND_WRITES,
-            data,
-        );
-    };
+    let effect = (watch.architecture().effect)(instruction.bytes());
+    let number = watch.number(Site { physical, address, level, effect, caller: 0 }) as usize;
+    instruction.on_access(on_access, READS_REGISTERS, READS_AND_WRITES, number);
     if effect.is_some() {
-        // SAFETY: the same.
-        unsafe {
-            qemu_plugin_register_vcpu_insn_exec_cb(
-                instruction,
-                on_execution,
-                READS_REGISTERS,
-                data,
-            );
-        };
+        instruction.on_execution(on_execution, READS_REGISTERS, number);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::mem::transmute;
-use core::ptr::with_exposed_provenance;
+use core::ptr::{with_exposed_provenance, without_provenance_mut};
 use core::slice;
 
 use super::own_process::symbol;
@@ -82,22 +82,18 @@ unsafe extern "C" {
         id: u64,
         callback: unsafe extern "C" fn(u64, *mut Block),
     );
-    pub(super) fn qemu_plugin_tb_n_insns(block: *const Block) -> usize;
-    pub(super) fn qemu_plugin_tb_get_insn(block: *const Block, index: usize) -> *mut Instruction;
-    pub(super) fn qemu_plugin_insn_data(
-        of: *const Instruction,
-        to: *mut c_void,
-        len: usize,
-    ) -> usize;
-    pub(super) fn qemu_plugin_insn_vaddr(of: *const Instruction) -> u64;
+    fn qemu_plugin_tb_n_insns(block: *const Block) -> usize;
+    fn qemu_plugin_tb_get_insn(block: *const Block, index: usize) -> *mut Instruction;
+    fn qemu_plugin_insn_data(of: *const Instruction, to: *mut c_void, len: usize) -> usize;
+    fn qemu_plugin_insn_vaddr(of: *const Instruction) -> u64;
     fn qemu_plugin_insn_haddr(of: *const Instruction) -> *const u8;
-    pub(super) fn qemu_plugin_register_vcpu_insn_exec_cb(
+    fn qemu_plugin_register_vcpu_insn_exec_cb(
         of: *mut Instruction,
         callback: Execute,
         flags: c_int,
         data: *mut c_void,
     );
-    pub(super) fn qemu_plugin_register_vcpu_mem_cb(
+    fn qemu_plugin_register_vcpu_mem_cb(
         of: *mut Instruction,
         callback: Access,
         flags: c_int,
@@ -228,6 +224,56 @@ fn around(at: u64) -> (u64, usize) {
     let page = at / PAGE * PAGE;
     let start = at.saturating_sub(BEFORE).max(page);
     (start, usize::try_from((page + PAGE).min(start + ALL) - start).unwrap_or_default())
+}
+
+/// An instruction of a block that is being translated.
+pub(super) struct Translated {
+    pub(super) address: u64,
+    pub(super) code: Code,
+    bytes: [u8; 16],
+    len: usize,
+    instruction: *mut Instruction,
+}
+
+/// Does `work` with each instruction of a block.
+///
+/// # Safety
+/// 1. `block` is valid during the call.
+pub(super) unsafe fn each_instruction(block: *mut Block, mut work: impl FnMut(&Translated)) {
+    // SAFETY: (1) is the caller's duty.
+    for place in 0..unsafe { qemu_plugin_tb_n_insns(block) } {
+        // SAFETY: (1) the block holds that many instructions.
+        let instruction = unsafe { qemu_plugin_tb_get_insn(block, place) };
+        let mut bytes = [0; 16];
+        let to = bytes.as_mut_ptr().cast();
+        // SAFETY: (1) an instruction is valid as long as its block, and the buffer has this length.
+        let len = unsafe { qemu_plugin_insn_data(instruction, to, bytes.len()) }.min(bytes.len());
+        // SAFETY: (1) as above.
+        let address = unsafe { qemu_plugin_insn_vaddr(instruction) };
+        // SAFETY: (1) as above.
+        let code = unsafe { Code::of(instruction) };
+        work(&Translated { address, code, bytes, len, instruction });
+    }
+}
+
+impl Translated {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Asks for a callback when the instruction is executed.
+    pub(super) fn on_execution(&self, callback: Execute, flags: c_int, data: usize) {
+        let data = without_provenance_mut(data);
+        // SAFETY: only `each_instruction` makes this value, and lends it; the callback lives as long as the plugin.
+        unsafe { qemu_plugin_register_vcpu_insn_exec_cb(self.instruction, callback, flags, data) };
+    }
+
+    /// Asks for a callback when the instruction accesses memory.
+    pub(super) fn on_access(&self, callback: Access, flags: c_int, kind: c_int, data: usize) {
+        let data = without_provenance_mut(data);
+        // SAFETY: as above.
+        unsafe { qemu_plugin_register_vcpu_mem_cb(self.instruction, callback, flags, kind, data) };
+    }
 }
 
 /// Returns the bytes of the guest's memory around an address of code, and the address of the first one.

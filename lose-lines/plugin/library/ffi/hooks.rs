@@ -7,9 +7,9 @@
 //! # Limits
 //! Devices that keep memory mapped, such as virtio and AHCI for their rings, make accesses that no function shows.
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::transmute_copy;
-use core::ptr::null_mut;
+use core::ptr::{null_mut, with_exposed_provenance};
 use core::slice;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,6 +41,8 @@ pub(super) struct Access {
     pub(super) host: usize,
     pub(super) len: u64,
     pub(super) device_writes: bool,
+    /// The address of its bus.
+    pub(super) space: usize,
 }
 
 static IS_PENDING: AtomicBool = AtomicBool::new(false);
@@ -54,9 +56,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Returns the name of a bus: that of the device, if the bus is the device's own, as on PCI.
+pub(super) fn name(space: usize) -> Option<String> {
+    // QEMU 10.0 `include/exec/memory.h`: an `AddressSpace` begins with two pointers and that to its name.
+    let name = |space: *const c_void| {
+        // SAFETY: the structure is longer.
+        let name = unsafe { space.cast::<*const c_char>().add(2) };
+        // SAFETY: it begins so, as the known one shows before any other is read.
+        let name = unsafe { name.read() };
+        // SAFETY: null, or a string that lives as long as the bus.
+        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) })
+    };
+    let known = symbol(c"address_space_memory");
+    let is_known = !known.is_null() && name(known) == Some(c"memory");
+    let space = with_exposed_provenance(space);
+    let name = if is_known { name(space) } else { None };
+    name.filter(|name| *name != c"memory").map(|name| name.to_string_lossy().into_owned())
+}
+
 /// Notes an access.
-fn note(host: usize, len: u64, device_writes: bool) {
-    lock(&ACCESSES).push(Access { host, len, device_writes });
+fn note(space: *mut c_void, host: usize, len: u64, device_writes: bool) {
+    let space = space.expose_provenance();
+    lock(&ACCESSES).push(Access { host, len, device_writes, space });
     IS_PENDING.store(true, Ordering::Release);
 }
 
@@ -81,7 +102,7 @@ fn note_on_bus(
             return;
         }
         unmap(space, host, part, false, 0);
-        note(host.addr(), part, device_writes);
+        note(space, host.addr(), part, device_writes);
         (at, len) = (at + part, len - part);
     }
 }
@@ -116,7 +137,7 @@ extern "C" fn unmap(space: *mut c_void, host: *mut c_void, len: u64, is_write: b
     function(space, host, len, is_write, used);
     // The device has accessed it by now, unless it gave up.
     if used != 0 {
-        note(host.addr(), used, is_write);
+        note(space, host.addr(), used, is_write);
     }
 }
 

@@ -23,11 +23,9 @@ use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::emulator::{
-    Block, Code, Handle, Info, Instruction, NO_REGISTERS, READS_REGISTERS, WRITES,
-    qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_register_atexit_cb,
-    qemu_plugin_register_vcpu_init_cb, qemu_plugin_register_vcpu_insn_exec_cb,
-    qemu_plugin_register_vcpu_mem_cb, qemu_plugin_register_vcpu_tb_trans_cb,
-    qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns, read_register, registers, text,
+    Block, Code, Handle, Info, NO_REGISTERS, READS_REGISTERS, Translated, WRITES, each_instruction,
+    qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
+    qemu_plugin_register_vcpu_tb_trans_cb, read_register, registers, text,
 };
 use self::losses::Lossy;
 use crate::decode::{Action, Decoder, Register};
@@ -239,71 +237,28 @@ extern "C" fn on_exit(_id: u64, _data: *mut c_void) {
 /// 1. `block` is valid during the call.
 unsafe extern "C" fn on_translation(_id: u64, block: *mut Block) {
     // SAFETY: (1) is the caller's duty.
-    let count = unsafe { qemu_plugin_tb_n_insns(block) };
-    with_plugin(|plugin| {
-        for place in 0..count {
-            // SAFETY: (1) the block holds that many instructions.
-            let instruction = unsafe { qemu_plugin_tb_get_insn(block, place) };
-            // SAFETY: (1) an instruction is valid as long as its block.
-            unsafe { instrument(plugin, instruction) };
-        }
-    });
+    with_plugin(|plugin| unsafe { each_instruction(block, |of| instrument(plugin, of)) });
 }
 
 /// Asks for callbacks when the instruction is executed.
-///
-/// # Safety
-/// 1. `instruction` is valid during the call.
-unsafe fn instrument(plugin: &mut Plugin, instruction: *mut Instruction) {
-    let mut bytes = [0_u8; 16];
-    // SAFETY: (1), and the buffer has this length.
-    let len = unsafe {
-        qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), size_of_val(&bytes))
-    };
-    // SAFETY: (1) is the caller's duty.
-    let at = unsafe { qemu_plugin_insn_vaddr(instruction) };
-    let action = (plugin.decoder.decode)(&bytes[..len.min(bytes.len())], at);
+fn instrument(plugin: &mut Plugin, instruction: &Translated) {
+    let Translated { address: at, code, .. } = *instruction;
+    let action = (plugin.decoder.decode)(instruction.bytes(), at);
     let half = Half::of(at);
-    // SAFETY: (1) is the caller's duty.
-    let code = unsafe { Code::of(instruction) };
     if let Some(on_store) = plugin.lossy.on_stores(action == Some(Action::Streaming), half) {
-        // SAFETY: (1), and the callback lives as long as the plugin.
-        unsafe {
-            qemu_plugin_register_vcpu_mem_cb(
-                instruction,
-                on_store,
-                if half == Half::Lower { READS_REGISTERS } else { NO_REGISTERS },
-                WRITES,
-                ptr::without_provenance_mut(
-                    code.0 | if half == Half::Upper { losses::KERNEL } else { 0 },
-                ),
-            );
+        let (flags, kernel) = match half {
+            Half::Lower => (READS_REGISTERS, 0),
+            Half::Upper => (NO_REGISTERS, losses::KERNEL),
         };
+        instruction.on_access(on_store, flags, WRITES, code.0 | kernel);
     }
     if plugin.is_reset(at) {
-        // SAFETY: (1), and the callback lives as long as the plugin.
-        unsafe {
-            qemu_plugin_register_vcpu_insn_exec_cb(
-                instruction,
-                losses::on_reset,
-                NO_REGISTERS,
-                ptr::null_mut(),
-            );
-        };
+        instruction.on_execution(losses::on_reset, NO_REGISTERS, 0);
     }
-    let Some(site) = action.and_then(|action| plugin.lossy.site(action, half, at, code)) else {
-        return;
-    };
-    let number = plugin.number(site);
-    // SAFETY: (1), and the callback lives as long as the plugin.
-    unsafe {
-        qemu_plugin_register_vcpu_insn_exec_cb(
-            instruction,
-            on_execution,
-            READS_REGISTERS,
-            ptr::without_provenance_mut(number << 1 | usize::from(is_fence(site.0))),
-        );
-    };
+    if let Some(site) = action.and_then(|action| plugin.lossy.site(action, half, at, code)) {
+        let data = plugin.number(site) << 1 | usize::from(is_fence(site.0));
+        instruction.on_execution(on_execution, READS_REGISTERS, data);
+    }
 }
 
 const fn is_fence(action: Action) -> bool {

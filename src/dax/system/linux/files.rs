@@ -61,6 +61,18 @@ pub(in crate::dax) fn open_to_look(path: &Path) -> io::Result<File> {
     Ok(uninterrupted(|| rustix::fs::open(path, flags, Mode::empty()))?.into())
 }
 
+/// Opens an open file again for reading and writing; `None` if this user may not.
+pub(in crate::dax) fn reopened_to_write(file: &File) -> Option<File> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    uninterrupted(|| rustix::fs::open(path_of(file), flags, Mode::empty())).ok().map(File::from)
+}
+
+/// Returns the access that an open file permits.
+pub(in crate::dax) fn permitted(file: &File) -> Access {
+    let is_writable = access_of(file).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR);
+    if is_writable { Access::ReadAndWrite } else { Access::Read }
+}
+
 /// Returns the system's name for an open file.
 pub(in crate::dax) fn name_of(file: &File) -> PathBuf {
     std::fs::read_link(path_of(file))

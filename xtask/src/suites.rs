@@ -62,10 +62,8 @@ pub(crate) fn test(_host: &Host, run: &mut Run) -> Result<()> {
     // Generated histories, killed processes, the examples.
     let long = "test -p cachemaint-long-tests -p cachemaint-examples -p cachemaint-adapters";
     run.tests(&Cmd::cargo(long))?;
-    let tools = "test -p xtask -p lose-lines -p cachemaint-lab-tests --lib --bins --examples";
-    run.tests(&Cmd::cargo(tools))?;
-    // Power cuts by system calls.
-    run.tests(&Cmd::cargo("test -p lose-lines -p lose-lines-states --test *")).map(drop)
+    let tools = "test -p xtask -p cachemaint-lab-tests --lib --bins";
+    run.tests(&Cmd::cargo(tools)).map(drop)
 }
 
 /// Makes the programs available without which tests that make a file system skip themselves.

@@ -8,7 +8,7 @@ use lose_lines::debian::PATIENCE;
 
 use crate::absent::Lacks;
 use crate::command::{Cmd, find_program};
-use crate::host::without_network;
+use crate::host::fetched;
 
 /// Held while packages are installed: apt does not wait for the lock of its lists.
 static INSTALLING: Mutex<()> = Mutex::new(());
@@ -50,8 +50,5 @@ pub fn install(packages: &[&str]) -> Result<()> {
         return Ok(());
     }
     // The lists may be missing or out of date, as on a fresh machine.
-    match apt("update").and_then(|_| apt(&line)) {
-        Err(why) if without_network() => Err(Lacks::Network.error(why)),
-        installed => installed.map(drop),
-    }
+    fetched(apt("update").and_then(|_| apt(&line))).map(drop)
 }

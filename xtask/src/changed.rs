@@ -27,9 +27,9 @@ const BASES: [&str; 3] = ["origin/main", "main", "HEAD"];
 /// Files that change every package.
 const ALL: [&str; 4] = ["Cargo.toml", "Cargo.lock", "clippy.toml", ".cargo/config.toml"];
 /// The folders of the root package. Other files outside of packages are documents and descriptions.
-const ROOT: [&str; 4] = ["src", "arch", "benches", "tests"];
+const ROOT: [&str; 5] = ["src", "arch", "benches", "tests", "testing"];
 /// Folders whose files other packages compile only by a `#[path]`.
-const LEAVES: [&str; 3] = ["tests", "benches", "examples"];
+const LEAVES: [&str; 4] = ["tests", "testing", "benches", "examples"];
 /// The packages that run the code and the commands of documents, and compare generated files and patches.
 const DOCUMENTS: [&str; 3] = ["cachemaint-examples", "cachemaint-cli", "xtask"];
 /// The package whose tests need a library that only [`suites::libpmem`] links.
@@ -207,6 +207,7 @@ mod tests {
         };
         assert_eq!(touched("src/lib.rs"), "log root tool");
         assert_eq!(touched("tests/dax.rs"), "root");
+        assert_eq!(touched("testing/cpus/x86.rs"), "root");
         assert_eq!(touched("crates/log/src/lib.rs"), "log tool");
         assert_eq!(touched("crates/log/tests/log.rs"), "log");
         assert_eq!(touched("Cargo.lock"), "log root tool");

@@ -119,7 +119,7 @@ impl Lab {
             with_debian_kernels()?;
         }
         self.emulators()?;
-        fetched(self.kits.kit(architecture, self.agent(architecture)?).map_err(Error::from))
+        fetched(self.kits.kit(architecture, self.agent(architecture)?))
     }
 
     /// Returns such a kit whose machines lose lines.
@@ -132,7 +132,7 @@ impl Lab {
     pub(crate) fn oldest_kit(&self) -> Result<Kit> {
         with_debian_kernels()?;
         self.emulators()?;
-        fetched(self.kits.oldest_kit(self.agent(Architecture::X86)?).map_err(Error::from))
+        fetched(self.kits.oldest_kit(self.agent(Architecture::X86)?))
     }
 
     /// Returns the archive with the agent, which is built once.

@@ -1,7 +1,24 @@
 //! What a machine or its distribution may lack, so that a check is skipped. Any other error fails its check, also an
 //! installation that was tried and failed.
+//!
+//! With `CI` set, a check is skipped only for a reason that the job lists in `CACHEMAINT_ABSENT`.
 
 use core::fmt;
+use std::env;
+
+use anyhow::anyhow;
+
+/// The variable with the reasons of a job, separated by spaces: those below, and kinds of `skips`.
+const LIST: &str = "CACHEMAINT_ABSENT";
+
+/// Returns true if this reason may skip something here.
+pub fn is_listed(reason: &str) -> bool {
+    env::var_os("CI").is_none() || has(&env::var(LIST).unwrap_or_default(), reason)
+}
+
+fn has(list: &str, reason: &str) -> bool {
+    list.split_whitespace().any(|listed| listed == reason)
+}
 
 /// The reason to skip a check, by which it is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +33,7 @@ pub enum Lacks {
     Network,
     /// The distribution has no cross compiler for the architecture.
     CrossCompiler,
-    /// The distribution's emulator is too old or too new.
+    /// The distribution's emulator is too old.
     Emulator,
     /// Only Debian has the kernel.
     DebianKernel,
@@ -29,9 +46,12 @@ pub enum Lacks {
 }
 
 impl Lacks {
-    /// Returns an error for this reason.
+    /// Returns the error that skips a check for this reason, or fails it where the job does not list the reason.
     pub fn error(self, detail: impl fmt::Display) -> anyhow::Error {
-        Absent { lacks: self, detail: format!("{detail:#}") }.into()
+        if is_listed(&self.to_string()) {
+            return Absent { lacks: self, detail: format!("{detail:#}") }.into();
+        }
+        anyhow!("{detail:#} (to skip this, name {self} in {LIST})")
     }
 }
 
@@ -56,7 +76,7 @@ impl fmt::Display for Lacks {
 #[derive(Clone, Debug)]
 pub struct Absent {
     pub lacks: Lacks,
-    detail: String,
+    pub detail: String,
 }
 
 impl fmt::Display for Absent {
@@ -66,3 +86,14 @@ impl fmt::Display for Absent {
 }
 
 impl core::error::Error for Absent {}
+
+#[cfg(test)]
+mod tests {
+    use super::has;
+
+    #[test]
+    fn a_list_has_whole_reasons() {
+        assert!(has("container no-root", "no-root"));
+        assert!(!has("container no-root", "root") && !has("", "no-root"));
+    }
+}

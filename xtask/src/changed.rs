@@ -27,9 +27,9 @@ const BASES: [&str; 3] = ["origin/main", "main", "HEAD"];
 /// Files that change every package.
 const ALL: [&str; 4] = ["Cargo.toml", "Cargo.lock", "clippy.toml", ".cargo/config.toml"];
 /// The folders of the root package. Other files outside of packages are documents and descriptions.
-const ROOT: [&str; 4] = ["src", "arch", "benches", "tests"];
-/// Folders whose files other packages compile only by a `#[path]`.
-const LEAVES: [&str; 3] = ["tests", "benches", "examples"];
+const ROOT: [&str; 5] = ["src", "arch", "benches", "tests", "testing"];
+/// Folders whose files no other package compiles, but by a `#[path]` that only CI follows.
+const LEAVES: [&str; 4] = ["tests", "testing", "benches", "examples"];
 /// The packages that run the code and the commands of documents, and compare generated files and patches.
 const DOCUMENTS: [&str; 3] = ["cachemaint-examples", "cachemaint-cli", "xtask"];
 /// The package whose tests need a library that only [`suites::libpmem`] links.
@@ -61,7 +61,6 @@ pub(crate) fn run(host: &Host, run: &mut Run, request: &Request) -> Result<()> {
     let mut files = changed_files(request.base.as_deref())?;
     let metadata = Cmd::cargo("metadata --no-deps --format-version 1").read()?;
     let metadata: Metadata = serde_json::from_str(&metadata)?;
-    files.extend(including(&files)?);
     let packages = metadata.touched(host.root(), &files);
     files.retain(|file| host.root().join(file).is_file());
 
@@ -98,34 +97,6 @@ fn changed_files(base: Option<&str>) -> Result<Vec<String>> {
     let differing = differing.with_context(|| format!("{base} is no commit to compare with"))?;
     let new = git().words("ls-files --others --exclude-standard").read()?;
     Ok(differing.lines().chain(new.lines()).map(str::to_owned).collect())
-}
-
-/// Returns the files that compile one of `files` by a `#[path]` out of their own folder.
-fn including(files: &[String]) -> Result<Vec<String>> {
-    let git =
-        Cmd::new("git").words("-c safe.directory=* grep --untracked --full-name --fixed-strings");
-    let lines = git.arg("#[path = \"../").words("-- :/*.rs").read()?;
-    let names = |line: &str| {
-        let (file, attribute) = line.split_once(':')?;
-        let module = joined(Path::new(file).parent()?, attribute.split('"').nth(1)?);
-        // The file of a module stands for the files of its folder.
-        let module = module.strip_suffix("mod.rs").unwrap_or(&module);
-        files.iter().any(|changed| changed.starts_with(module)).then(|| file.to_owned())
-    };
-    Ok(lines.lines().filter_map(names).collect())
-}
-
-/// Returns the path from `folder`, without its steps upwards.
-fn joined(folder: &Path, path: &str) -> String {
-    let mut parts: Vec<&str> = folder.iter().filter_map(OsStr::to_str).collect();
-    for part in path.split('/') {
-        if part == ".." {
-            parts.pop();
-        } else {
-            parts.push(part);
-        }
-    }
-    parts.join("/")
 }
 
 impl Metadata {
@@ -178,16 +149,8 @@ impl Metadata {
 
 #[cfg(test)]
 mod tests {
-    use super::{Metadata, including};
+    use super::Metadata;
     use std::path::Path;
-
-    #[test]
-    fn a_change_touches_the_files_that_include_it_by_a_path() {
-        let including = |file: &str| including(&[file.to_owned()]).unwrap();
-        assert_eq!(including("examples/ring/ring.rs"), ["tests/coherence/main.rs"]);
-        assert_eq!(including("capi/src/cancellation.rs"), ["capi/libpmem/src/lib.rs"]);
-        assert_eq!(including("crates/store/src/lib.rs"), [""; 0]);
-    }
 
     #[test]
     fn a_change_touches_its_crate_and_the_dependents_that_can_see_it() {
@@ -207,6 +170,7 @@ mod tests {
         };
         assert_eq!(touched("src/lib.rs"), "log root tool");
         assert_eq!(touched("tests/dax.rs"), "root");
+        assert_eq!(touched("testing/cpus/x86.rs"), "root");
         assert_eq!(touched("crates/log/src/lib.rs"), "log tool");
         assert_eq!(touched("crates/log/tests/log.rs"), "log");
         assert_eq!(touched("Cargo.lock"), "log root tool");

@@ -5,11 +5,11 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::absent::Lacks;
 use crate::command::Cmd;
 
 /// The folders of the workspace.
@@ -84,11 +84,6 @@ impl Host {
     }
 }
 
-/// Returns true if no program can reach `server`: the machine has no network, or its network does not know the name.
-pub fn is_out_of_reach(server: &str) -> bool {
-    without_network() || (server, 443).to_socket_addrs().is_err()
-}
-
 /// Returns true if no network interface but the loopback is up (Linux, `Documentation/ABI/testing/sysfs-class-net`).
 pub fn without_network() -> bool {
     let Ok(interfaces) = fs::read_dir("/sys/class/net") else { return false };
@@ -98,6 +93,11 @@ pub fn without_network() -> bool {
             .is_ok_and(|state| state.trim() == "down")
     };
     others.all(is_down)
+}
+
+/// Returns what was fetched. An error is a failure, unless the machine has no network.
+pub fn fetched<T>(result: Result<T>) -> Result<T> {
+    result.map_err(|why| if without_network() { Lacks::Network.error(why) } else { why })
 }
 
 /// Removes the files of a copy of the tree that are no longer in the tree. Otherwise a module that has become a folder

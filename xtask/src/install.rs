@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::absent::Lacks;
 use crate::command::{Cmd, find_program};
-use crate::host::without_network;
+use crate::host::fetched;
 
 /// Options of apt: a server that does not answer ends a check, instead of the patience of whoever runs it.
 const PATIENCE: &str =
@@ -53,8 +53,5 @@ pub fn install(packages: &[&str]) -> Result<()> {
         return Ok(());
     }
     // The lists may be missing or out of date, as on a fresh machine.
-    match apt("update").and_then(|_| apt(&line)) {
-        Err(why) if without_network() => Err(Lacks::Network.error(why)),
-        installed => installed.map(drop),
-    }
+    fetched(apt("update").and_then(|_| apt(&line))).map(drop)
 }

@@ -157,7 +157,7 @@ fn main() -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, Task, steps};
+    use super::{CI, Cli, Task, steps};
     use clap::Parser as _;
     use pulldown_cmark::{Event, Parser};
     use std::fs;
@@ -178,6 +178,21 @@ mod tests {
                 names.into_iter().find(|name| steps().all(|(step, ..)| step != name))
             }
             Ok(_) => None,
+        }
+    }
+
+    #[test]
+    fn each_step_of_a_change_is_in_a_job() {
+        let jobs = [
+            include_str!("../../.github/workflows/checks.yml"),
+            include_str!("../../.gitlab-ci.yml"),
+        ];
+        for (step, ..) in CI.into_iter().flatten() {
+            for jobs in jobs {
+                let mut words =
+                    jobs.split(|letter: char| !letter.is_alphanumeric() && letter != '-');
+                assert!(words.any(|word| word == *step), "no job has {step}");
+            }
         }
     }
 

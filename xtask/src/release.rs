@@ -1,5 +1,5 @@
 //! `cargo xtask release`: makes a release ready, and prints the commands that publish it. It commits, tags and publishes
-//! nothing.
+//! nothing. `git` refuses a tag that is there, and `cargo` a version that is published.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -60,7 +60,6 @@ struct Tree {
 pub(crate) fn run(host: &Host, request: &Request) -> Result<()> {
     let tree = Tree { root: host.root().to_path_buf(), build: host.target_dir("") };
     tree.must_be_clean()?;
-    tree.must_be_newer(request)?;
     let tree = match &request.rehearse {
         Some(contacts) => tree.rehearsal(contacts)?,
         None => tree,
@@ -121,26 +120,6 @@ fn setting(manifest: &str, name: &str) -> Result<String> {
     Ok(found[1].to_owned())
 }
 
-/// Returns the three numbers of a version, or nothing for other text.
-fn numbers(version: &str) -> Option<[u64; 3]> {
-    let numbers: Result<Vec<u64>, _> = version.split('.').map(str::parse).collect();
-    numbers.ok()?.try_into().ok()
-}
-
-/// Fails if a version is older than the manifest's, or not newer than every tag's.
-fn is_newer(version: &str, present: &str, tags: &[&str]) -> Result<()> {
-    let wanted = numbers(version);
-    ensure!(wanted >= numbers(present), "{version} is older than {present}; nothing was changed");
-    let tagged = tags.iter().filter_map(|tag| Some((numbers(tag)?, tag))).max();
-    if let Some((last, tag)) = tagged {
-        ensure!(
-            wanted > Some(last),
-            "{tag} was released, {version} is not newer; nothing was changed"
-        );
-    }
-    Ok(())
-}
-
 /// Returns the repository and the security contact of the root manifest. Fails if a contact is undecided.
 fn contacts(manifest: &str) -> Result<[String; 2]> {
     let values = CONTACTS.map(|name| setting(manifest, name));
@@ -193,18 +172,6 @@ impl Tree {
         let changes = self.run("git").words("status --porcelain").read()?;
         ensure!(changes.is_empty(), "the tree has changes: commit or stash them\n{changes}");
         Ok(())
-    }
-
-    /// Fails if a version was given away before: a tag has it or a later one, or the manifest a later one.
-    fn must_be_newer(&self, Request { version, lose_lines, .. }: &Request) -> Result<()> {
-        let tags = self.run("git").words("tag --list").read()?;
-        let of = |prefix: &str| -> Vec<&str> {
-            tags.lines().filter_map(|tag| tag.strip_prefix(prefix)).collect()
-        };
-        is_newer(version, &setting(&self.read("Cargo.toml")?, "version")?, &of("v"))?;
-        let Some(version) = lose_lines else { return Ok(()) };
-        let present = setting(&self.read("lose-lines/Cargo.toml")?, "version")?;
-        is_newer(version, &present, &of("lose-lines-v"))
     }
 
     /// Clones the tree, with these contacts.
@@ -390,7 +357,7 @@ fn files_with(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Request, Tree, contacts, is_newer, names_of_this_machine, version};
+    use super::{Request, Tree, contacts, names_of_this_machine, version};
     use std::fs;
     use std::path::Path;
     use xtask::packages;
@@ -403,23 +370,6 @@ mod tests {
         version("0.12.3").unwrap();
         for text in ["1", "1.2", "1.2.3.4", "1.2.x", "1.2.3-dev", "01.2.3", "v1.2.3", ""] {
             version(text).unwrap_err();
-        }
-    }
-
-    #[test]
-    fn a_version_is_newer_than_each_tag_and_not_older_than_the_manifest() {
-        is_newer("0.1.0", "0.1.0", &[]).unwrap();
-        is_newer("0.10.0", "0.9.3", &["0.9.3", "0.9.10", "not-a-version"]).unwrap();
-        for (version, present, tags) in [
-            ("0.9.9", "0.10.0", &[][..]),
-            ("0.9.3", "0.9.3", &["0.9.3"]),
-            ("0.9.4", "0.9.3", &["0.9.10"]),
-        ] {
-            let refused = is_newer(version, present, tags).unwrap_err().to_string();
-            assert!(
-                refused.contains(version) && refused.ends_with("nothing was changed"),
-                "{refused}"
-            );
         }
     }
 

@@ -146,8 +146,8 @@ mod tests {
     use super::Run;
     use std::io;
 
-    use anyhow::bail;
-    use xtask::absent::Lacks;
+    use anyhow::{Error, bail};
+    use xtask::absent::{Absent, Lacks};
     use xtask::command::Cmd;
 
     #[test]
@@ -155,8 +155,8 @@ mod tests {
         let mut run = Run::new(io::sink());
         run.check("passes", || Ok(())).unwrap();
         run.check("fails", || bail!("a reason")).unwrap();
-        run.check("is skipped", || Err(Lacks::Root.error("no root").context("of a check")))
-            .unwrap();
+        let absent = Absent { lacks: Lacks::Root, detail: String::from("no root") };
+        run.check("is skipped", || Err(Error::from(absent).context("of a check"))).unwrap();
         let program = "echo 'test result: ok. 5 passed; 0 failed; 2 ignored'; exit 3";
         run.command(&Cmd::new("sh").args(["-c", program])).unwrap();
         assert_eq!(run.tests.to_string(), "6 passed, 2 failed, 3 skipped");

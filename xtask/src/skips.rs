@@ -1,22 +1,29 @@
-//! The reasons for which a test may skip itself. With `CI` set, any other one fails the command that runs the test.
+//! The reasons for which a test may skip itself, by kinds. With `CI` set, the command that runs the test fails for any other
+//! reason, and for kinds that its job does not list (`absent`).
 //!
 //! A test prints `skipped: NAME: REASON` (`cachemaint_test_support::skip`), and after another colon what it met. A reason
 //! is permitted for what a machine cannot have, or a user may not do. Where a CPU refuses what a test is about, the test
 //! asserts the refusal instead.
 
-/// The reasons, by what they have in common.
+use crate::absent::is_listed;
+
+/// Kinds that depend on no machine: another check runs the test; user-mode emulation lacks what it needs, and the test
+/// passes elsewhere.
+const ANYWHERE: [&str; 2] = ["elsewhere", "emulation"];
+
+/// The reasons of each kind.
 const PERMITTED: [(&str, &[&str]); 6] = [
     (
-        "another check runs it",
+        "elsewhere",
         &[
             "CACHEMAINT_EXPECT is not set",
             "the examples are not compiled",
             "the packages of PMDK are not there",
         ],
     ),
-    ("the golden belongs to the compiler that it names", &["it was not made by this compiler"]),
+    ("other-compiler", &["it was not made by this compiler"]),
     (
-        "the emulator lacks it; the test passes elsewhere",
+        "emulation",
         &[
             "user-mode emulation does not pass MADV_DONTFORK on to the kernel",
             "user-mode emulation takes a signal with the kernel's code for its own",
@@ -30,8 +37,9 @@ const PERMITTED: [(&str, &[&str]); 6] = [
             "the sources of the tests are not here, and the rest reads them",
         ],
     ),
+    // A container, or a user without rights, forbids it.
     (
-        "a container, or a user without rights, forbids it",
+        "container",
         &[
             "/sys is read-only, as in a container",
             "the user cannot be changed, as in a container, and may read it",
@@ -58,8 +66,9 @@ const PERMITTED: [(&str, &[&str]); 6] = [
             "/dev/shm is not a tmpfs",
         ],
     ),
+    // The kernel or the file system lacks it.
     (
-        "the kernel or the file system lacks it",
+        "kernel",
         &[
             "no huge pages of 2 MiB are free (/proc/sys/vm/nr_hugepages)",
             "the kernel is older than 5.14",
@@ -72,8 +81,9 @@ const PERMITTED: [(&str, &[&str]); 6] = [
             "pages are larger than blocks here",
         ],
     ),
+    // The test is about another medium than that of the temporary files.
     (
-        "the test is about another medium than that of the temporary files",
+        "medium",
         &[
             "temporary files are in RAM here",
             "temporary files are on persistent memory here",
@@ -87,27 +97,31 @@ const PERMITTED: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// Returns what a permitted reason has in common with others, or `None` for any other message.
-pub(crate) fn permitted(message: &str) -> Option<&'static str> {
+/// Returns true if a test may skip itself with this message here.
+pub(crate) fn is_permitted(message: &str) -> bool {
+    kind(message).is_some_and(|kind| ANYWHERE.contains(&kind) || is_listed(kind))
+}
+
+/// Returns the kind of a message's reason.
+fn kind(message: &str) -> Option<&'static str> {
     let (_test, why) = message.split_once(": ")?;
     let reason = why.split(": ").next().unwrap_or(why);
-    let found = PERMITTED.iter().find(|(_, reasons)| reasons.contains(&reason));
-    found.map(|(because, _)| *because)
+    PERMITTED.iter().find(|(_, reasons)| reasons.contains(&reason)).map(|(kind, _)| *kind)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PERMITTED, permitted};
+    use super::{PERMITTED, kind};
     use crate::command::Cmd;
     use std::fs;
     use std::path::Path;
 
     #[test]
     fn a_reason_is_matched_as_a_whole() {
-        assert!(permitted("a_test: no mount namespace: EPERM").is_some());
-        assert!(permitted("a_test: children cannot be traced").is_some());
-        assert_eq!(permitted("a_test: no mount namespace is here"), None);
-        assert_eq!(permitted("a_test: the temporary directory is full"), None);
+        assert_eq!(kind("a_test: no mount namespace: EPERM"), Some("container"));
+        assert_eq!(kind("a_test: children cannot be traced"), Some("container"));
+        assert_eq!(kind("a_test: no mount namespace is here"), None);
+        assert_eq!(kind("a_test: the temporary directory is full"), None);
     }
 
     #[test]

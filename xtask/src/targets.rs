@@ -5,9 +5,8 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use xtask::absent::Lacks;
 use xtask::command::{Cmd, find_program};
-use xtask::host::{Host, is_out_of_reach};
+use xtask::host::{Host, fetched};
 use xtask::packages::{self, LOSE_LINES, PACKAGE, PUBLISHED, Package, has_media, published};
 use xtask::toolchain::{self, Compiler};
 
@@ -68,9 +67,6 @@ const TREES: [&str; 4] = [
     "x86_64-pc-windows-msvc",
     "thumbv7em-none-eabi",
 ];
-
-/// The server of cargo's index.
-const CRATES: &str = "index.crates.io";
 
 /// The greatest size of a package: 1 MB.
 const LARGEST: u64 = 1_000_000;
@@ -153,8 +149,10 @@ pub(crate) fn systems(_host: &Host, run: &mut Run) -> Result<()> {
         let documented = compiler.cargo("doc --no-deps --all-features").args(published());
         run.command(&documented.env("RUSTDOCFLAGS", "-D warnings"))?;
     }
+    // The kernel's interface for tracing differs between architectures.
+    let arm64 = ("aarch64-unknown-linux-gnu", "--all-targets -p lose-lines-recorder -p lose-lines-states");
     let adapters = BOARDS.map(|triple| (triple, "-p cachemaint-adapters"));
-    for (triple, packages) in IMAGES.into_iter().chain(adapters) {
+    for (triple, packages) in IMAGES.into_iter().chain(adapters).chain([arm64]) {
         let Some(compiler) = run.needed(triple, Compiler::new(triple))? else { continue };
         run.command(&compiler.cargo("clippy").words(packages).words("-- -D warnings"))?;
     }
@@ -179,9 +177,7 @@ pub(crate) fn deny(host: &Host, run: &mut Run) -> Result<()> {
         || Cmd::cargo(DENY).path(&folder).read().map(|_built| folder.join("bin/cargo-deny")),
         Ok,
     );
-    let found =
-        found.map_err(|why| if is_out_of_reach(CRATES) { Lacks::Network.error(why) } else { why });
-    let Some(deny) = run.needed("cargo-deny", found)? else { return Ok(()) };
+    let Some(deny) = run.needed("cargo-deny", fetched(found))? else { return Ok(()) };
     run.command(&Cmd::new(deny.display().to_string()).words("deny check")).map(drop)
 }
 

@@ -1,9 +1,8 @@
 //! Steps that check the text: format, spelling, lints, documentation.
 
 use anyhow::{Context as _, Result, ensure};
-use xtask::absent::Lacks;
 use xtask::command::{Cmd, find_program};
-use xtask::host::{Host, is_out_of_reach};
+use xtask::host::{Host, fetched};
 use xtask::install::install;
 use xtask::toolchain;
 
@@ -33,9 +32,6 @@ pub(crate) fn words(host: &Host, run: &mut Run, files: Vec<String>) -> Result<()
     run.command(&typos.arg("--force-exclude").args(files)).map(drop)
 }
 
-/// The server of pip's packages, unless its configuration names another one.
-const PYPI: &str = "pypi.org";
-
 /// The version of the spell checker that is installed where there is none.
 const TYPOS: &str = "typos==1.52.0";
 
@@ -51,11 +47,7 @@ fn typos(host: &Host) -> Result<Cmd> {
             install(&["python3-pip"]).context("typos needs pip")?;
         }
         let pip = Cmd::new("python3").words("-m pip install --quiet --retries 5 --target");
-        let installed = pip.arg(folder.display().to_string()).arg(TYPOS).read();
-        match installed {
-            Err(why) if is_out_of_reach(PYPI) => return Err(Lacks::Network.error(why)),
-            installed => installed?,
-        };
+        fetched(pip.arg(folder.display().to_string()).arg(TYPOS).read())?;
     }
     Ok(Cmd::new(program))
 }
@@ -90,9 +82,6 @@ pub(crate) fn book(host: &Host, run: &mut Run) -> Result<()> {
     .map(drop)
 }
 
-/// The server of cargo's packages.
-const CRATES: &str = "index.crates.io";
-
 /// The version of mdbook that is installed where there is none.
 const MDBOOK: &str = "mdbook@0.5.4";
 
@@ -104,11 +93,7 @@ fn mdbook(host: &Host) -> Result<String> {
         return Ok(String::from("mdbook"));
     }
     if find_program(&installed).is_none() {
-        let install = Cmd::cargo("install --quiet --locked --root").arg(folder).arg(MDBOOK);
-        match install.read() {
-            Err(why) if is_out_of_reach(CRATES) => return Err(Lacks::Network.error(why)),
-            installed => installed?,
-        };
+        fetched(Cmd::cargo("install --quiet --locked --root").arg(folder).arg(MDBOOK).read())?;
     }
     Ok(installed)
 }

@@ -1,7 +1,6 @@
 //! Compilers for other targets, by rustup.
 
 use core::time::Duration;
-use std::env;
 use std::path::Path;
 use std::thread;
 
@@ -9,10 +8,7 @@ use anyhow::Result;
 
 use crate::absent::Lacks;
 use crate::command::{Cmd, find_program};
-use crate::host::{is_out_of_reach, without_network};
-
-/// The server of toolchains, unless the environment names another one.
-const SERVER: &str = "static.rust-lang.org";
+use crate::host::{fetched, without_network};
 
 /// The seconds before each further attempt of rustup: a server may be away for a while.
 const PAUSES: [u64; 2] = [5, 30];
@@ -103,9 +99,5 @@ fn rustup(line: &str) -> Result<()> {
         thread::sleep(Duration::from_secs(pause));
         result = attempt();
     }
-    let is_usual = env::var_os("RUSTUP_DIST_SERVER").is_none();
-    match result {
-        Err(why) if is_usual && is_out_of_reach(SERVER) => Err(Lacks::Network.error(why)),
-        result => result,
-    }
+    fetched(result)
 }

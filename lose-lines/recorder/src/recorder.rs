@@ -541,6 +541,7 @@ impl<'a> Recorder<'a> {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
+    #[expect(clippy::unused_self, reason = "that of x86-64 uses it")]
     fn starts_old(&mut self, _: Thread, _: c_long, _: [u64; 6]) -> Option<Call> {
         None
     }

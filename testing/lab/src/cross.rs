@@ -1,14 +1,15 @@
 //! Compilers and emulators of programs for the lab's targets.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result, bail};
 use lose_lines_machine::cache::Cache;
 use lose_lines_machine::command::Cmd;
 use lose_lines_machine::debian;
 use lose_lines_machine::emulator::CURRENT;
 use xtask::absent::Lacks;
 use xtask::command::find_program;
+use xtask::host::fetched;
 use xtask::install::install;
 use xtask::toolchain::{self, Compiler};
 
@@ -46,12 +47,19 @@ pub(super) fn linking(triple: &str) -> Result<Linking> {
 
 /// Installs packages of a cross compiler, if the distribution has them.
 fn install_cross(packages: &[&str]) -> Result<()> {
-    install(packages).map_err(|why| {
-        let told = format!("{why:#}");
-        let is_unknown = told.contains("Unable to locate package")
-            || told.contains("has no installation candidate");
-        if is_unknown { Lacks::CrossCompiler.error(told) } else { why }
-    })
+    install(packages).map_err(
+        |why| {
+            if is_unknown(&why) { Lacks::CrossCompiler.error(why) } else { why }
+        },
+    )
+}
+
+/// Returns true if apt knows no such package.
+fn is_unknown(why: &Error) -> bool {
+    let told = format!("{why:#}");
+    ["Unable to locate package", "has no installation candidate"]
+        .iter()
+        .any(|words| told.contains(words))
 }
 
 /// Returns the C++ compiler for a target, which is installed if it is missing.
@@ -94,43 +102,57 @@ impl Ready {
     }
 }
 
-/// Returns an emulator that suits the lane: the installed one, or else a current one from this
-/// release of Debian or Ubuntu or its backports, or else the one of this release.
+/// Returns an emulator that suits the lane: the installed one, or else a current one from this release of Debian or Ubuntu or
+/// its backports, or else the one of this release. One is passed over only if it is of another version.
 fn emulator(cache: &Cache, target: &Target) -> Result<String> {
-    let current = || -> Result<String> {
+    let current = || {
         let suite = debian::offering(cache, "qemu-user", CURRENT);
-        let folder = debian::fetch(cache, &["qemu-user"], suite)?;
-        suitable(&folder.join("usr/bin").join(target.emulator), target)
+        match fetched(debian::fetch(cache, &["qemu-user"], suite)) {
+            Err(why) if is_unknown(&why) => Ok(Vec::new()),
+            folder => Ok(vec![folder?.join("usr/bin").join(target.emulator)]),
+        }
     };
-    let packaged = || -> Result<String> {
-        install(&["qemu-user"])?;
-        installed(target)
-    };
-    installed(target).or_else(|_none| current()).or_else(|_no_current| packaged())
+    let packaged = || install(&["qemu-user"]).map(|()| installed(target));
+    let ways: [&dyn Fn() -> Result<Vec<PathBuf>>; 3] =
+        [&|| Ok(installed(target)), &current, &packaged];
+    let mut other = None;
+    for way in ways {
+        for program in way()? {
+            let program = program.display().to_string();
+            let version = major_version(&Cmd::new(&program))?;
+            if target.versions.contains(&version) {
+                return Ok(program);
+            }
+            other = Some((program, version));
+        }
+    }
+    let (program, version) = other.with_context(|| format!("no {}", target.emulator))?;
+    not_older(&program, version, *target.versions.start())?;
+    bail!("{program} is of version {version}, which is newer than the lane's")
 }
 
-fn installed(target: &Target) -> Result<String> {
-    ["", "-static"]
-        .into_iter()
-        .filter_map(|suffix| find_program(format!("{}{suffix}", target.emulator)))
-        .map(|path| suitable(&path, target))
-        .reduce(Result::or)
-        .with_context(|| format!("{} is not installed", target.emulator))?
+fn installed(target: &Target) -> Vec<PathBuf> {
+    let names = ["", "-static"].map(|suffix| format!("{}{suffix}", target.emulator));
+    names.iter().filter_map(find_program).collect()
 }
 
-fn suitable(program: &Path, target: &Target) -> Result<String> {
-    let program = program.display().to_string();
-    let version = major_version(&program)?;
-    if target.versions.contains(&version) {
-        return Ok(program);
+/// Skips a check for which an emulator is too old.
+fn not_older(program: &str, version: u32, least: u32) -> Result<()> {
+    if version >= least {
+        return Ok(());
     }
     Err(Lacks::Emulator.error(format_args!("{program} is of version {version}")))
 }
 
+/// Skips a check for which the emulator of a machine is too old.
+pub(super) fn current(emulator: &Cmd) -> Result<()> {
+    not_older("the emulator", major_version(emulator)?, CURRENT)
+}
+
 /// Returns 10 for `qemu-aarch64 version 10.0.2 (Debian …)`.
-fn major_version(program: &str) -> Result<u32> {
-    let text = Cmd::new(program).arg("--version").read()?;
+fn major_version(program: &Cmd) -> Result<u32> {
+    let text = program.clone().arg("--version").read()?;
     text.split_once("version ")
         .and_then(|(_, rest)| rest.split('.').next()?.parse().ok())
-        .with_context(|| format!("{program} does not say its version"))
+        .with_context(|| format!("`{program}` does not say its version"))
 }

@@ -17,7 +17,7 @@ use lose_lines_machine::kit::{Kit, Kits};
 use lose_lines_machine::plugin::Plugin;
 use xtask::absent::Lacks;
 use xtask::command::{Cmd, find_program};
-use xtask::host::{Host, without_network};
+use xtask::host::{Host, fetched};
 use xtask::toolchain::Compiler;
 
 use crate::cross;
@@ -104,13 +104,14 @@ impl Lab {
     /// Returns the emulators of whole machines.
     pub(crate) fn emulators(&self) -> Result<Emulators> {
         for_x86()?;
-        fetched(self.kits.emulators())
+        fetched(self.kits.emulators().map_err(Error::from))
     }
 
     /// Returns the plugin of an architecture's emulator, which follows write-backs and loses lines.
     pub(crate) fn plugin(&self, architecture: &str) -> Result<Plugin> {
         let emulator = self.emulators()?.system(architecture);
-        Plugin::fits(&emulator).map_err(|why| Lacks::Emulator.error(why))?;
+        cross::current(&emulator)?;
+        Plugin::fits(&emulator)?;
         cache::make(self.kits.work())?;
         Plugin::in_folder(self.kits.work())
     }
@@ -189,14 +190,6 @@ fn for_x86() -> Result<()> {
         Some(_) => Ok(()),
         None => Err(Lacks::Apt.error("apt-get is not there")),
     }
-}
-
-/// Returns what was fetched, or that nothing can be.
-fn fetched<T, E: Into<Error>>(found: Result<T, E>) -> Result<T> {
-    found.map_err(|why| {
-        let why = why.into();
-        if without_network() { Lacks::Network.error(why) } else { why }
-    })
 }
 
 /// Checks that this system is Debian: others have no kernel for some machines (os-release(5)).

@@ -102,10 +102,18 @@ pub(crate) fn guide(_host: &Host, run: &mut Run) -> Result<()> {
 /// The members that `cargo test` leaves out.
 const OTHERS: &str = "--workspace --exclude cachemaint --exclude cachemaint-cli --all-features";
 
-/// Runs each benchmark once. Times mean nothing here; its data must be right afterwards.
+/// Runs each benchmark once with the data that a debug build can work through. Times mean nothing here; its data must be
+/// right afterwards.
 pub(crate) fn benches(_host: &Host, run: &mut Run) -> Result<()> {
     let bench = Cmd::cargo("bench").words(OTHERS).words("--profile dev --bench * -- --test");
     run.command(&bench).map(drop)
+}
+
+/// Runs once, with all data, those benchmarks that [`benches`] runs with less.
+pub(crate) fn benches_at_size(_host: &Host, run: &mut Run) -> Result<()> {
+    let large =
+        "bench -p cachemaint-benches --bench opening --bench readers --bench recovery -- --test";
+    run.command(&Cmd::cargo(large).env("CACHEMAINT_REAL_SIZES", "1")).map(drop)
 }
 
 /// Runs the tests that a change of the library rarely breaks.

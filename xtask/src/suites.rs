@@ -15,38 +15,20 @@ use crate::run::Run;
 
 /// Tests of functions without unsafe code or pointers: over recorded machines and texts, and arithmetic. Miri cannot
 /// find more there than the native run, and takes minutes to read the texts.
-const NOTHING_FOR_MIRI: [&str; 12] = [
-    "aliasing::tests::",
-    "arch::aarch64::set_way::",
-    "arch::lines::",
-    "cache::copy::tests::policy::a_translator_promises_nothing",
-    "cache::copy::tests::policy::each_path_has_a_store_that_is_there",
-    "cache::copy::tests::policy::the_promise_is_intels_alone",
-    "cache::copy::tests::policy::without_the_promise_lines_are_written_back_whatever_the_cpu_has",
-    "cpu::aarch64::sysfs::",
-    "cpu::powerpc::sysfs::",
-    "dax::system::linux::ask::",
-    "dax::system::linux::device::",
-    "report::tests::",
-];
+const NOTHING_FOR_MIRI: &str = "aliasing::tests:: arch::aarch64::set_way:: arch::lines:: \
+    cache::copy::tests::policy::a_translator_promises_nothing \
+    cache::copy::tests::policy::each_path_has_a_store_that_is_there \
+    cache::copy::tests::policy::the_promise_is_intels_alone \
+    cache::copy::tests::policy::without_the_promise_lines_are_written_back_whatever_the_cpu_has \
+    cpu::aarch64::sysfs:: cpu::powerpc::sysfs:: dax::system::linux::ask:: dax::system::linux::device:: \
+    report::tests::";
 
 /// Unit tests of the formats that use files, or that loop over numbers for minutes there.
-const FORMATS_NATIVELY: [&str; 4] =
-    ["writing::file::", "table::", "record::", "records_of_a_full_window"];
+const FORMATS_NATIVELY: &str = "writing::file:: table:: record:: records_of_a_full_window";
 
 /// PMDK's library, its header and its tool, with the libraries that these load.
-const ORIGINAL: [&str; 10] = [
-    "libpmem1",
-    "libpmem-dev",
-    "pmdk-tools",
-    "libpmemobj1",
-    "libpmemlog1",
-    "libpmemblk1",
-    "libpmempool1",
-    "libndctl6",
-    "libdaxctl1",
-    "libkmod2",
-];
+const ORIGINAL: &str = "libpmem1 libpmem-dev pmdk-tools libpmemobj1 libpmemlog1 libpmemblk1 libpmempool1 \
+    libndctl6 libdaxctl1 libkmod2";
 
 /// Returns `cargo test` for the lanes of the lab.
 fn lab() -> Cmd {
@@ -111,9 +93,9 @@ pub(crate) fn benches(_host: &Host, run: &mut Run) -> Result<()> {
 
 /// Runs once, with all data, those benchmarks that [`benches`] runs with less.
 pub(crate) fn benches_at_size(_host: &Host, run: &mut Run) -> Result<()> {
-    let large =
-        "bench -p cachemaint-benches --bench opening --bench readers --bench recovery -- --test";
-    run.command(&Cmd::cargo(large).env("CACHEMAINT_REAL_SIZES", "1")).map(drop)
+    let large = Cmd::cargo("bench -p cachemaint-benches")
+        .words("--bench opening --bench readers --bench recovery");
+    run.command(&large.words("-- --test").env("CACHEMAINT_REAL_SIZES", "1")).map(drop)
 }
 
 /// Runs the tests that a change of the library rarely breaks.
@@ -142,7 +124,8 @@ pub(crate) fn libpmem(host: &Host, run: &mut Run) -> Result<()> {
     let tests = tests.env("CACHEMAINT_LIBPMEM", &folder);
     // Without the packages the tests that compare are skipped.
     let tests = if find_program("apt-get").is_some() {
-        let original = debian::fetch(host.cache(), &ORIGINAL, Suite::System)?;
+        let original =
+            debian::fetch(host.cache(), &ORIGINAL.split(' ').collect::<Vec<_>>(), Suite::System)?;
         tests.env("CACHEMAINT_LIBPMEM_ORIGINAL", original)
     } else {
         tests
@@ -162,14 +145,14 @@ pub(crate) fn miri(_host: &Host, run: &mut Run) -> Result<()> {
     if run.needed("Miri", toolchain::nightly())?.is_none() {
         return Ok(());
     }
-    let miri = |packages, skipped: &[&'static str]| {
-        let skips = skipped.iter().flat_map(|name| ["--skip", *name]);
+    let miri = |packages, skipped: &'static str| {
+        let skips = skipped.split(' ').flat_map(|name| ["--skip", name]);
         let tests = Cmd::cargo("+nightly miri test").words(packages).arg("--").args(skips);
         tests.env("MIRIFLAGS", "-Zmiri-disable-isolation")
     };
     // Miri interprets: few generated cases must do. The other programs have no test for it, or the same ones again.
-    run.tests(&miri(MIRI, &NOTHING_FOR_MIRI).env("PROPTEST_CASES", "4"))?;
-    run.tests(&miri(MIRI_OF_FORMATS, &FORMATS_NATIVELY)).map(drop)
+    run.tests(&miri(MIRI, NOTHING_FOR_MIRI).env("PROPTEST_CASES", "4"))?;
+    run.tests(&miri(MIRI_OF_FORMATS, FORMATS_NATIVELY)).map(drop)
 }
 
 pub(crate) fn loom(host: &Host, run: &mut Run) -> Result<()> {

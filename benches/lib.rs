@@ -60,10 +60,12 @@ pub fn run_with<T: Sync>(
     }
 }
 
-/// Returns true if each benchmark runs only once, to check its result, for which little data is enough.
+/// Returns true if each benchmark runs only once, to check its result, for which little data is enough. With the
+/// variable `CACHEMAINT_REAL_SIZES`, even that run has all data.
 #[must_use]
-pub fn is_test() -> bool {
-    std::env::args().any(|argument| argument == "--test")
+pub fn is_small() -> bool {
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    is_test && std::env::var_os("CACHEMAINT_REAL_SIZES").is_none()
 }
 
 fn failure(error: impl fmt::Display) -> ExitCode {

@@ -8,7 +8,7 @@ use cachemaint::dax::Options;
 use cachemaint_benches::contenders::{Case, Contender, here, run_cases};
 use cachemaint_benches::measure::blocks::Blocks;
 use cachemaint_benches::measure::clock::Clock;
-use cachemaint_benches::{Outcome, is_test};
+use cachemaint_benches::{Outcome, is_small};
 use core::error::Error;
 use memmap2::Mmap;
 use rustix::fs::{Advice, fadvise};
@@ -41,7 +41,7 @@ struct Bench {
 impl Bench {
     fn new() -> Result<Self, Box<dyn Error>> {
         let folder = tempfile::Builder::new().prefix("cachemaint-").tempdir_in(".")?;
-        let (path, len) = (folder.path().join("file"), if is_test() { 16 << 20 } else { 1 << 30 });
+        let (path, len) = (folder.path().join("file"), if is_small() { 16 << 20 } else { 1 << 30 });
         let mut file = File::create(&path)?;
         for number in (1..=u8::MAX).cycle().take(len / PIECE) {
             file.write_all(&vec![number; PIECE])?;

@@ -5,19 +5,18 @@
 
 use cachemaint::medium::Backing;
 use cachemaint::medium::{Memory, Readable};
-use cachemaint_benches::Outcome;
 use cachemaint_benches::cost::{Cost, Counting};
 use cachemaint_benches::measure::lines::{PAGE, Region};
 use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::Payloads;
+use cachemaint_benches::{Outcome, is_small};
 use cachemaint_journal::{self, Group, Salvaged};
 use cachemaint_recorder::{self, Found};
 use cachemaint_store::{self, Store};
 use core::error::Error;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
-use std::io::Write as _;
-use std::{env, io};
+use std::io::{self, Write as _};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -106,8 +105,7 @@ const FORMATS: [Format; 4] = [
 ];
 
 fn main() -> Outcome {
-    let is_test = env::args().any(|argument| argument == "--test");
-    let sizes = if is_test { &SIZES[..1] } else { &SIZES[..] };
+    let sizes = if is_small() { &SIZES[..1] } else { &SIZES[..] };
     let mut out = io::stdout().lock();
     write!(out, "{:40}", "ms for each MiB; KiB taken")?;
     for size in sizes {

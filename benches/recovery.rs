@@ -12,7 +12,7 @@ use cachemaint_benches::measure::lines::{PAGE, Region};
 use cachemaint_benches::measure::statistics::Estimate;
 use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::Payloads;
-use cachemaint_benches::{Outcome, is_test, run_with};
+use cachemaint_benches::{Outcome, is_small, run_with};
 use cachemaint_journal::{Group, Journal, Recovered};
 use core::cell::RefCell;
 use core::error::Error;
@@ -51,7 +51,7 @@ struct Crashed<'a> {
 
 impl<'a> Crashed<'a> {
     fn new(region: &'a Region) -> Result<Self, Box<dyn Error>> {
-        let records = if is_test() { RECORDS / 100 } else { RECORDS };
+        let records = if is_small() { RECORDS / 100 } else { RECORDS };
         let (words, cache) = (region.words(), to_persistence()?);
         let memory = Memory::new(words, cache, Backing::Ram);
         let (journal, _) = Journal::create_new(memory).map_err(|failed| failed.error)?;

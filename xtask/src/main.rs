@@ -96,6 +96,7 @@ const FULL: [&[Step]; 2] = [
         ("targets", "Build the library for other architectures", targets::no_std_elsewhere),
         ("systems", "Compile the library for other operating systems", targets::systems),
         ("members", "Run the tests of every member", suites::members),
+        ("benches-all", "Run each benchmark once at its real sizes", suites::benches_at_size),
         ("book", "Build the guide as a book", text::book),
         ("guide", "Run the commands of the guide and of CONTRIBUTING.md", suites::guide),
         ("cases", "Run the property tests with many more cases", suites::cases),

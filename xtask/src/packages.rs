@@ -58,7 +58,7 @@ pub const MIRI_OF_FORMATS: &str =
 pub const LOOM: &str = "-p cachemaint -p cachemaint-format -p cachemaint-journal -p cachemaint-recorder --lib \
      --no-default-features --features std";
 pub const PAUSING: &str = "-p cachemaint-journal -p cachemaint-recorder -p cachemaint-store --test * -- \
-     threads:: concurrent:: tail:: files::";
+     threads:: concurrent:: group_commit:: second_writer:: tail:: files::";
 pub const GENERATED: &str = "-p cachemaint -p cachemaint-sim -p cachemaint-journal -p cachemaint-recorder \
      -p cachemaint-store -p cachemaint-long-tests --all-features";
 

@@ -14,24 +14,16 @@ use crate::run::Run;
 
 /// Tests of functions without unsafe code or pointers: over recorded machines and texts, and arithmetic. Miri cannot
 /// find more there than the native run, and takes minutes to read the texts.
-const NOTHING_FOR_MIRI: [&str; 12] = [
-    "aliasing::tests::",
-    "arch::aarch64::set_way::",
-    "arch::lines::",
-    "cache::copy::tests::policy::a_translator_promises_nothing",
-    "cache::copy::tests::policy::each_path_has_a_store_that_is_there",
-    "cache::copy::tests::policy::the_promise_is_intels_alone",
-    "cache::copy::tests::policy::without_the_promise_lines_are_written_back_whatever_the_cpu_has",
-    "cpu::aarch64::sysfs::",
-    "cpu::powerpc::sysfs::",
-    "dax::system::linux::ask::",
-    "dax::system::linux::device::",
-    "report::tests::",
-];
+const NOTHING_FOR_MIRI: &str = "aliasing::tests:: arch::aarch64::set_way:: arch::lines:: \
+    cache::copy::tests::policy::a_translator_promises_nothing \
+    cache::copy::tests::policy::each_path_has_a_store_that_is_there \
+    cache::copy::tests::policy::the_promise_is_intels_alone \
+    cache::copy::tests::policy::without_the_promise_lines_are_written_back_whatever_the_cpu_has \
+    cpu::aarch64::sysfs:: cpu::powerpc::sysfs:: dax::system::linux::ask:: dax::system::linux::device:: \
+    report::tests::";
 
 /// Unit tests of the formats that use files, or that loop over numbers for minutes there.
-const FORMATS_NATIVELY: [&str; 4] =
-    ["writing::file::", "table::", "record::", "records_of_a_full_window"];
+const FORMATS_NATIVELY: &str = "writing::file:: table:: record:: records_of_a_full_window";
 
 /// Returns `cargo test` for the lanes of the lab.
 fn lab() -> Cmd {
@@ -89,10 +81,18 @@ pub(crate) fn guide(_host: &Host, run: &mut Run) -> Result<()> {
 /// The members that `cargo test` leaves out.
 const OTHERS: &str = "--workspace --exclude cachemaint --exclude cachemaint-cli --all-features";
 
-/// Runs each benchmark once. Times mean nothing here; its data must be right afterwards.
+/// Runs each benchmark once with the data that a debug build can work through. Times mean nothing here; its data must be
+/// right afterwards.
 pub(crate) fn benches(_host: &Host, run: &mut Run) -> Result<()> {
     let bench = Cmd::cargo("bench").words(OTHERS).words("--profile dev --bench * -- --test");
     run.command(&bench).map(drop)
+}
+
+/// Runs once, with all data, those benchmarks that [`benches`] runs with less.
+pub(crate) fn benches_at_size(_host: &Host, run: &mut Run) -> Result<()> {
+    let large = Cmd::cargo("bench -p cachemaint-benches")
+        .words("--bench opening --bench readers --bench recovery");
+    run.command(&large.words("-- --test").env("CACHEMAINT_REAL_SIZES", "1")).map(drop)
 }
 
 /// Runs the tests that a change of the library rarely breaks.
@@ -127,14 +127,14 @@ pub(crate) fn miri(_host: &Host, run: &mut Run) -> Result<()> {
     if run.needed("Miri", toolchain::nightly())?.is_none() {
         return Ok(());
     }
-    let miri = |packages, skipped: &[&'static str]| {
-        let skips = skipped.iter().flat_map(|name| ["--skip", *name]);
+    let miri = |packages, skipped: &'static str| {
+        let skips = skipped.split(' ').flat_map(|name| ["--skip", name]);
         let tests = Cmd::cargo("+nightly miri test").words(packages).arg("--").args(skips);
         tests.env("MIRIFLAGS", "-Zmiri-disable-isolation")
     };
     // Miri interprets: few generated cases must do. The other programs have no test for it, or the same ones again.
-    run.tests(&miri(MIRI, &NOTHING_FOR_MIRI).env("PROPTEST_CASES", "4"))?;
-    run.tests(&miri(MIRI_OF_FORMATS, &FORMATS_NATIVELY)).map(drop)
+    run.tests(&miri(MIRI, NOTHING_FOR_MIRI).env("PROPTEST_CASES", "4"))?;
+    run.tests(&miri(MIRI_OF_FORMATS, FORMATS_NATIVELY)).map(drop)
 }
 
 pub(crate) fn loom(host: &Host, run: &mut Run) -> Result<()> {

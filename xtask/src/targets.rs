@@ -22,16 +22,8 @@ const BOARDS: [&str; 4] = [
 
 /// One target of each further architecture, only in `full`. On an architecture without operations the library must compile
 /// and refuse. `i586` has no SSE, as kernels for 32-bit x86.
-const ELSEWHERE: [&str; 8] = [
-    "riscv32imac-unknown-none-elf",
-    "loongarch64-unknown-none",
-    "armv7a-none-eabi",
-    "wasm32-unknown-unknown",
-    "i586-unknown-linux-gnu",
-    "powerpc64le-unknown-linux-gnu",
-    "powerpc-unknown-linux-gnu",
-    "s390x-unknown-linux-gnu",
-];
+const ELSEWHERE: &str = "riscv32imac-unknown-none-elf loongarch64-unknown-none armv7a-none-eabi wasm32-unknown-unknown \
+    i586-unknown-linux-gnu powerpc64le-unknown-linux-gnu powerpc-unknown-linux-gnu s390x-unknown-linux-gnu";
 
 /// Targets of which rustup has no standard library: the nightly compiler builds it.
 const WITHOUT_LIBRARY: [&str; 2] = ["sparc64-unknown-linux-gnu", "mips-unknown-linux-gnu"];
@@ -81,7 +73,7 @@ pub(crate) fn no_std(_host: &Host, run: &mut Run) -> Result<()> {
 
 /// Does the same for the other architectures, and where features are refused.
 pub(crate) fn no_std_elsewhere(_host: &Host, run: &mut Run) -> Result<()> {
-    ELSEWHERE.into_iter().try_for_each(|triple| bare(run, triple))?;
+    ELSEWHERE.split(' ').try_for_each(|triple| bare(run, triple))?;
     for triple in WITHOUT_FILES {
         let Some(compiler) = run.needed(triple, Compiler::new(triple))? else { continue };
         run.command(&compiler.cargo("check").words(packages::WITHOUT_FILES))?;
@@ -150,7 +142,8 @@ pub(crate) fn systems(_host: &Host, run: &mut Run) -> Result<()> {
         run.command(&documented.env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     // The kernel's interface for tracing differs between architectures.
-    let arm64 = ("aarch64-unknown-linux-gnu", "--all-targets -p lose-lines-recorder -p lose-lines-states");
+    let arm64 =
+        ("aarch64-unknown-linux-gnu", "--all-targets -p lose-lines-recorder -p lose-lines-states");
     let adapters = BOARDS.map(|triple| (triple, "-p cachemaint-adapters"));
     for (triple, packages) in IMAGES.into_iter().chain(adapters).chain([arm64]) {
         let Some(compiler) = run.needed(triple, Compiler::new(triple))? else { continue };

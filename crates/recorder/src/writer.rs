@@ -213,6 +213,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     #[inline(always)]
     fn put(&self, offset: u64, timestamp: u64, id: u16, payload: &[u8]) {
         let len = payload.len() as u16;
+        // The offset is below the size of a sub-buffer, which is a `u32`, and the length at most `LONGEST`.
         let tagged = format::tagged(offset as u32, id, len, timestamp);
         // The place is already aligned. The mask tells the compiler so, which then omits the unaligned case.
         let at = (self.start.get() + offset) & !(WORD as u64 - 1);

@@ -114,8 +114,8 @@ impl Live {
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     all: Vec<Live>,
-    /// A part of the hash of a name, and the number of its entry, counted from 1; zeros in a free slot. At least one of
-    /// eight slots is free.
+    /// 32 bits of the hash of a name, and the number of its entry, counted from 1; zeros in a free slot. At least one of
+    /// eight slots is free. A table has fewer than 2^32 entries ([`insert`](Self::insert) panics beyond).
     slots: Vec<(u32, u32)>,
     /// Unknown to those who choose names, so that they cannot make all of them fall into one slot.
     seed: u64,
@@ -198,6 +198,7 @@ impl Names {
             return Some(before);
         }
         self.all.push(live);
+        assert!(u32::try_from(self.all.len()).is_ok(), "a store has fewer than 2^32 names");
         self.slots[slot] = (hash, self.all.len() as u32);
         None
     }

@@ -36,7 +36,8 @@ pub(super) const LARGEST: u32 = 1 << 20;
 /// All sequence numbers are below this limit, which keeps positions far below 2^64.
 pub(super) const SEQUENCES: u64 = 1 << 40;
 
-/// Returns the place of a sub-buffer as used in the key of a tag.
+/// Returns the place of a sub-buffer as used in the key of a tag: the shard in the 24 highest bits, of which it takes 12,
+/// and the sequence number, which is below [`SEQUENCES`].
 const fn place(shard: u32, sequence: u64) -> u64 {
     (shard as u64) << 40 | sequence
 }

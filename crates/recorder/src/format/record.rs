@@ -2,7 +2,8 @@
 
 use super::RECORD;
 
-/// Returns the words of a record between its tag and its payload: id, length and offset, then the timestamp.
+/// Returns the words of a record between its tag and its payload: id, length and offset, then the timestamp. Each field
+/// has all bits of its type.
 #[inline]
 pub(crate) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64) -> [u8; TAGGED] {
     let mut bytes = [0; TAGGED];

@@ -28,4 +28,5 @@ mod plain;
 #[cfg(target_os = "linux")]
 mod processes;
 mod rewritten;
+mod second_writer;
 mod work;

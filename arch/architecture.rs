@@ -51,7 +51,7 @@ pub struct Architecture {
     /// The operation on the whole cache of a CPU, for privileged code.
     pub whole_cache: Option<WholeCacheOperation>,
     /// The reason why the whole cache cannot be written back or invalidated at once: for all code if there is no
-    /// [`whole_cache`](Self::whole_cache) or if it does not reach every cache, otherwise for user mode.
+    /// [`whole_cache`](Self::whole_cache), otherwise for user mode.
     pub no_whole_cache: Unsupported,
     /// The way to make Linux treat RAM as persistent memory, if there is one.
     pub reserved_ram: Option<ReservedRam>,

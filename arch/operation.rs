@@ -53,8 +53,6 @@ pub struct WholeCacheOperation {
     /// The mnemonic of the instruction that writes all lines back and may keep them, if the architecture has it; a CPU
     /// may lack it.
     pub writeback: Option<&'static str>,
-    /// True if it reaches all caches of the machine when every CPU executes it.
-    pub reaches_every_cache: bool,
     /// The specification.
     pub source: &'static str,
 }

@@ -19,12 +19,11 @@
 //! | instruction | effect | to the point of |
 //! |---|---|---|
 //! | `dc ivac` | invalidates, and may lose dirty bytes | coherency |
-//! | `dc cisw` | cleans and invalidates one line by its set and way | the level of the operand |
 //!
-//! Both are UNDEFINED at EL0. `dc ivac` needs write permission, and promises only that the line is dropped. Under a
-//! hypervisor with stage 2 translation (`HCR_EL2.VM`) or with `HCR_EL2.DC` it executes as `dc civac`, and cores may
-//! clean first anyway (Arm ARM, DC IVAC; Cortex-A35 TRM, "Cache maintenance"). Operations by set and way ([`set_way`])
-//! affect one CPU: they are not broadcast and do not reach system caches, and lines move between the caches of other
+//! It is UNDEFINED at EL0. It needs write permission, and promises only that the line is dropped. Under a hypervisor
+//! with stage 2 translation (`HCR_EL2.VM`) or with `HCR_EL2.DC` it executes as `dc civac`, and cores may clean first
+//! anyway (Arm ARM, DC IVAC; Cortex-A35 TRM, "Cache maintenance"). Operations by set and way (`dc cisw`) are not used:
+//! they affect one CPU, are not broadcast and do not reach system caches, and lines move between the caches of other
 //! CPUs meanwhile.
 //!
 //! Cortex-A55 and Cortex-A75 can maintain a line before an older store to it in memory that is write-through, or of
@@ -51,12 +50,10 @@ native_only! { aarch64 {
     #[expect(unsafe_code, reason = "registers are read in assembly")]
     pub mod registers;
 } }
-#[cfg(any(all(feature = "privileged", target_arch = "aarch64"), test))]
-pub mod set_way;
 
 use super::{
     Architecture, DataCache, Discard, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported,
-    WholeCacheOperation, advice,
+    advice,
 };
 
 pub use instruction::*;
@@ -107,12 +104,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "Linux arch/arm64/include/asm/cache.h: the data side behaves as PIPT",
     ),
     discard: Ok(DC_IVAC),
-    whole_cache: Some(WholeCacheOperation {
-        writeback_invalidate: "dc cisw",
-        writeback: None,
-        reaches_every_cache: false,
-        source: "Arm ARM (DDI 0487), DC CISW",
-    }),
+    whole_cache: None,
     // Arm ARM (DDI 0487), DC CISW: other CPUs and system caches do not see it.
     no_whole_cache: Unsupported::new(
         Missing::Operation,

@@ -99,7 +99,6 @@ pub const ARCHITECTURE: Architecture = Architecture {
     whole_cache: Some(WholeCacheOperation {
         writeback_invalidate: "wbinvd",
         writeback: Some("wbnoinvd"),
-        reaches_every_cache: true,
         source: "Intel SDM vol. 2D, WBINVD and WBNOINVD; AMD APM vol. 3, the same; Linux \
                  arch/x86/lib/cache-smp.c, wbinvd_on_all_cpus",
     }),

@@ -47,8 +47,7 @@ pub(crate) fn can_invalidate_memory(
     architecture: &Architecture,
     cpu: &Cpu,
 ) -> Result<WholeCacheOperation, Refused> {
-    let every_cache = architecture.whole_cache.filter(|does| does.reaches_every_cache);
-    let Some(operation) = every_cache else {
+    let Some(operation) = architecture.whole_cache else {
         return Err(Refused { by: RefusedBy::Architecture, why: architecture.no_whole_cache });
     };
     let in_a_guest = what_becomes_of_it_in_this_guest(architecture, cpu);

@@ -1,8 +1,8 @@
 //! Operations on whole caches, for kernels, hypervisors and firmware (feature `privileged`).
 //!
-//! They serve two needs. **Memory with content that changed behind the caches** (a secure erase, a device that was
-//! unlocked or handed on): [`WholeCache`] drops everything at once, on every CPU. **A CPU that goes offline** (powered
-//! off, or handed over by firmware) must not take dirty lines with it: [`OwnCaches`] empties its own caches.
+//! They serve **memory with content that changed behind the caches** (a secure erase, a device that was unlocked or
+//! handed on): [`WholeCache`] drops everything at once, on every CPU. A CPU that goes offline empties its own caches by
+//! a loop in assembly without a stack, which no library can offer (TF-A `lib/psci/aarch64/psci_helpers.S`).
 //!
 //! ```
 //! use cachemaint::report::RefusedBy;
@@ -153,8 +153,7 @@ impl WholeCache {
     /// 1. The caller relies on it only for memory that no CPU or device accesses meanwhile, and that no CPU has mapped
     ///    cacheable.
     /// 2. `participants` are all CPUs that have been running since their caches were last emptied, and `on_all_cpus`
-    ///    calls the function in ring 0; CPUs that are offline were emptied when they went offline ([`OwnCaches`]; Linux
-    ///    does so). No call is moved to another CPU before it has returned: newer AMD CPUs can be interrupted in the
+    ///    calls the function in ring 0; CPUs that are offline were emptied when they went offline (Linux does so). No call is moved to another CPU before it has returned: newer AMD CPUs can be interrupted in the
     ///    middle of it (CPUID.80000008H:EBX\[13\]).
     /// 3. `on_all_cpus` returns, or unwinds, only after all calls have returned: they use the caller's stack.
     #[doc(alias("wbinvd_on_all_cpus", "cpu_cache_invalidate_memregion", "flush"))]
@@ -202,73 +201,6 @@ impl WholeCache {
             // `writeback_invalidate`.
             unsafe { privileged::writeback_all() };
         })
-    }
-}
-
-/// The caches that the executing CPU reaches by itself. It is for a CPU that goes offline: one that is powered off, or
-/// the only running one, in firmware.
-///
-/// | architecture | what is executed |
-/// |---|---|
-/// | x86 | WBINVD |
-/// | arm64 | DC CISW on each set and way of each data cache up to the level of coherency (`CLIDR_EL1`, `CCSIDR_EL1`) |
-///
-/// It **does not make memory coherent** while other CPUs run. Dirty lines in their caches stay there, lines move
-/// between caches meanwhile, and arm64's operations do not reach system caches. Linux removed its own version for this
-/// reason (commit 68234df4ea79).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OwnCaches(());
-
-impl OwnCaches {
-    /// Returns the proof that this CPU can empty its own caches.
-    ///
-    /// On x86 it determines the ring and the hypervisor, as [`WholeCache::ask`] does.
-    ///
-    /// # Errors
-    /// The reason why it cannot.
-    ///
-    /// # Safety
-    /// 1. On arm64 this is EL1 or higher, and not a guest: a hypervisor traps these operations (`HCR_EL2.TSW`) and may
-    ///    ignore them (KVM on CPUs with `FEAT_S2FWB`: Linux `arch/arm64/kvm/sys_regs.c`, `access_dcsw`). No register
-    ///    there shows it.
-    pub unsafe fn privileged() -> Result<Self, Refused> {
-        // SAFETY: (1) is the caller's duty.
-        let cpu = unsafe { cpu::here_privileged() };
-        Self::of(&native::ARCHITECTURE, &cpu)
-    }
-
-    /// Returns the operation. The caller must know whether this is a guest, if the CPU does not report it.
-    fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
-        match architecture.whole_cache {
-            Some(does) if !does.reaches_every_cache && cpu.privileged => Ok(Self(())),
-            _ => can_invalidate_memory(architecture, cpu).map(|_| Self(())),
-        }
-    }
-
-    /// Writes back and drops every line in the caches that this CPU reaches by itself.
-    ///
-    /// # Ordering
-    /// When it returns, the dirty lines of this CPU's own caches have reached memory, or a cache beyond the level of
-    /// coherency, and lines fetched later come from there; see [the type](Self) for the limits. On arm64 this holds for
-    /// lines that the CPU does not use meanwhile: a line can move from a level that is still to be emptied to one that
-    /// was emptied. A CPU that is powered off turns off `SCTLR_ELx.C` before its caches are emptied, and needs a loop
-    /// in assembly for that, without a stack (TF-A `lib/psci/aarch64/psci_helpers.S`,
-    /// `psci_do_pwrdown_cache_maintenance`; `lib/aarch64/cache_helpers.S`, `dcsw_op_level2`).
-    ///
-    /// # Cost
-    /// On arm64 one instruction for each line that the caches can hold. On x86 interrupts are delayed.
-    ///
-    /// # Safety
-    /// 1. This is the CPU on which [`privileged`](Self::privileged) was called, or one like it, at that
-    ///    privilege level.
-    /// 2. That stays true until the call has returned: interrupts and preemption are off. (On arm64 a change of
-    ///    `CSSELR_EL1` in between would give it the numbers of another cache.)
-    /// 3. On arm64 `SCTLR_ELx.C` is 1 until the call has returned, and was 1 at each store to this stack. Compiled code
-    ///    keeps return addresses there, and older dirty lines would overwrite any that bypassed the cache.
-    #[doc(alias("dcsw_op_all", "WriteBackInvalidateDataCache", "dc cisw", "wbinvd"))]
-    pub unsafe fn writeback_invalidate(self) {
-        // SAFETY: the value proves that the instructions are there, and (1) that they are permitted; (2), (3).
-        unsafe { privileged::writeback_invalidate_all() };
     }
 }
 

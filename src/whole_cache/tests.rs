@@ -1,6 +1,6 @@
 //! The question, on recorded machines as user mode and as ring 0 see them.
 
-use super::{NotOnAllCpus, OwnCaches, Participant, WholeCache};
+use super::{NotOnAllCpus, Participant, WholeCache};
 use crate::arch::{self, Architecture, Effect};
 use crate::cpu::recorded::{Leaf, all, x86 as x86_machines, x86_cpu_in_ring_0 as in_ring_0};
 use crate::cpu::{Confidential, Cpu, Hypervisor};
@@ -17,7 +17,6 @@ fn machine(name: &str) -> &'static [Leaf] {
 fn refused(cpuid: &[Leaf]) -> Refused {
     let cpu = in_ring_0(cpuid);
     let refused = WholeCache::of(X86, &cpu).unwrap_err();
-    assert_eq!(OwnCaches::of(X86, &cpu), Err(refused));
     refused
 }
 
@@ -29,7 +28,6 @@ fn ring_0_can_on_every_machine_without_a_hypervisor_and_on_no_other() {
         let cpu = in_ring_0(machine.cpuid);
         let is_bare = machine.hypervisor.is_none();
         assert_eq!(WholeCache::of(X86, &cpu).is_ok(), is_bare, "{}", machine.name);
-        assert_eq!(OwnCaches::of(X86, &cpu).is_ok(), is_bare, "{}", machine.name);
         bare += usize::from(is_bare);
     }
     assert!(bare > 5);
@@ -118,18 +116,16 @@ fn user_mode_is_in_the_way_on_every_recorded_machine() {
             RefusedBy::Architecture
         };
         assert_eq!(refused.by, by, "{name}");
-        assert_eq!(OwnCaches::of(architecture, &cpu), Err(refused), "{name}");
     }
 }
 
-/// No architecture but x86 reaches the caches of all CPUs, at any privilege; arm64 reaches its own.
+/// No architecture but x86 reaches the caches of all CPUs, at any privilege.
 #[test]
 fn only_x86_reaches_every_cache() {
     for architecture in arch::ALL {
         let nothing = Cpu::refused(architecture.no_whole_cache);
         let cpu = Cpu { privileged: true, hypervisor: Hypervisor::Absent, ..nothing };
-        let (is_x86, is_arm64) =
-            (architecture.name.starts_with("x86"), architecture.name == "aarch64");
+        let is_x86 = architecture.name.starts_with("x86");
         match WholeCache::of(architecture, &cpu) {
             Ok(_) => assert!(is_x86, "{}", architecture.name),
             Err(refused) => {
@@ -138,12 +134,6 @@ fn only_x86_reaches_every_cache() {
                 assert_eq!(refused.why, architecture.no_whole_cache);
             }
         }
-        assert_eq!(
-            OwnCaches::of(architecture, &cpu).is_ok(),
-            is_x86 || is_arm64,
-            "{}",
-            architecture.name
-        );
     }
 }
 

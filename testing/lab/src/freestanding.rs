@@ -53,8 +53,7 @@ const LAST_STEP: &str = "panic write-back";
 const CLWB: &str = "writeback=clwb,persistence=clwb,deep=refused,line=64";
 
 /// The steps of ring 0, all of which a guest must refuse.
-const RING_0: &[&str] =
-    &["every cache invalidated", "every cache written back", "a CPU left out", "own caches"];
+const RING_0: &[&str] = &["every cache invalidated", "every cache written back", "a CPU left out"];
 
 const fn guest(cpu: &'static str, chosen: &'static str, hypervisor: &'static str) -> Model {
     Model { lacks: RING_0, ..Model::new(cpu, chosen, hypervisor) }
@@ -91,7 +90,7 @@ const X86: &[Model] = &[
 const CVADP: &str = "writeback=dc cvac,persistence=dc cvap,deep=dc cvadp,line=64";
 
 /// The steps of EL1.
-const EL1: &[&str] = &["coherency accepted", "own caches"];
+const EL1: &[&str] = &["coherency accepted"];
 
 /// As for user mode; and Cortex-A53 r0p0, where errata forbid a clean. `max` has lines of 64 bytes in a whole machine
 /// (QEMU `target/arm/tcg/cpu64.c`).

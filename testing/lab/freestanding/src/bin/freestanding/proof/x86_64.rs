@@ -4,17 +4,16 @@ use core::cell::OnceCell;
 use core::hint::black_box;
 
 use cachemaint::Cache;
-use cachemaint::whole_cache::{NotOnAllCpus, OwnCaches, Participant, WholeCache};
+use cachemaint::whole_cache::{NotOnAllCpus, Participant, WholeCache};
 use cachemaint_lab_freestanding::image::cpus::{Cpus, MOST};
 use cachemaint_lab_freestanding::image::{Machine, OneCpu};
 use cachemaint_lab_freestanding::{Board as _, Buffer, Outcome, Step};
 use raw_cpuid::{CpuId, CpuIdReaderNative, ProcessorCapacityAndFeatureInfo as Capacity};
 
-pub(super) const STEPS: [Step; 4] = [
+pub(super) const STEPS: [Step; 3] = [
     Step { name: "every cache invalidated", run: every_cache_invalidated },
     Step { name: "every cache written back", run: every_cache_written_back },
     Step { name: "a CPU left out", run: a_cpu_left_out },
-    Step { name: "own caches", run: own_caches },
 ];
 
 /// The CPUs, started by the first step that needs them.
@@ -98,18 +97,5 @@ fn on_every_cache(
     black_box(&mut buffer);
     assert_eq!(operation(caches, &mut participants[..count], cpus), Ok(()));
     buffer.assert_intact(name);
-    Outcome::Passed
-}
-
-fn own_caches(_cache: Cache) -> Outcome {
-    let mut buffer = Buffer::filled(1);
-    black_box(&mut buffer);
-    // SAFETY: (1) is about arm64.
-    match unsafe { OwnCaches::privileged() } {
-        // SAFETY: (1) the same CPU, (2) which nothing interrupts.
-        Ok(caches) => unsafe { caches.writeback_invalidate() },
-        Err(refused) => return Outcome::Skipped(refused.why.reason),
-    }
-    buffer.assert_intact("wbinvd");
     Outcome::Passed
 }

@@ -60,7 +60,9 @@ pub(crate) use native::{block_stores, here, here_for_choice};
 #[cfg(feature = "privileged")]
 pub(crate) use native::{here_privileged, number};
 
-pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
+pub use guest::{Confidential, Hypervisor, Isolation, KNOWN_SIGNATURES, Signatures};
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", test))]
+pub(crate) use guest::{HYPER_V, TRANSLATOR, is_known};
 pub use identity::CpuIdentity;
 pub(crate) use identity::Midr;
 pub use text::Text;

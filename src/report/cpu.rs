@@ -6,9 +6,9 @@ use crate::arch::{
     native,
 };
 use crate::cache::{Builder, Cache, Choice};
-use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line, Midr};
+use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, Line, Midr};
 use crate::statement::Statement;
-use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
+use crate::virtualization::{self, Refused};
 
 /// The cache maintenance that this CPU offers, and the choices made.
 ///
@@ -45,16 +45,6 @@ pub struct CpuReport {
     pub hypervisor: Hypervisor,
     /// The kind of confidential guest, as far as the CPU reports it.
     pub confidential: Confidential,
-    /// The effects of a hypervisor and a confidential guest on cache maintenance, as far as the CPU reports it.
-    ///
-    /// ```
-    /// use cachemaint::report::{CpuReport, Handling};
-    /// let whole_cache = CpuReport::host().effects.whole_cache;
-    /// if whole_cache.answer != Handling::Executed {
-    ///     println!("do not rely on WBINVD: {} ({})", whole_cache.text, whole_cache.source);
-    /// }
-    /// ```
-    pub effects: Effects,
     machine: &'static Architecture,
     pub(super) cpu: Cpu,
     conditions: Builder,
@@ -141,7 +131,6 @@ impl CpuReport {
             aliasing: aliasing::by_architecture(&machine.data_cache),
             hypervisor: cpu.hypervisor,
             confidential: cpu.confidential,
-            effects: Virtualization::of(machine, &cpu).effects(),
             machine,
             cpu,
             conditions,
@@ -254,13 +243,6 @@ impl CpuReport {
         self.machine.data_cache.distance.bytes(page)
     }
 
-    /// Returns the effects if the hypervisor is known from elsewhere.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
-        Virtualization::of(self.machine, &self.cpu).effects_under(kind)
-    }
-
     /// Returns the operation that invalidates all caches at once, for memory with content that changed behind the
     /// caches. It must be executed on **every** CPU (`cachemaint::whole_cache` does so, with feature `privileged`).
     ///
@@ -273,7 +255,7 @@ impl CpuReport {
     /// The reason why it is not possible.
     #[doc(alias("wbinvd", "cpu_cache_has_invalidate_memregion"))]
     pub fn can_invalidate_memory(&self) -> Result<WholeCacheOperation, Refused> {
-        whole_cache::can_invalidate_memory(self.machine, &self.cpu)
+        virtualization::can_invalidate_memory(self.machine, &self.cpu)
     }
 
     /// Returns further facts to know before relying on this CPU.
@@ -360,7 +342,9 @@ impl CpuReport {
                 "none found in the documentation of the translators",
             ));
         }
-        if self.cpu.hypervisor != Hypervisor::Absent && self.cpu.hypervisor.kind().is_none() {
+        if self.cpu.hypervisor != Hypervisor::Absent
+            && self.cpu.hypervisor.known_signature().is_none()
+        {
             return Some(Statement::assumed(
                 false,
                 "the hypervisor is unknown and can be an emulator, to whose stores no x86 manual applies: write back \

@@ -9,7 +9,7 @@ use super::cpu::{Availability, CpuReport, Status};
 use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
 use crate::cache::Choice;
-use crate::cpu::{CpuIdentity, Hypervisor, HypervisorKind, Line, Midr, Signatures, Text};
+use crate::cpu::{CpuIdentity, Hypervisor, Line, Midr, Signatures, Text};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 /// Incremented when a name is removed or changes its meaning.
@@ -189,52 +189,28 @@ impl Serialize for CpuIdentity {
     }
 }
 
-impl Serialize for HypervisorKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
 impl Serialize for Signatures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
     }
 }
 
-/// A hypervisor, whose kind the kernel's files can show if the CPU does not.
-struct KnownBy(Hypervisor, Option<HypervisorKind>);
-
-impl Serialize for KnownBy {
+impl Serialize for Hypervisor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(hypervisor, by_files) = self;
-        let name = hypervisor.name().or(by_files.map(HypervisorKind::name));
         let mut object = serializer.serialize_map(None)?;
-        match hypervisor {
-            Hypervisor::Absent | Hypervisor::Unknown if by_files.is_some() => {
-                object.serialize_entry("present", &Some(true))?;
-                object.serialize_entry("name", &name)?;
-            }
-            Hypervisor::Present { signatures, is_root } => {
-                object.serialize_entry("present", &Some(true))?;
-                object.serialize_entry("name", &name)?;
-                object.serialize_entry("signature", signatures.first().map_or("", Text::as_str))?;
-                object.serialize_entry("signatures", signatures)?;
-                object.serialize_entry("is_root", is_root)?;
-            }
-            Hypervisor::Translated => {
-                object.serialize_entry("present", &Some(true))?;
-                object.serialize_entry("name", &name)?;
-            }
-            Hypervisor::Absent => object.serialize_entry("present", &Some(false))?,
-            Hypervisor::Unknown => {
-                object.serialize_entry("present", &None::<bool>)?;
-                object
-                    .serialize_entry("reason", "the architecture does not show it to user mode")?;
-                object.serialize_entry(
-                    "advice",
-                    "see what the kernel's files show: guest_hints of a host's report",
-                )?;
-            }
+        let present = match self {
+            Self::Present { .. } | Self::Translated => Some(true),
+            Self::Absent => Some(false),
+            Self::Unknown => None,
+        };
+        object.serialize_entry("present", &present)?;
+        if let Self::Present { signatures, is_root } = self {
+            object.serialize_entry("signatures", signatures)?;
+            object.serialize_entry("is_root", is_root)?;
+        }
+        if *self == Self::Unknown {
+            object.serialize_entry("reason", "the architecture does not show it to user mode")?;
+            object.serialize_entry("advice", "ask the operator of the machine")?;
         }
         object.end()
     }
@@ -284,23 +260,13 @@ impl Serialize for Writebacks<'_> {
     }
 }
 
-impl Serialize for Hypervisor {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        KnownBy(*self, None).serialize(serializer)
-    }
-}
-
 impl CpuReport {
-    /// Writes the fields of a report, with the hypervisor that the kernel's files show.
+    /// Writes the fields of a report.
     ///
     /// # Errors
     /// Those of the serializer.
     #[doc(hidden)]
-    pub fn fields<S: SerializeStruct>(
-        &self,
-        object: &mut S,
-        by_files: Option<HypervisorKind>,
-    ) -> Result<(), S::Error> {
+    pub fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
         object.serialize_field("architecture", self.architecture)?;
         object.serialize_field("identity", &self.identity)?;
         object.serialize_field("line", &Answer(self.line))?;
@@ -310,9 +276,8 @@ impl CpuReport {
         let accepts = self.accepts_coherency_as_persistence;
         object.serialize_field("accepts_coherency_as_persistence", &accepts)?;
         object.serialize_field("aliasing", &self.aliasing)?;
-        object.serialize_field("hypervisor", &KnownBy(self.hypervisor, by_files))?;
+        object.serialize_field("hypervisor", &self.hypervisor)?;
         object.serialize_field("confidential", &self.confidential)?;
-        object.serialize_field("effects", &self.effects)?;
         let whole_cache = Answer(self.can_invalidate_memory().map_err(|refused| refused.why));
         object.serialize_field("whole_cache", &whole_cache)?;
         object.serialize_field("notes", &List(|| self.notes()))
@@ -321,9 +286,9 @@ impl CpuReport {
 
 impl Serialize for CpuReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("CpuReport", 14)?;
+        let mut object = serializer.serialize_struct("CpuReport", 13)?;
         object.serialize_field("schema", &SCHEMA)?;
-        self.fields(&mut object, None)?;
+        self.fields(&mut object)?;
         object.end()
     }
 }

@@ -24,7 +24,7 @@
 //! | architecture | arm64's operations by set and way reach one CPU; RISC-V, PowerPC, s390x and others have none |
 //! | user mode | WBINVD raises #GP; detected from CS, never assumed. A kernel that Xen paravirtualises is in user mode too |
 //! | confidential guest | TDX: WBINVD raises #VE, which ends a Linux kernel; SEV: a request that the host may ignore |
-//! | hypervisor | KVM does nothing unless it has assigned a device that does not snoop; [`CpuReport::effects`](crate::report::CpuReport#structfield.effects) has the behaviour of each, with its source |
+//! | hypervisor | KVM does nothing unless it has assigned a device that does not snoop; `cachemaint_inspect::guest` has the behaviour of each, with its source |
 //!
 //! # Lines instead
 //! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a mapped range,
@@ -57,7 +57,7 @@ use crate::arch::native::{self, privileged};
 use crate::arch::{Architecture, Effect, WholeCacheOperation};
 use crate::cpu::{self, Cpu};
 use crate::virtualization::Refused;
-use crate::virtualization::whole_cache::can_invalidate_memory;
+use crate::virtualization::can_invalidate_memory;
 
 pub use all_cpus::{NotOnAllCpus, Participant};
 

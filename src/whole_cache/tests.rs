@@ -33,7 +33,7 @@ fn ring_0_can_on_every_machine_without_a_hypervisor_and_on_no_other() {
     assert!(bare > 5);
 }
 
-/// The reason names the effect: the sources are those of `virtualization`.
+/// The reason names the effect.
 #[test]
 fn in_a_guest_it_is_refused_with_who_takes_it_and_what_becomes_of_it() {
     let tdx = refused(machine("TDX"));
@@ -58,17 +58,17 @@ fn in_a_guest_it_is_refused_with_who_takes_it_and_what_becomes_of_it() {
     );
     assert!(sev.to_string().contains("a request that the host may ignore"), "{sev}");
 
-    for (name, hypervisor, becomes) in [
-        ("9xx4 (family 25 model 17), KVM", "KVM", "KVM ignores it"),
-        ("Xen guest", "Xen", "Xen ignores it"),
-        ("VMware", "VMware", "may ignore it"),
-        ("CPU model max", "QEMU's emulation (TCG)", "has no caches"),
-        ("(Ice Lake-D), Hyper-V root", "Hyper-V", "under this root partition"),
+    for (name, signature) in [
+        ("9xx4 (family 25 model 17), KVM", "KVMKVMKVM"),
+        ("Xen guest", "XenVMMXenVMM"),
+        ("VMware", "VMwareVMware"),
+        ("CPU model max", "TCGTCGTCGTCG"),
+        ("(Ice Lake-D), Hyper-V root", "Microsoft Hv"),
     ] {
         let refused = refused(machine(name));
         let RefusedBy::Hypervisor(by) = refused.by else { panic!("{name}: {refused:?}") };
-        assert_eq!(by.name(), Some(hypervisor), "{name}");
-        assert!(refused.to_string().contains(becomes), "{name}: {refused}");
+        assert_eq!(by.known_signature(), Some(signature), "{name}");
+        assert!(refused.to_string().contains("a hypervisor may ignore it"), "{name}: {refused}");
         assert!(!refused.to_string().contains("user mode"), "{name}: {refused}");
         assert!(!refused.why.advice.is_empty(), "{name}");
     }

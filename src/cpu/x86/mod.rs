@@ -11,7 +11,8 @@ mod translator;
 
 use super::reading::{line_size, shown};
 use super::{
-    Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Signatures, Text,
+    Confidential, Cpu, CpuIdentity, HYPER_V, Hypervisor, Isolation, Line, Signatures, Text,
+    is_known,
 };
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Missing, Point, Unsupported, advice::persist_files};
@@ -207,10 +208,9 @@ fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
 /// hypervisor, which can be an emulator. A known signature at the first place saves the search for others.
 #[cfg(any(target_arch = "x86_64", test))]
 pub(super) fn is_documented<R: CpuIdReader>(reader: &R) -> bool {
-    let is_known = |signature: &Text<12>| HypervisorKind::of_signature(signature).is_some();
     let names_itself = || {
-        signature(reader, LEAF_HYPERVISOR).as_ref().is_some_and(is_known)
-            || signatures(reader).iter().any(|found| HypervisorKind::of_signature(found).is_some())
+        signature(reader, LEAF_HYPERVISOR).is_some_and(|found| is_known(&found))
+            || signatures(reader).iter().any(|found| is_known(found))
     };
     !is_translated(reader) && (!is_guest(reader) || names_itself())
 }
@@ -220,9 +220,8 @@ pub(super) fn is_documented<R: CpuIdReader>(reader: &R) -> bool {
 fn signatures<R: CpuIdReader>(reader: &R) -> Signatures {
     let mut found = Signatures::NONE;
     for base in (LEAF_HYPERVISOR..=LAST_HYPERVISOR).step_by(NEXT_HYPERVISOR) {
-        let signature = signature(reader, base).filter(|signature| {
-            base == LEAF_HYPERVISOR || HypervisorKind::of_signature(signature).is_some()
-        });
+        let signature = signature(reader, base)
+            .filter(|signature| base == LEAF_HYPERVISOR || is_known(signature));
         if let Some(signature) = signature {
             found.add(signature);
         }
@@ -241,8 +240,7 @@ fn signature<R: CpuIdReader>(reader: &R, base: u32) -> Option<Text<12>> {
 /// Returns true in a root partition, as Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
 fn is_root<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> bool {
     let owns = CREATE_PARTITIONS | CPU_MANAGEMENT;
-    hypervisor.kind() == Some(HypervisorKind::HyperV)
-        && privileges(reader) & (owns | ISOLATION) == owns
+    hypervisor.known_signature() == Some(HYPER_V) && privileges(reader) & (owns | ISOLATION) == owns
 }
 
 /// Returns the privileges that Hyper-V gives to this partition; 0 if it does not report them.
@@ -262,7 +260,7 @@ fn confidential<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Confident
 }
 
 fn isolated<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Option<Confidential> {
-    let is_hyper_v = hypervisor.kind() == Some(HypervisorKind::HyperV);
+    let is_hyper_v = hypervisor.known_signature() == Some(HYPER_V);
     if !is_hyper_v || privileges(reader) & ISOLATION == 0 {
         return None;
     }

@@ -3,10 +3,8 @@
 //! Reading and deciding are separate. Readers take a `Tree` with any root, so tests can replay any machine.
 
 mod bad_blocks;
-pub(crate) mod cache_levels;
 pub(crate) mod kernel;
 pub(crate) mod nvdimm;
-pub(crate) mod surroundings;
 
 #[cfg(all(target_os = "linux", not(cachemaint_loom)))]
 mod backing;

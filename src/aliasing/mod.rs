@@ -34,7 +34,7 @@
 mod machine;
 
 pub use machine::Aliasing;
-pub(crate) use machine::{by_architecture, of_machine};
+pub(crate) use machine::by_architecture;
 
 /// Returns true if two mappings of one file are congruent. Each is given as the address of a byte and the offset of
 /// that byte in the file. The mappings can be in two processes, and of two parts of the file.

@@ -226,12 +226,20 @@ impl CpuReport {
         self.machine.instructions[code.trailing_zeros() as usize]
     }
 
-    /// Returns the aliasing on a machine with this text of `/proc/cpuinfo` and this size of a page, as far as they are
-    /// known.
+    /// Returns the aliasing on a machine whose `/proc/cpuinfo` gives this answer, or none and this advice. What the
+    /// architecture decides stands.
     #[doc(hidden)]
     #[must_use]
-    pub fn aliasing_on(&self, cpuinfo: Option<&str>, page: Option<u64>) -> Aliasing {
-        aliasing::of_machine(&self.machine.data_cache, cpuinfo, page)
+    pub const fn aliasing_on(&self, found: Result<bool, Option<&'static str>>) -> Aliasing {
+        const SOURCE: &str = "/proc/cpuinfo";
+        match (self.aliasing, found) {
+            (Aliasing::Unknown { .. }, Ok(true)) => Aliasing::Yes { source: SOURCE },
+            (Aliasing::Unknown { .. }, Ok(false)) => Aliasing::No { source: SOURCE },
+            (Aliasing::Unknown { reason, .. }, Err(Some(advice))) => {
+                Aliasing::Unknown { reason, advice }
+            }
+            (decided, _) => decided,
+        }
     }
 
     /// Returns the distance in bytes at which two mappings of one page agree, with pages of this size.

@@ -9,7 +9,7 @@ mod tests;
 
 use crate::guest::{Effects, HypervisorKind};
 use crate::survival::backing_of;
-use crate::system::{kernel, nvdimm};
+use crate::system::{cpuinfo, kernel, nvdimm};
 use crate::{Kernel, PmemRegion, Unknown};
 use alloc::format;
 use alloc::string::ToString;
@@ -192,7 +192,10 @@ pub(crate) fn aliasing(cpu: &CpuReport, tree: &Tree, page: &Result<u64, Unknown>
         return cpu.aliasing;
     }
     let cpuinfo = tree.read(Path::new("/proc/cpuinfo"));
-    cpu.aliasing_on(cpuinfo.value(), page.as_ref().ok().copied())
+    cpu.aliasing_on(match (cpuinfo.value(), page) {
+        (Some(text), Ok(page)) => cpuinfo::aliases(cpu.architecture, text, *page).ok_or(None),
+        _ => Err(Some("mount /proc, and ask again")),
+    })
 }
 
 /// Returns the distance at which two mappings of one page agree.

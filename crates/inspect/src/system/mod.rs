@@ -3,6 +3,7 @@
 //! Reading and deciding are separate. Readers take a `Tree` with any root, so tests can replay any machine.
 
 mod bad_blocks;
+pub(crate) mod cpuinfo;
 pub(crate) mod kernel;
 pub(crate) mod nvdimm;
 

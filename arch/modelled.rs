@@ -60,11 +60,6 @@ pub const ARCHITECTURE: Architecture = Architecture {
     invalidate: AROUND,
     unreachable: [NO_DEEPER, NO_DEEPER, NO_DEEPER],
     data_cache: DataCache::unknown("the modelled back end has no caches"),
-    discard: Err(Unsupported::new(
-        Missing::Operation,
-        "the modelled back end has no operation that discards",
-        "use invalidate, and have no dirty line in the range",
-    )),
     whole_cache: None,
     no_whole_cache: Unsupported::new(
         Missing::Operation,

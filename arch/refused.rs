@@ -22,7 +22,6 @@ pub const fn architecture(
         invalidate: Fences { before: BARRIER, after: BARRIER },
         unreachable: [why, why, why],
         data_cache,
-        discard: Err(why),
         whole_cache: None,
         no_whole_cache,
         reserved_ram: None,

@@ -75,7 +75,7 @@
 //! | `dax` | files on Linux, macOS and Windows; nothing on other systems, or without 64-bit atomics |
 //! | `alloc` | `Medium` for an `Arc` of a medium; `WriterLock::new`; `Padded::boxed`, `boxed_slice` |
 //! | `serde` | reports as JSON and other formats |
-//! | `privileged` | `Cache::privileged`, discards and whole caches, for ring 0, EL1 and M-mode |
+//! | `privileged` | `Cache::privileged` and whole caches, for ring 0, EL1 and M-mode |
 //! | `embedded-dma` | a [`Padded`](coherence::Padded) slice is a buffer for drivers written against `embedded-dma` 0.2 |
 
 #![cfg_attr(docsrs, feature(doc_cfg), doc(auto_cfg(hide(cachemaint_loom))))]

@@ -77,12 +77,6 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/powerpc/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),
-    // Only embedded CPUs have dcbi (Power ISA 2.07 Book III-E), and ISA 3.0 dropped them.
-    discard: Err(Unsupported::new(
-        Missing::Operation,
-        "PowerPC servers have no instruction that drops a block unwritten",
-        "use invalidate, and have no dirty line in the range",
-    )),
     whole_cache: None,
     no_whole_cache: Unsupported::new(
         Missing::Operation,

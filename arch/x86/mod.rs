@@ -91,15 +91,9 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/x86/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),
-    discard: Err(Unsupported::new(
-        Missing::Operation,
-        "no x86 instruction drops a line unwritten",
-        "use invalidate, and have no dirty line in the range",
-    )),
     whole_cache: Some(WholeCacheOperation {
         writeback_invalidate: "wbinvd",
-        writeback: Some("wbnoinvd"),
-        source: "Intel SDM vol. 2D, WBINVD and WBNOINVD; AMD APM vol. 3, the same; Linux \
+        source: "Intel SDM vol. 2D, WBINVD; AMD APM vol. 3, the same; Linux \
                  arch/x86/lib/cache-smp.c, wbinvd_on_all_cpus",
     }),
     // Intel SDM vol. 2D, WBINVD.

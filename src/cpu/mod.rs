@@ -99,8 +99,6 @@ pub(crate) struct Cpu {
     pub(crate) is_described: bool,
     /// True if privileged code asked: in ring 0, at EL1, in M-mode or S-mode.
     pub(crate) privileged: bool,
-    /// True if the CPU can write back a whole cache and keep the lines (x86: WBNOINVD).
-    pub(crate) keeps_whole_cache: bool,
 }
 
 /// Instructions of a CPU that do not work as the architecture specifies.
@@ -125,7 +123,6 @@ impl Cpu {
             line: Err(why),
             is_described: false,
             privileged: false,
-            keeps_whole_cache: false,
         }
     }
 

@@ -2,8 +2,7 @@
 
 use crate::aliasing::{self, Aliasing};
 use crate::arch::{
-    Architecture, Discard, Effect, Instruction, Missing, Point, Unsupported, WholeCacheOperation,
-    native,
+    Architecture, Effect, Instruction, Missing, Point, Unsupported, WholeCacheOperation, native,
 };
 use crate::cache::{Builder, Cache, Choice};
 use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, Line, Midr};
@@ -32,9 +31,6 @@ pub struct CpuReport {
     pub identity: CpuIdentity,
     /// The cache lines, or the reason why no maintenance instruction is usable here.
     pub line: Result<Line, Unsupported>,
-    /// The instruction by which privileged code drops lines without writing them back (`Cache::discard_range`, with
-    /// feature `privileged`), or the reason why the architecture has no such instruction.
-    pub discard: Result<Discard, Unsupported>,
     /// True if the caller of [`for_cache`](Self::for_cache) accepts the point of coherency as the point of persistence.
     pub accepts_coherency_as_persistence: bool,
     /// The aliasing of the data cache, as far as the architecture decides it: the answer of Linux's
@@ -126,7 +122,6 @@ impl CpuReport {
             architecture: machine.name,
             identity: cpu.identity,
             line: cpu.line,
-            discard: machine.discard,
             accepts_coherency_as_persistence: conditions.accepts_coherency(),
             aliasing: aliasing::by_architecture(&machine.data_cache),
             hypervisor: cpu.hypervisor,
@@ -210,8 +205,7 @@ impl CpuReport {
     }
 
     /// Returns the instruction and fences that invalidate. Dirty lines are written back too, over the stores of a
-    /// device, since no supported system lets user mode discard them. A kernel gets the same choice; it discards with
-    /// [another instruction](Self#structfield.discard).
+    /// device, since no supported system lets user mode discard them. A kernel gets the same choice.
     ///
     /// # Errors
     /// Returns the reason why nothing here invalidates.

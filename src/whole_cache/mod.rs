@@ -38,8 +38,7 @@
 //! come back from another that has not executed it yet. The guarantees therefore hold only for memory that **no one
 //! accesses meanwhile**. Memory to be invalidated must not even be mapped cacheable, since CPUs fetch by speculation.
 //! When the call has returned `Ok`, for such memory:
-//! - no cache of a CPU holds a line of it ([`writeback_invalidate`](WholeCache::writeback_invalidate)), or a dirty one
-//!   ([`writeback`](WholeCache::writeback));
+//! - no cache of a CPU holds a line of it;
 //! - dirty lines have been written back **over the bytes in memory**: to discard them, have no dirty line before the
 //!   content changes. Linux promises no more ("may or may not write back dirty contents").
 //!
@@ -48,13 +47,12 @@
 //! the machine loses its cached lines too.
 //!
 //! No function here executes INVD or arm64's DC ISW, which drop the dirty lines of all programs, including this
-//! function's own stack: compiled code cannot survive that. To drop the dirty lines of *a range*, see
-//! [`Cache::discard_range`](crate::Cache::discard_range).
+//! function's own stack: compiled code cannot survive that.
 
 mod all_cpus;
 
 use crate::arch::native::{self, privileged};
-use crate::arch::{Architecture, Effect, WholeCacheOperation};
+use crate::arch::{Architecture, WholeCacheOperation};
 use crate::cpu::{self, Cpu};
 use crate::virtualization::Refused;
 use crate::virtualization::can_invalidate_memory;
@@ -66,8 +64,6 @@ pub use all_cpus::{NotOnAllCpus, Participant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeCache {
     operation: WholeCacheOperation,
-    /// The instruction that writes back and keeps the lines, if this CPU has it.
-    keeping: Option<&'static str>,
 }
 
 impl WholeCache {
@@ -81,20 +77,7 @@ impl WholeCache {
     }
 
     fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
-        let operation = can_invalidate_memory(architecture, cpu)?;
-        let keeping = operation.writeback.filter(|_| cpu.keeps_whole_cache);
-        Ok(Self { operation, keeping })
-    }
-
-    /// Returns the mnemonic of the instruction that [`writeback`](Self::writeback) executes on each CPU, and its
-    /// effect. On a CPU without WBNOINVD it is WBINVD, which drops the lines too, as in Linux (`wbnoinvd` in
-    /// `arch/x86/include/asm/special_insns.h`).
-    #[must_use]
-    pub const fn writeback_instruction(self) -> (&'static str, Effect) {
-        match self.keeping {
-            Some(keeping) => (keeping, Effect::Writeback),
-            None => (self.writeback_invalidate_instruction(), Effect::WritebackInvalidate),
-        }
+        can_invalidate_memory(architecture, cpu).map(|operation| Self { operation })
     }
 
     /// Returns the mnemonic of the instruction that [`writeback_invalidate`](Self::writeback_invalidate) executes on
@@ -166,40 +149,6 @@ impl WholeCache {
             // SAFETY: the value proves that WBINVD is there and is not taken away; each CPU is in ring 0
             // (2).
             unsafe { privileged::writeback_invalidate_all() };
-        })
-    }
-
-    /// Writes back every dirty line in the caches of all CPUs; lines may stay. It executes
-    /// [this instruction](Self::writeback_instruction).
-    ///
-    /// # Ordering
-    /// See [guarantees](self#guarantees).
-    ///
-    /// # Cost
-    /// As [`writeback_invalidate`](Self::writeback_invalidate), without fetching lines again if they stay.
-    ///
-    /// # Errors
-    /// As [`writeback_invalidate`](Self::writeback_invalidate).
-    ///
-    /// # Safety
-    /// As for [`writeback_invalidate`](Self::writeback_invalidate), except that in (1) the memory may be
-    /// mapped and read (that a read leaves a dirty line with its owner or writes it back is assumed; no
-    /// manual says it); and
-    /// 4. all CPUs have the instruction that this one has.
-    #[doc(alias("wbnoinvd_on_all_cpus", "clean"))]
-    pub unsafe fn writeback(
-        self,
-        participants: &mut [Participant],
-        on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
-    ) -> Result<(), NotOnAllCpus> {
-        if self.keeping.is_none() {
-            // SAFETY: (1) to (3) are the caller's duties: it does more than is asked for.
-            return unsafe { self.writeback_invalidate(participants, on_all_cpus) };
-        }
-        all_cpus::run(participants, on_all_cpus, cpu::number, || {
-            // SAFETY: the CPU that was asked has WBNOINVD, and so have all (4); otherwise as for
-            // `writeback_invalidate`.
-            unsafe { privileged::writeback_all() };
         })
     }
 }

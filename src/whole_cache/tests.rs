@@ -1,7 +1,7 @@
 //! The question, on recorded machines as user mode and as ring 0 see them.
 
 use super::{NotOnAllCpus, Participant, WholeCache};
-use crate::arch::{self, Architecture, Effect};
+use crate::arch::{self, Architecture};
 use crate::cpu::recorded::{Leaf, all, x86 as x86_machines, x86_cpu_in_ring_0 as in_ring_0};
 use crate::cpu::{Confidential, Cpu, Hypervisor};
 use crate::report::CpuReport;
@@ -137,25 +137,6 @@ fn only_x86_reaches_every_cache() {
     }
 }
 
-/// CPUID.80000008H:EBX\[9\]: Zen 4 has WBNOINVD, Nehalem does not and executes WBINVD in its place.
-#[test]
-fn wbnoinvd_is_chosen_if_the_cpu_has_it() {
-    let with = |ebx| {
-        let cpuid = [
-            (0, 0, [7, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
-            (1, 0, [0x0005_0654, 0x0800, 0, 1 << 19 | 1 << 26]),
-            (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
-            (0x8000_0008, 0, [0, ebx, 0, 0]),
-        ];
-        WholeCache::of(X86, &in_ring_0(&cpuid)).unwrap()
-    };
-    assert_eq!(with(1 << 9).writeback_instruction(), ("wbnoinvd", Effect::Writeback));
-    assert_eq!(with(!(1 << 9)).writeback_instruction(), ("wbinvd", Effect::WritebackInvalidate));
-    assert_eq!(with(1 << 9).writeback_invalidate_instruction(), "wbinvd");
-    let nehalem = WholeCache::of(X86, &in_ring_0(machine("Nehalem"))).unwrap();
-    assert_eq!(nehalem.writeback_instruction().0, "wbinvd");
-}
-
 /// This is a user program: the question must come back with the reason, not with a signal.
 #[test]
 fn asking_here_is_harmless_and_refused() {
@@ -176,7 +157,4 @@ fn a_function_that_is_never_called_is_an_error() {
     // The test can be moved to another CPU, which is not a participant.
     assert!(result(&mut [Participant::here()]).is_err());
     assert!(matches!(result(&mut []), Err(NotOnAllCpus::Unknown { .. })));
-    // SAFETY: the same.
-    let result = unsafe { caches.writeback(&mut [Participant::here()], |_| ()) };
-    assert!(result.is_err());
 }

@@ -90,9 +90,6 @@ pub(crate) fn read<R: CpuIdReader>(reader: &R, privileged: bool) -> Cpu {
         hypervisor,
         privileged,
         confidential: confidential(reader, hypervisor),
-        keeps_whole_cache: cpuid
-            .get_processor_capacity_feature_info()
-            .is_some_and(|capacity| capacity.has_wbnoinvd()),
         ..read_for_choice(reader, privileged)
     }
 }

@@ -8,11 +8,9 @@ use cachemaint::whole_cache::{NotOnAllCpus, Participant, WholeCache};
 use cachemaint_lab_freestanding::image::cpus::{Cpus, MOST};
 use cachemaint_lab_freestanding::image::{Machine, OneCpu};
 use cachemaint_lab_freestanding::{Board as _, Buffer, Outcome, Step};
-use raw_cpuid::{CpuId, CpuIdReaderNative, ProcessorCapacityAndFeatureInfo as Capacity};
 
-pub(super) const STEPS: [Step; 3] = [
+pub(super) const STEPS: [Step; 2] = [
     Step { name: "every cache invalidated", run: every_cache_invalidated },
-    Step { name: "every cache written back", run: every_cache_written_back },
     Step { name: "a CPU left out", run: a_cpu_left_out },
 ];
 
@@ -23,19 +21,6 @@ fn every_cache_invalidated(_cache: Cache) -> Outcome {
     on_every_cache("wbinvd", |caches, participants, cpus| {
         // SAFETY: (1) nothing is concluded of memory; (2), (3) it runs on each CPU, in ring 0, and waits.
         unsafe { caches.writeback_invalidate(participants, |function| cpus.run(function)) }
-    })
-}
-
-/// The executed instruction is the one that CPUID reports.
-fn every_cache_written_back(_cache: Cache) -> Outcome {
-    let capacity =
-        CpuId::with_cpuid_reader(CpuIdReaderNative).get_processor_capacity_feature_info();
-    let announced = capacity.as_ref().is_some_and(Capacity::has_wbnoinvd);
-    on_every_cache("wbnoinvd", |caches, participants, cpus| {
-        let (instruction, _) = caches.writeback_instruction();
-        assert_eq!(instruction, if announced { "wbnoinvd" } else { "wbinvd" });
-        // SAFETY: (1) nothing is concluded of memory; (2) to (4) it runs on each CPU, in ring 0, and waits.
-        unsafe { caches.writeback(participants, |function| cpus.run(function)) }
     })
 }
 

@@ -2,7 +2,7 @@
 //! prevents it.
 
 use crate::arch::{Architecture, Missing, Unsupported, WholeCacheOperation};
-use crate::cpu::{Confidential, Cpu, Hypervisor};
+use crate::cpu::{Confidential, Cpu, Hypervisor, Isolation};
 
 /// The reason why memory cannot be invalidated by operations on whole caches.
 ///
@@ -49,7 +49,7 @@ pub(crate) fn can_invalidate_memory(
     let Some(operation) = architecture.whole_cache else {
         return Err(Refused { by: RefusedBy::Architecture, why: architecture.no_whole_cache });
     };
-    let refusal = by_guest(architecture, cpu);
+    let refusal = by_guest(cpu);
     if !cpu.privileged {
         let why = refusal.map_or(architecture.no_whole_cache, |(_, why)| why);
         return Err(Refused { by: RefusedBy::UserMode, why });
@@ -62,11 +62,8 @@ pub(crate) fn can_invalidate_memory(
 
 /// Returns the party that traps WBINVD, and the effect; `None` on a machine without a hypervisor. TDX alone is believed
 /// even if no hypervisor shows itself, since WBINVD ends its guest.
-fn by_guest(architecture: &Architecture, cpu: &Cpu) -> Option<(RefusedBy, Unsupported)> {
+fn by_guest(cpu: &Cpu) -> Option<(RefusedBy, Unsupported)> {
     let Cpu { confidential, hypervisor, .. } = *cpu;
-    if !architecture.name.starts_with("x86") {
-        return None;
-    }
     if hypervisor == Hypervisor::Absent && confidential != Confidential::Tdx {
         return None;
     }
@@ -75,7 +72,8 @@ fn by_guest(architecture: &Architecture, cpu: &Cpu) -> Option<(RefusedBy, Unsupp
             RefusedBy::Hypervisor(hypervisor),
             "WBINVD is privileged, and a hypervisor may ignore it: CPUID shows one",
         ),
-        Confidential::Tdx => (
+        Confidential::Tdx
+        | Confidential::HyperV { isolation: Isolation::Tdx, paravisor: false } => (
             RefusedBy::ConfidentialGuest(confidential),
             "WBINVD is privileged, and in a TDX guest it raises #VE, which kills a Linux kernel",
         ),

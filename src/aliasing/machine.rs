@@ -7,6 +7,11 @@ use crate::arch::data_cache::{DataCache, Occurs};
 /// It is the answer of Linux's `cpu_dcache_is_aliasing()`, which decides whether files can be mapped directly; see
 /// [`aliasing`](crate::aliasing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(tag = "aliases", rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Aliasing {
     /// A page cannot be in the cache twice: all mappings of the page always agree.

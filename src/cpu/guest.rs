@@ -7,6 +7,11 @@ use super::Text;
 
 /// The hypervisor, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(tag = "kind", rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Hypervisor {
     /// The CPU reports a hypervisor.

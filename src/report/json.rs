@@ -6,10 +6,9 @@
 //! struct before its fields (CBOR).
 
 use super::cpu::{Availability, CpuReport, Status};
-use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
 use crate::cache::Choice;
-use crate::cpu::{CpuIdentity, Hypervisor, Line, Midr, Signatures, Text};
+use crate::cpu::{Line, Midr, Signatures, Text};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 /// Incremented when a name is removed or changes its meaning.
@@ -149,92 +148,25 @@ impl<const N: usize> Serialize for Text<N> {
     }
 }
 
-impl Serialize for CpuIdentity {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(None)?;
-        match self {
-            Self::X86 { vendor, family, model, stepping, brand } => {
-                object.serialize_entry("kind", "x86")?;
-                object.serialize_entry("vendor", vendor)?;
-                object.serialize_entry("family", family)?;
-                object.serialize_entry("model", model)?;
-                object.serialize_entry("stepping", stepping)?;
-                object.serialize_entry("brand", brand)?;
-            }
-            Self::Aarch64 { midr } => {
-                object.serialize_entry("kind", "aarch64")?;
-                object.serialize_entry("midr", midr)?;
-                if let Some(midr) = midr.map(Midr) {
-                    object.serialize_entry("implementer", &midr.implementer())?;
-                    object.serialize_entry("implementer_name", &midr.implementer_name())?;
-                    object.serialize_entry("part", &midr.part())?;
-                    object.serialize_entry("part_name", &midr.part_name())?;
-                    object.serialize_entry("variant", &midr.variant())?;
-                    object.serialize_entry("revision", &midr.revision())?;
-                }
-            }
-            Self::RiscV { vendor, architecture, implementation } => {
-                object.serialize_entry("kind", "riscv")?;
-                object.serialize_entry("vendor", vendor)?;
-                object.serialize_entry("architecture", architecture)?;
-                object.serialize_entry("implementation", implementation)?;
-            }
-            Self::Platform { name } => {
-                object.serialize_entry("kind", "platform")?;
-                object.serialize_entry("name", name)?;
-            }
-            Self::Unknown => object.serialize_entry("kind", "unknown")?,
-        }
-        object.end()
+/// Serializes the register and its fields.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn midr<S: Serializer>(midr: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut object = serializer.serialize_map(None)?;
+    object.serialize_entry("midr", midr)?;
+    if let Some(midr) = midr.map(Midr) {
+        object.serialize_entry("implementer", &midr.implementer())?;
+        object.serialize_entry("implementer_name", &midr.implementer_name())?;
+        object.serialize_entry("part", &midr.part())?;
+        object.serialize_entry("part_name", &midr.part_name())?;
+        object.serialize_entry("variant", &midr.variant())?;
+        object.serialize_entry("revision", &midr.revision())?;
     }
+    object.end()
 }
 
 impl Serialize for Signatures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
-    }
-}
-
-impl Serialize for Hypervisor {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(None)?;
-        let present = match self {
-            Self::Present { .. } | Self::Translated => Some(true),
-            Self::Absent => Some(false),
-            Self::Unknown => None,
-        };
-        object.serialize_entry("present", &present)?;
-        if let Self::Present { signatures, is_root } = self {
-            object.serialize_entry("signatures", signatures)?;
-            object.serialize_entry("is_root", is_root)?;
-        }
-        if *self == Self::Unknown {
-            object.serialize_entry("reason", "the architecture does not show it to user mode")?;
-            object.serialize_entry("advice", "ask the operator of the machine")?;
-        }
-        object.end()
-    }
-}
-
-impl Serialize for Aliasing {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(None)?;
-        match self {
-            Self::No { source } => {
-                object.serialize_entry("aliases", &Some(false))?;
-                object.serialize_entry("source", source)?;
-            }
-            Self::Yes { source } => {
-                object.serialize_entry("aliases", &Some(true))?;
-                object.serialize_entry("source", source)?;
-            }
-            Self::Unknown { reason, advice } => {
-                object.serialize_entry("aliases", &None::<bool>)?;
-                object.serialize_entry("reason", reason)?;
-                object.serialize_entry("advice", advice)?;
-            }
-        }
-        object.end()
     }
 }
 
@@ -260,13 +192,10 @@ impl Serialize for Writebacks<'_> {
     }
 }
 
-impl CpuReport {
-    /// Writes the fields of a report.
-    ///
-    /// # Errors
-    /// Those of the serializer.
-    #[doc(hidden)]
-    pub fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
+impl Serialize for CpuReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("CpuReport", 13)?;
+        object.serialize_field("schema", &SCHEMA)?;
         object.serialize_field("architecture", self.architecture)?;
         object.serialize_field("identity", &self.identity)?;
         object.serialize_field("line", &Answer(self.line))?;
@@ -280,15 +209,7 @@ impl CpuReport {
         object.serialize_field("confidential", &self.confidential)?;
         let whole_cache = Answer(self.can_invalidate_memory().map_err(|refused| refused.why));
         object.serialize_field("whole_cache", &whole_cache)?;
-        object.serialize_field("notes", &List(|| self.notes()))
-    }
-}
-
-impl Serialize for CpuReport {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("CpuReport", 13)?;
-        object.serialize_field("schema", &SCHEMA)?;
-        self.fields(&mut object)?;
+        object.serialize_field("notes", &List(|| self.notes()))?;
         object.end()
     }
 }

@@ -18,8 +18,8 @@
 //! | `writeback` | `coherency`, `persistence`, `deep_persistence`: each `available`; `instruction`, `effect`, `before`, `after` (fences), `source` |
 //! | `invalidate` | the same |
 //! | `accepts_coherency_as_persistence` | true if the caller said so |
-//! | `aliasing` | `aliases` (`true`, `false` or `null`); `source`, or `reason` and `advice`. |
-//! | `hypervisor` | `present` (`true`, `false`, `null`), `signatures`, `is_root` |
+//! | `aliasing` | `aliases` (`yes`, `no`, `unknown`); `source`, or `reason` and `advice` |
+//! | `hypervisor` | `kind` is `present` (`signatures`, `is_root`), `translated`, `absent` or `unknown` |
 //! | `confidential` | `kind` is `tdx`, `hyper_v` (`isolation`: `vbs`, `sev_snp`, `tdx`, `other`; `paravisor`), `sev_offered` (`es`, `snp`, `coherent`, `needs_eviction`) or `unknown` |
 //! | `whole_cache` | the operation on the whole cache by which [memory can be invalidated](CpuReport::can_invalidate_memory): `available`; `instruction`, `source` |
 //! | `notes` | list of `text`, `source` |

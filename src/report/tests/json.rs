@@ -38,7 +38,7 @@ fn the_names_of_a_report_are_those_documented() {
         ("/writeback/deep_persistence", "advice available missing reason"),
         ("/invalidate", "after available before effect instruction source"),
         ("/aliasing", "aliases source"),
-        ("/hypervisor", "is_root present signatures"),
+        ("/hypervisor", "is_root kind signatures"),
         ("/confidential", "kind"),
         ("/whole_cache", "advice available missing reason"),
         ("/notes/0", "source text"),
@@ -83,7 +83,7 @@ fn an_arm64_cpu_is_known_by_its_registers() {
             "revision": 2,
         })
     );
-    assert_eq!(report["hypervisor"]["present"], Value::Null);
+    assert_eq!(report["hypervisor"]["kind"], "unknown");
     assert_eq!(report["writeback"]["persistence"]["available"], false);
 }
 

@@ -6,20 +6,9 @@ use crate::survival::{Event, Stage, Survival, survives};
 use alloc::vec::Vec;
 use cachemaint::family::SCHEMA;
 use cachemaint::medium::Backing;
-use cachemaint::report::{CpuReport, Statement};
+use cachemaint::report::Statement;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
-
-/// The CPU's part of a host's report, without its own schema number.
-struct Cpu<'a>(&'a CpuReport);
-
-impl Serialize for Cpu<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("CpuReport", 12)?;
-        self.0.fields(&mut object)?;
-        object.end()
-    }
-}
 
 /// A value under its name, or the reason why it is unknown.
 struct Known<'a, T>(&'static str, &'a Result<T, Unknown>);
@@ -82,7 +71,7 @@ impl Serialize for HostReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("HostReport", 11)?;
         object.serialize_field("schema", &SCHEMA)?;
-        object.serialize_field("cpu", &Cpu(&self.cpu))?;
+        object.serialize_field("cpu", &self.cpu)?;
         match &self.kernel {
             Ok(kernel) => object.serialize_field("kernel", kernel)?,
             Err(why) => object.serialize_field("kernel", why)?,

@@ -212,7 +212,7 @@ pub mod family {
         pub use crate::dax::options::{facts_of, guarantee_of, look};
         pub use crate::dax::reach::Reach;
         #[cfg(target_os = "linux")]
-        pub use crate::dax::system::linux::{ask::Inode, device, extents};
+        pub use crate::dax::system::linux::{device, extents};
         pub use crate::dax::system::{DeviceDax, FileFacts, Unusable};
     }
 }

@@ -10,6 +10,6 @@ pub(crate) mod nvdimm;
 #[cfg(all(target_os = "linux", not(cachemaint_loom)))]
 mod backing;
 #[cfg(all(target_os = "linux", not(cachemaint_loom)))]
-pub(crate) use backing::{Doubt, disks, mounts, overlay, physical};
+pub(crate) use backing::{Doubt, disks, mounts, physical};
 #[cfg(all(target_os = "linux", not(cachemaint_loom)))]
 pub(crate) use bad_blocks::Listed;

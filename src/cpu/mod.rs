@@ -49,6 +49,8 @@ cfg_if::cfg_if! {
 
 use crate::arch::{Facts, LineSize, Unsupported};
 
+#[cfg(feature = "privileged")]
+pub(crate) use native::here_privileged;
 #[cfg(all(
     feature = "dax",
     target_os = "linux",
@@ -57,8 +59,6 @@ use crate::arch::{Facts, LineSize, Unsupported};
 ))]
 pub(crate) use native::is_guest;
 pub(crate) use native::{block_stores, here, here_for_choice};
-#[cfg(feature = "privileged")]
-pub(crate) use native::{here_privileged, number};
 
 pub use guest::{Confidential, Hypervisor, Isolation, KNOWN_SIGNATURES, Signatures};
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", test))]

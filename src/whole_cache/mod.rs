@@ -37,7 +37,7 @@
 //! Each CPU executes the instruction on its own, at its own time. No manual says that a line dropped by one CPU cannot
 //! come back from another that has not executed it yet. The guarantees therefore hold only for memory that **no one
 //! accesses meanwhile**. Memory to be invalidated must not even be mapped cacheable, since CPUs fetch by speculation.
-//! When the call has returned `Ok`, for such memory:
+//! When the calls on all CPUs have returned, for such memory:
 //! - no cache of a CPU holds a line of it;
 //! - dirty lines have been written back **over the bytes in memory**: to discard them, have no dirty line before the
 //!   content changes. Linux promises no more ("may or may not write back dirty contents").
@@ -49,15 +49,11 @@
 //! No function here executes INVD or arm64's DC ISW, which drop the dirty lines of all programs, including this
 //! function's own stack: compiled code cannot survive that.
 
-mod all_cpus;
-
 use crate::arch::native::{self, privileged};
 use crate::arch::{Architecture, WholeCacheOperation};
 use crate::cpu::{self, Cpu};
 use crate::virtualization::Refused;
 use crate::virtualization::can_invalidate_memory;
-
-pub use all_cpus::{NotOnAllCpus, Participant};
 
 /// A proof that an operation on all caches of this machine can invalidate memory: it was [asked](Self::ask) for in ring
 /// 0 of a machine without a hypervisor.
@@ -87,69 +83,48 @@ impl WholeCache {
         self.operation.writeback_invalidate
     }
 
-    /// Writes back and drops every line in the caches of all CPUs.
+    /// Writes back and drops every line in the caches of the executing CPU, and those that it shares with others.
     ///
-    /// WBINVD acts on one CPU and the caches that it shares with others, so the caller makes every CPU execute it.
-    /// `on_all_cpus` gets a function and calls it on every CPU, including its own. A kernel does that by interrupting
-    /// the others (Linux `on_each_cpu(…, wait = 1)`). The function never panics, blocks or allocates, and may be called
-    /// in an interrupt handler. Each CPU records its number, which is checked against `participants`: these must be all
-    /// CPUs.
+    /// The caller makes every CPU call it and waits: a kernel by interrupting the others (Linux `on_each_cpu(…, wait =
+    /// 1)`). The function never panics, blocks or allocates, and may be called in an interrupt handler.
     ///
     /// ```no_run
-    /// use cachemaint::whole_cache::{Participant, WholeCache};
-    /// # fn online_cpus() -> [Participant; 2] { [0, 1].map(Participant::new) }
+    /// use cachemaint::whole_cache::WholeCache;
     /// # unsafe fn on_each_cpu_and_wait(run: extern "C" fn(*mut core::ffi::c_void), with: *mut core::ffi::c_void) {}
     ///
-    /// /// Calls the function, in the form that the kernel's interprocessor call takes: a function and a word.
-    /// extern "C" fn run(function: *mut core::ffi::c_void) {
-    ///     // SAFETY: it is the address of the reference below, which outlives the calls.
-    ///     let function = unsafe { *function.cast::<&(dyn Fn() + Sync)>() };
-    ///     function();
+    /// /// In the form that the kernel's interprocessor call takes: a function and a word.
+    /// extern "C" fn run(caches: *mut core::ffi::c_void) {
+    ///     // SAFETY: it is the address of the value below, which outlives the calls.
+    ///     let caches = unsafe { *caches.cast::<WholeCache>() };
+    ///     // SAFETY: (1) the region was unmapped; (2) an interrupt handler in ring 0 is not moved.
+    ///     unsafe { caches.writeback_invalidate() };
     /// }
     ///
-    /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-    /// let caches = WholeCache::ask()?;
+    /// # fn main() -> Result<(), cachemaint::report::Refused> {
+    /// let mut caches = WholeCache::ask()?;
     /// // CPUs can neither come nor go until it has returned.
-    /// // SAFETY: (1) the region was unmapped; (2), (3) the call runs it on each CPU and waits.
-    /// unsafe {
-    ///     caches.writeback_invalidate(&mut online_cpus(), |mut function| {
-    ///         on_each_cpu_and_wait(run, (&raw mut function).cast());
-    ///     })?;
-    /// }
+    /// // SAFETY: it calls the function on each CPU, and waits.
+    /// unsafe { on_each_cpu_and_wait(run, (&raw mut caches).cast()) };
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Ordering
-    /// See [guarantees](self#guarantees).
+    /// See [guarantees](self#guarantees). They hold when each CPU that has been running since its caches were last
+    /// emptied has returned from its call. CPUs that are offline were emptied when they went offline (Linux does so).
     ///
     /// # Cost
     /// Grows with the size of the caches; the dropped lines must be fetched again. Delays interrupts.
     ///
-    /// # Errors
-    /// If a participant has not executed it, if another CPU has, or if a call was moved to another CPU meanwhile.
-    /// Nothing is promised then, and the call may be repeated. Also if the calling CPU is not a participant, or if two
-    /// participants have the same number. Two things go unnoticed: an online CPU that is not a participant and does not
-    /// execute it, and a call that was moved to another CPU and back.
-    ///
     /// # Safety
     /// 1. The caller relies on it only for memory that no CPU or device accesses meanwhile, and that no CPU has mapped
     ///    cacheable.
-    /// 2. `participants` are all CPUs that have been running since their caches were last emptied, and `on_all_cpus`
-    ///    calls the function in ring 0; CPUs that are offline were emptied when they went offline (Linux does so). No call is moved to another CPU before it has returned: newer AMD CPUs can be interrupted in the
-    ///    middle of it (CPUID.80000008H:EBX\[13\]).
-    /// 3. `on_all_cpus` returns, or unwinds, only after all calls have returned: they use the caller's stack.
+    /// 2. This CPU is in ring 0, and the call is not moved to another CPU before it has returned: newer AMD CPUs can be
+    ///    interrupted in the middle of it (CPUID.80000008H:EBX\[13\]).
     #[doc(alias("wbinvd_on_all_cpus", "cpu_cache_invalidate_memregion", "flush"))]
-    pub unsafe fn writeback_invalidate(
-        self,
-        participants: &mut [Participant],
-        on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
-    ) -> Result<(), NotOnAllCpus> {
-        all_cpus::run(participants, on_all_cpus, cpu::number, || {
-            // SAFETY: the value proves that WBINVD is there and is not taken away; each CPU is in ring 0
-            // (2).
-            unsafe { privileged::writeback_invalidate_all() };
-        })
+    pub unsafe fn writeback_invalidate(self) {
+        // SAFETY: the value proves that WBINVD is there and is not taken away; this is ring 0 (2).
+        unsafe { privileged::writeback_invalidate_all() };
     }
 }
 

@@ -1,6 +1,6 @@
 //! The question, on recorded machines as user mode and as ring 0 see them.
 
-use super::{NotOnAllCpus, Participant, WholeCache};
+use super::WholeCache;
 use crate::arch::{self, Architecture};
 use crate::cpu::recorded::{Leaf, all, x86 as x86_machines, x86_cpu_in_ring_0 as in_ring_0};
 use crate::cpu::{Confidential, Cpu, Hypervisor};
@@ -146,15 +146,4 @@ fn asking_here_is_harmless_and_refused() {
     let by = if has_it { RefusedBy::UserMode } else { RefusedBy::Architecture };
     assert_eq!(refused.by, by);
     assert_eq!(CpuReport::host().can_invalidate_memory(), Err(refused));
-}
-
-/// A kernel whose interprocessor call fails must learn of it.
-#[test]
-fn a_function_that_is_never_called_is_an_error() {
-    let caches = WholeCache::of(X86, &in_ring_0(machine("Nehalem"))).unwrap();
-    // SAFETY: the function, which would execute WBINVD, is not called.
-    let result = |cpus: &mut [Participant]| unsafe { caches.writeback_invalidate(cpus, |_| ()) };
-    // The test can be moved to another CPU, which is not a participant.
-    assert!(result(&mut [Participant::here()]).is_err());
-    assert!(matches!(result(&mut []), Err(NotOnAllCpus::Unknown { .. })));
 }

@@ -26,8 +26,6 @@ const TDX_SIGNATURE: &[u8; 12] = b"IntelTDX    ";
 const LEAF_BASIC: u32 = 0;
 #[cfg(any(feature = "privileged", test))]
 const LEAF_FEATURES: u32 = 1;
-#[cfg(any(feature = "privileged", test))]
-const LEAF_TOPOLOGY: u32 = 0xb;
 const LEAF_TDX: u32 = 0x21;
 /// The first place of a hypervisor's leaves. Further ones follow in steps of [`NEXT_HYPERVISOR`]: KVM and Xen put their
 /// own there if the first place has Hyper-V's. They are searched as by Linux (`arch/x86/include/asm/cpuid/api.h`,
@@ -137,17 +135,6 @@ pub(super) fn is_intel<R: CpuIdReader>(reader: &R) -> bool {
 fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
     let leaf = reader.cpuid1(LEAF_BASIC);
     text([leaf.ebx, leaf.edx, leaf.ecx])
-}
-
-/// Returns the number that identifies the CPU: its x2APIC ID, or its initial APIC ID if it has no leaf for that (Intel
-/// SDM vol. 3A, "Hierarchical Mapping of Shared Resources"; AMD APM vol. 3, CPUID leaf 0BH).
-#[cfg(any(feature = "privileged", test))]
-fn number<R: CpuIdReader>(reader: &R) -> u32 {
-    let topology = leaf(reader, LEAF_BASIC, LEAF_TOPOLOGY);
-    match topology.filter(|leaf| leaf.ebx & 0xffff != 0) {
-        Some(leaf) => leaf.edx,
-        None => reader.cpuid1(LEAF_FEATURES).ebx >> 24,
-    }
 }
 
 /// Returns the identity, with family and model added up as Linux does (`x86_family`, `x86_model`).
@@ -300,8 +287,7 @@ fn text(registers: [u32; 3]) -> Text<12> {
 
 #[cfg(test)]
 mod tests {
-    use super::{number, privilege_level};
-    use crate::cpu::recorded::reader;
+    use super::privilege_level;
 
     /// Linux `arch/x86/include/asm/segment.h`: `__KERNEL_CS` is 0x10, `__USER_CS` 0x33, `__USER32_CS` 0x23; kernels
     /// paravirtualised by Xen: `FLAT_RING3_CS64` 0xe033 and, with 32 bits, `FLAT_RING1_CS` 0xe019 (Xen
@@ -311,16 +297,5 @@ mod tests {
         for (code_segment, ring) in [(0x10, 0), (0x33, 3), (0x23, 3), (0xe033, 3), (0xe019, 1)] {
             assert_eq!(privilege_level(code_segment), ring, "{code_segment:#x}");
         }
-    }
-
-    /// Leaf 0BH has 32 bits, leaf 1 has 8. Intel SDM vol. 2A, CPUID: leaf 0BH is there if EBX\[15:0\] is not zero.
-    #[test]
-    fn a_cpu_is_known_by_its_x2apic_id_or_by_its_initial_apic_id() {
-        let features = (1, 0, [0x0005_0654, 0x2a10_0800, 0, 0]);
-        let topology = |ebx| (0xb, 0, [1, ebx, 0x100, 0x0001_002a]);
-        let highest = |leaf| (0, 0, [leaf, 0, 0, 0]);
-        assert_eq!(number(&reader(&[highest(0xb), features, topology(2)])), 0x0001_002a);
-        assert_eq!(number(&reader(&[highest(0xb), features, topology(0xffff_0000)])), 0x2a);
-        assert_eq!(number(&reader(&[highest(0xa), features, topology(2)])), 0x2a);
     }
 }

@@ -4,15 +4,6 @@ use super::{
     DataCache, Fence, Fences, Instruction, Unsupported, WholeCacheOperation, modelled, other,
 };
 
-/// The way to make Linux treat RAM as persistent memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReservedRam {
-    /// The parameter `memmap=SIZE!START` (`Documentation/admin-guide/kernel-parameters.txt`).
-    KernelParameter,
-    /// A node `pmem-region` (`Documentation/devicetree/bindings/pmem/pmem-region.txt`).
-    DeviceTree,
-}
-
 /// The outcome of an access that raises SIGBUS under Linux, after the handler has mapped other memory there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sigbus {
@@ -49,8 +40,6 @@ pub struct Architecture {
     /// The reason why the whole cache cannot be written back or invalidated at once: for all code if there is no
     /// [`whole_cache`](Self::whole_cache), otherwise for user mode.
     pub no_whole_cache: Unsupported,
-    /// The way to make Linux treat RAM as persistent memory, if there is one.
-    pub reserved_ram: Option<ReservedRam>,
     /// The handling of SIGBUS under Linux.
     #[cfg_attr(
         not(all(

@@ -70,7 +70,7 @@ with_native!(line_loop);
 
 #[cfg(test)]
 pub use architecture::ALL;
-pub use architecture::{Architecture, ReservedRam, Sigbus};
+pub use architecture::{Architecture, Sigbus};
 pub use blocks::{BLOCK, BlockStore, StoreKind};
 pub use data_cache::DataCache;
 pub use facts::Facts;

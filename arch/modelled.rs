@@ -66,6 +66,5 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "the modelled back end has no whole-cache operation",
         "maintain ranges instead",
     ),
-    reserved_ram: None,
     sigbus: Sigbus::Handled,
 };

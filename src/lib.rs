@@ -174,18 +174,6 @@ pub mod family {
     ))]
     pub use crate::system::{limits, naming};
 
-    /// Returns the way to reserve RAM as persistent memory: true for a parameter of the kernel's command line, false for
-    /// a node of the device tree, `None` if there is none.
-    #[must_use]
-    pub const fn reserves_ram_by_parameter() -> Option<bool> {
-        use crate::arch::ReservedRam;
-        match crate::arch::native::ARCHITECTURE.reserved_ram {
-            Some(ReservedRam::KernelParameter) => Some(true),
-            Some(ReservedRam::DeviceTree) => Some(false),
-            None => None,
-        }
-    }
-
     /// Returns true if the CPU reports a guest.
     #[cfg(all(
         feature = "dax",

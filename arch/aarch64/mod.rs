@@ -45,9 +45,7 @@ native_only! { aarch64 {
     pub mod registers;
 } }
 
-use super::{
-    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported, advice,
-};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Sigbus, Unsupported, advice};
 
 pub use instruction::*;
 
@@ -96,7 +94,6 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "on arm64 only set/way instructions could do it, but they are privileged and do not reach other CPUs",
         "maintain ranges instead",
     ),
-    reserved_ram: Some(ReservedRam::DeviceTree),
     // `arch/arm64/mm/fault.c`, `do_sea`: an error that firmware does not handle.
     sigbus: Sigbus::HandledWithObjerr,
 };

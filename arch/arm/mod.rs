@@ -31,11 +31,6 @@ pub const ARCHITECTURE: Architecture = Architecture {
          and the kernel's cacheflush stops at the point of unification)",
             advice::LEAVE_IT_TO_THE_SYSTEM,
         ),
-        Unsupported::new(
-            Missing::Operation,
-            "on 32-bit arm only set/way operations could do it, but they are privileged and do not reach other CPUs",
-            "maintain ranges instead",
-        ),
         DataCache {
             occurs: Occurs::ByGeometry(
                 "the version of the architecture: data caches of v7 and v8 behave as physically indexed, those \

@@ -57,4 +57,4 @@ const WHY: Unsupported = {
 };
 
 /// The architecture as data.
-pub const ARCHITECTURE: Architecture = refused::architecture(NAME, WHY, WHY, data_cache(NAME));
+pub const ARCHITECTURE: Architecture = refused::architecture(NAME, WHY, data_cache(NAME));

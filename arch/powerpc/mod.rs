@@ -33,9 +33,7 @@ native_only! { powerpc {
     pub mod ops;
 } }
 
-use super::{
-    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported, advice,
-};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Sigbus, Unsupported, advice};
 
 pub use instruction::*;
 
@@ -83,7 +81,6 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "PowerPC has no instruction for a whole cache",
         "maintain ranges instead",
     ),
-    reserved_ram: Some(ReservedRam::DeviceTree),
     sigbus: if cfg!(all(target_arch = "powerpc64", target_endian = "little")) {
         Sigbus::Handled
     } else {

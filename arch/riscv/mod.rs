@@ -33,9 +33,7 @@ native_only! { riscv {
     pub mod ops;
 } }
 
-use super::{
-    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported, advice,
-};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Sigbus, Unsupported, advice};
 
 pub use instruction::*;
 
@@ -81,6 +79,5 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "RISC-V has no instruction for a whole cache",
         "maintain ranges instead",
     ),
-    reserved_ram: Some(ReservedRam::DeviceTree),
     sigbus: if cfg!(target_pointer_width = "64") { Sigbus::Handled } else { Sigbus::Untried },
 };

@@ -47,8 +47,8 @@ native_only! { x86 {
 } }
 
 use super::{
-    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported,
-    WholeCacheOperation, advice,
+    Architecture, DataCache, Fence, Fences, Missing, Sigbus, Unsupported, WholeCacheOperation,
+    advice,
 };
 
 pub use instruction::*;
@@ -102,6 +102,5 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "WBINVD is privileged (#GP in user mode)",
         advice::WHOLE_CACHE_IN_A_DRIVER,
     ),
-    reserved_ram: Some(ReservedRam::KernelParameter),
     sigbus: Sigbus::Handled,
 };

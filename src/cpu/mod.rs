@@ -82,7 +82,6 @@ pub struct Line {
 
 /// One CPU, as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Cpu {
     pub(crate) identity: CpuIdentity,
     pub(crate) hypervisor: Hypervisor,

@@ -50,6 +50,10 @@ pub(super) fn meaning(
 /// Returns the fact and the remedy of an error whose cause its number does not tell, or tells wrongly.
 fn words(path: &Path, errno: Errno, call: &str) -> Option<Cow<'static, str>> {
     let known = match errno {
+        Errno::BUSY | Errno::XDEV if matches!(call, "rename" | "link") => {
+            "cannot be replaced, since it is mounted by itself or lies in another mount; mount its directory instead, or \
+             have it written in place"
+        }
         Errno::NAMETOOLONG => "a part of the path is too long; use a shorter name",
         Errno::ISDIR => IS_DIRECTORY,
         Errno::ACCESS => return Some(denied(path)),

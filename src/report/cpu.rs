@@ -11,8 +11,7 @@ use crate::virtualization::{self, Refused};
 
 /// The cache maintenance that this CPU offers, and the choices made.
 ///
-/// Made by [`host`](Self::host), [`for_cache`](Self::for_cache) or, in a kernel, `privileged` (feature `privileged`);
-/// all answers are determined then. It prints on one screen with `{}`.
+/// Made by [`host`](Self::host) or, in a kernel, [`for_cache`](Self::for_cache); all answers are determined then. It prints on one screen with `{}`.
 ///
 /// ```
 /// use cachemaint::{Point, report::CpuReport};
@@ -108,10 +107,16 @@ impl CpuReport {
         Self::new(report.machine, report.cpu.described(cache.facts()), report.conditions)
     }
 
+    #[cfg_attr(
+        feature = "privileged",
+        expect(unsafe_code, reason = "registers that only privileged code may read")
+    )]
     fn of_host(conditions: Builder) -> Self {
         #[cfg(feature = "privileged")]
         if conditions.is_privileged() {
-            return Self::of_privileged_handle(conditions);
+            // SAFETY: (1) the maker of a handle with these conditions vouched for it.
+            let cpu = unsafe { cpu::here_privileged() };
+            return Self::new(&native::ARCHITECTURE, cpu, conditions);
         }
         Self::new(&native::ARCHITECTURE, cpu::here(), conditions)
     }

@@ -109,18 +109,6 @@ impl Fields for WholeCacheOperation {
     }
 }
 
-impl Serialize for Choice {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Answer(Ok(*self)).serialize(serializer)
-    }
-}
-
-impl Serialize for Line {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Answer(Ok(*self)).serialize(serializer)
-    }
-}
-
 impl Serialize for Availability {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
@@ -149,7 +137,7 @@ impl<const N: usize> Serialize for Text<N> {
 }
 
 /// Serializes the register and its fields.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
 pub(crate) fn midr<S: Serializer>(midr: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut object = serializer.serialize_map(None)?;
     object.serialize_entry("midr", midr)?;

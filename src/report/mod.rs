@@ -29,9 +29,6 @@
 mod cpu;
 #[cfg(feature = "serde")]
 pub(crate) mod json;
-#[cfg(feature = "privileged")]
-#[expect(unsafe_code, reason = "registers that only privileged code may read")]
-mod privileged;
 pub(crate) mod screen;
 
 #[cfg(test)]

@@ -16,8 +16,7 @@ fn machine(name: &str) -> &'static [Leaf] {
 
 fn refused(cpuid: &[Leaf]) -> Refused {
     let cpu = in_ring_0(cpuid);
-    let refused = WholeCache::of(X86, &cpu).unwrap_err();
-    refused
+    WholeCache::of(X86, &cpu).unwrap_err()
 }
 
 /// Linux: `cpu_cache_has_invalidate_memregion` is `!cpu_feature_enabled(X86_FEATURE_HYPERVISOR)`.

@@ -24,8 +24,6 @@ const INTEL: &str = "GenuineIntel";
 const TDX_SIGNATURE: &[u8; 12] = b"IntelTDX    ";
 
 const LEAF_BASIC: u32 = 0;
-#[cfg(any(feature = "privileged", test))]
-const LEAF_FEATURES: u32 = 1;
 const LEAF_TDX: u32 = 0x21;
 /// The first place of a hypervisor's leaves. Further ones follow in steps of [`NEXT_HYPERVISOR`]: KVM and Xen put their
 /// own there if the first place has Hyper-V's. They are searched as by Linux (`arch/x86/include/asm/cpuid/api.h`,

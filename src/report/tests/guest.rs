@@ -1,9 +1,7 @@
 //! Guests: hypervisors, confidential guests, and the whole cache.
 
-use super::{
-    MINIMAL_FEATURES, UNDER_HYPERVISOR, VENDOR, arm64_machine, flowing, x86_machine, x86_report,
-};
-use crate::arch::{Missing, x86};
+use super::{MINIMAL_FEATURES, UNDER_HYPERVISOR, VENDOR, flowing, x86_machine, x86_report};
+use crate::arch::x86;
 use crate::cache::Builder;
 use crate::cpu::recorded::{Leaf, x86 as x86_machines, x86_cpu_in_ring_0};
 use crate::report::{Confidential, CpuReport, Hypervisor, Isolation, RefusedBy};
@@ -28,7 +26,8 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
     ]);
     let screen = guest.to_string().replace("\n              ", " ");
     assert!(screen.contains("SEV offered; only the kernel can tell whether it is on"), "{screen}");
-    assert!(whole_cache(&guest).contains("which this may be"));
+    let refused = guest.can_invalidate_memory().unwrap_err().to_string();
+    assert!(refused.contains("which this may be"), "{refused}");
 }
 
 /// Linux `arch/x86/kernel/cpu/scattered.c`: `X86_FEATURE_COHERENCY_SFW_NO` is EBX\[31\].
@@ -46,34 +45,7 @@ fn an_snp_guest_is_told_if_page_state_changes_need_eviction() {
     assert!(!needs_eviction(sev, 0), "without SNP no page changes its state");
 }
 
-fn whole_cache(report: &CpuReport) -> String {
-    let refused = report.can_invalidate_memory().unwrap_err();
-    assert_eq!(refused.why.missing, Missing::Operation);
-    refused.to_string()
-}
-
-/// A kernel can rely on WBINVD only as far as its hypervisor executes it, so the report names that.
-#[test]
-fn the_whole_cache_is_refused_with_what_becomes_of_it() {
-    let machines = [
-        ("Nehalem", "WBINVD is privileged (#GP in user mode)"),
-        ("9xx4 (family 25 model 17), KVM", "a hypervisor may ignore it"),
-        ("TDX", "#VE"),
-        ("Xen guest", "a hypervisor may ignore it"),
-        ("VMware", "a hypervisor may ignore it"),
-        ("CPU model max", "a hypervisor may ignore it"),
-        ("(Ice Lake-D), Hyper-V root", "a hypervisor may ignore it"),
-        ("WSL 2", "a hypervisor may ignore it"),
-    ];
-    for (name, words) in machines {
-        let report = x86_machine(name);
-        assert!(whole_cache(&report).contains(words), "{name}: {}", whole_cache(&report));
-        assert_eq!(report.can_invalidate_memory().unwrap_err().by, RefusedBy::UserMode, "{name}");
-    }
-    assert!(whole_cache(&arm64_machine("Altra")).contains("set/way"));
-}
-
-/// In ring 0 of the same machines it is there, or it is the hypervisor that is in the way.
+/// In ring 0 of a bare machine it is there, or it is the hypervisor that is in the way.
 #[test]
 fn in_ring_0_the_report_says_that_the_whole_cache_can_be_invalidated() {
     let in_ring_0 = |name: &str| {

@@ -16,7 +16,6 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use cachemaint::aliasing::Aliasing;
 use cachemaint::family::calls::System;
-use cachemaint::family::reserves_ram_by_parameter;
 use cachemaint::family::tree::{Attribute, Tree};
 use cachemaint::medium::{Backing, Domain};
 use cachemaint::report::CpuReport;
@@ -206,7 +205,7 @@ fn shmlba(cpu: &CpuReport, page: &Result<u64, Unknown>) -> Result<u64, Unknown> 
 }
 
 /// True on x86.
-const HAS_MEMMAP: bool = matches!(reserves_ram_by_parameter(), Some(true));
+const HAS_MEMMAP: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
 
 /// The advice if Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`,
 /// which only x86 has; `Documentation/devicetree/bindings/pmem/pmem-region.txt`).

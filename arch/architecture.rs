@@ -1,18 +1,8 @@
 //! One architecture as data, and the list of all.
 
 use super::{
-    DataCache, Discard, Fence, Fences, Instruction, Unsupported, WholeCacheOperation, modelled,
-    other,
+    DataCache, Fence, Fences, Instruction, Unsupported, WholeCacheOperation, modelled, other,
 };
-
-/// The way to make Linux treat RAM as persistent memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReservedRam {
-    /// The parameter `memmap=SIZE!START` (`Documentation/admin-guide/kernel-parameters.txt`).
-    KernelParameter,
-    /// A node `pmem-region` (`Documentation/devicetree/bindings/pmem/pmem-region.txt`).
-    DeviceTree,
-}
 
 /// The outcome of an access that raises SIGBUS under Linux, after the handler has mapped other memory there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,23 +28,18 @@ pub struct Architecture {
     /// Orders the loads of this thread, and thereby the stores of others that it has observed, before all its later
     /// maintenance operations.
     pub observed: Fence,
-    /// The fences of an invalidation and of a discard: the one before is [`observed`](Self::observed); the one after
+    /// The fences of an invalidation: the one before is [`observed`](Self::observed); the one after
     /// completes the operations, and orders loads and stores.
     pub invalidate: Fences,
     /// The reasons why a point cannot be reached if no present instruction reaches it, in the order of [`Point::ALL`].
     pub unreachable: [Unsupported; 3],
     /// The behaviour of the data cache with one page under two virtual addresses.
     pub data_cache: DataCache,
-    /// The instruction that drops lines without writing them back, for privileged code; or the reason why it is
-    /// missing.
-    pub discard: Result<Discard, Unsupported>,
     /// The operation on the whole cache of a CPU, for privileged code.
     pub whole_cache: Option<WholeCacheOperation>,
     /// The reason why the whole cache cannot be written back or invalidated at once: for all code if there is no
-    /// [`whole_cache`](Self::whole_cache) or if it does not reach every cache, otherwise for user mode.
+    /// [`whole_cache`](Self::whole_cache), otherwise for user mode.
     pub no_whole_cache: Unsupported,
-    /// The way to make Linux treat RAM as persistent memory, if there is one.
-    pub reserved_ram: Option<ReservedRam>,
     /// The handling of SIGBUS under Linux.
     #[cfg_attr(
         not(all(
@@ -128,9 +113,8 @@ mod tests {
     #[test]
     fn each_refusal_has_a_reason_and_advice() {
         for architecture in ALL {
-            for why in architecture.discard.err().into_iter().chain([architecture.no_whole_cache]) {
-                assert!(!why.reason.is_empty() && !why.advice.is_empty(), "{}", architecture.name);
-            }
+            let why = architecture.no_whole_cache;
+            assert!(!why.reason.is_empty() && !why.advice.is_empty(), "{}", architecture.name);
         }
     }
 

@@ -17,8 +17,6 @@
 pub struct DataCache {
     /// The CPUs on which it happens, as far as the architecture decides it.
     pub occurs: Occurs,
-    /// The source of the answer for one machine, if the architecture does not decide it.
-    pub evidence: Evidence,
     /// Two addresses of one page agree if they differ by a multiple of this: `SHMLBA`.
     pub distance: Distance,
     /// The source of the claim.
@@ -37,19 +35,6 @@ pub enum Occurs {
     ByGeometry(&'static str),
     /// No source says it.
     Unknown,
-}
-
-/// The source that tells whether a machine's data cache aliases.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Evidence {
-    /// The architecture.
-    Architecture,
-    /// Linux's `/proc/cpuinfo`: a function of its text and of the size of a page in bytes, which returns `None` if the
-    /// text does not tell.
-    Cpuinfo(fn(Cpuinfo<'_>, u64) -> Option<bool>),
-    /// User mode cannot find out.
-    None,
 }
 
 /// The distance at which two addresses of one page agree: a power of two, or a multiple of it.
@@ -96,12 +81,7 @@ impl DataCache {
     /// Returns an architecture whose data caches never alias.
     #[must_use]
     pub const fn never(source: &'static str) -> Self {
-        Self {
-            occurs: Occurs::Never,
-            evidence: Evidence::Architecture,
-            distance: Distance::Pages(1),
-            source,
-        }
+        Self { occurs: Occurs::Never, distance: Distance::Pages(1), source }
     }
 
     /// Returns the data for an undocumented architecture. The distance is the largest of any known architecture.
@@ -109,19 +89,8 @@ impl DataCache {
     pub const fn unknown(source: &'static str) -> Self {
         Self {
             occurs: Occurs::Unknown,
-            evidence: Evidence::None,
             distance: Distance::AtMost(LARGEST, "which architecture it is"),
             source,
-        }
-    }
-
-    /// Returns true if a machine's data cache aliases, and false if not; `None` if the architecture does not decide it.
-    #[cfg(test)]
-    pub(crate) const fn decided(&self) -> Option<bool> {
-        match self.occurs {
-            Occurs::Never => Some(false),
-            Occurs::Always => Some(true),
-            Occurs::ByGeometry(_) | Occurs::Unknown => None,
         }
     }
 }
@@ -129,35 +98,18 @@ impl DataCache {
 /// The largest distance of any architecture, in bytes: that of parisc.
 pub const LARGEST: u64 = 4 << 20;
 
-/// The text of Linux's `/proc/cpuinfo`.
-#[derive(Clone, Copy, Debug)]
-pub struct Cpuinfo<'a>(pub &'a str);
-
-impl<'a> Cpuinfo<'a> {
-    /// Returns the value of a key, without white space at the ends. It is the first such value, which belongs to the
-    /// first CPU.
-    #[must_use]
-    pub fn value(self, key: &str) -> Option<&'a str> {
-        self.0.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            (name.trim() == key).then(|| value.trim())
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{ALL, other};
-    use super::{Cpuinfo, Distance, Evidence, LARGEST, Occurs};
-
-    const PAGES: [u64; 4] = [4096, 8192, 16384, 65536];
+    use super::{Distance, LARGEST};
 
     /// A distance that is not a power of two, or less than a page, could not be used to place a mapping.
     #[test]
     fn every_distance_is_a_power_of_two_and_at_least_a_page() {
         let known = ALL.iter().map(|architecture| architecture.data_cache);
-        for aliasing in known.chain(other::ALIASING.iter().map(|row| row.data_cache)) {
-            for page in PAGES {
+        for aliasing in known.chain(other::NAMES.iter().map(|name| other::data_cache(name))) {
+            assert!(!aliasing.source.is_empty());
+            for page in [4096, 8192, 16384, 65536] {
                 let safe = aliasing.distance.safe_bytes(page);
                 assert!(safe.is_power_of_two() && safe >= page, "{aliasing:?}");
                 assert!(safe <= LARGEST, "{aliasing:?}");
@@ -167,35 +119,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    /// If the architecture leaves it open, another source must be read, or the caller learns that no source exists.
-    /// If it decides, no file is read, since the file could only contradict it.
-    #[test]
-    fn aliasing_is_decided_if_the_architecture_fixes_it() {
-        let known = ALL.iter().map(|architecture| architecture.data_cache);
-        for aliasing in known.chain(other::ALIASING.iter().map(|row| row.data_cache)) {
-            let decides = matches!(aliasing.evidence, Evidence::Architecture);
-            assert_eq!(aliasing.decided().is_some(), decides, "{aliasing:?}");
-            assert!(!aliasing.source.is_empty());
-        }
-    }
-
-    #[test]
-    fn without_aliasing_the_distance_is_a_page() {
-        for aliasing in ALL.iter().map(|architecture| architecture.data_cache) {
-            if aliasing.occurs == Occurs::Never {
-                assert_eq!(aliasing.distance, Distance::Pages(1));
-            }
-        }
-    }
-
-    #[test]
-    fn a_key_of_cpuinfo_is_the_whole_word_before_the_colon() {
-        let text = "model name\t: one: two\nmodel\t: three\nmodel\t: four\nno colon\n";
-        assert_eq!(Cpuinfo(text).value("model"), Some("three"));
-        assert_eq!(Cpuinfo(text).value("model name"), Some("one: two"));
-        assert_eq!(Cpuinfo(text).value("name"), None);
-        assert_eq!(Cpuinfo("").value("model"), None);
     }
 }

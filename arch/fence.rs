@@ -24,10 +24,6 @@ pub struct Fences {
 }
 
 impl Fences {
-    /// No fence.
-    #[cfg(feature = "privileged")]
-    pub(crate) const NONE: Self = Self { before: Fence::NONE, after: Fence::NONE };
-
     /// Returns these without the fence that completes the operation.
     pub(crate) const fn unfenced(self) -> Self {
         Self { after: Fence::NONE, ..self }

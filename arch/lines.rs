@@ -87,20 +87,11 @@ pub fn for_each_line(start: *const u8, len: usize, within: u16, mut op: impl FnM
     }
 }
 
-/// Returns true if `len` bytes from `start` cover the whole unit (a line or larger) around an address within them.
-#[cfg(any(feature = "privileged", test))]
-#[inline(always)]
-pub(crate) fn covers_unit(start: *const u8, len: usize, unit: LineSize, address: usize) -> bool {
-    let within = usize::from(unit.within);
-    let last_byte = start.addr().wrapping_add(len).wrapping_sub(1);
-    address & !within >= start.addr() && address | within <= last_byte
-}
-
 #[cfg(test)]
 mod tests {
     extern crate alloc;
 
-    use super::{LineSize, covers_unit, for_each_line};
+    use super::{LineSize, for_each_line};
     use alloc::vec::Vec;
     use core::ptr::without_provenance;
 
@@ -148,30 +139,6 @@ mod tests {
         assert_eq!(walk(top, 64, 64), [top]);
         assert_eq!(walk(top - 64 + 63, 65, 64), [top - 64, top]);
         assert_eq!(walk(0, 1, 64), [0]);
-    }
-
-    #[test]
-    fn a_line_is_whole_if_no_byte_of_it_is_outside() {
-        let whole_units = |start, len, unit| {
-            let (start, unit) = (without_provenance(start), LineSize::new(unit).unwrap());
-            let mut whole = Vec::new();
-            for_each_line(start, len, 63, |line| whole.push(covers_unit(start, len, unit, line)));
-            whole
-        };
-        let whole = |start, len| whole_units(start, len, 64);
-        assert_eq!(whole(0x100, 64), [true]);
-        assert_eq!(whole(0x100, 63), [false]);
-        assert_eq!(whole(0x101, 63), [false]);
-        assert_eq!(whole(0x101, 64), [false, false]);
-        assert_eq!(whole(0x13f, 66), [false, true, false]);
-        assert_eq!(whole(0x100, 129), [true, true, false]);
-        // At both ends of the address space.
-        assert_eq!(whole(0, 65), [true, false]);
-        assert_eq!(whole(usize::MAX - 64, 65), [false, true]);
-        // Two lines to a unit: both are whole, or neither is.
-        assert_eq!(whole_units(0x100, 128, 128), [true, true]);
-        assert_eq!(whole_units(0x140, 192, 128), [false, true, true]);
-        assert_eq!(whole_units(0x100, 192, 128), [true, true, false]);
     }
 
     #[test]

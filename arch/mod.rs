@@ -70,15 +70,13 @@ with_native!(line_loop);
 
 #[cfg(test)]
 pub use architecture::ALL;
-pub use architecture::{Architecture, ReservedRam, Sigbus};
+pub use architecture::{Architecture, Sigbus};
 pub use blocks::{BLOCK, BlockStore, StoreKind};
 pub use data_cache::DataCache;
 pub use facts::Facts;
 pub use fence::{Fence, Fences};
-#[cfg(feature = "privileged")]
-pub(crate) use lines::covers_unit;
 pub use lines::{LineSize, for_each_line};
 pub use native::{blocks as block_ops, instruction, ops};
-pub use operation::{Discard, Effect, Instruction, WholeCacheOperation};
+pub use operation::{Effect, Instruction, WholeCacheOperation};
 pub use point::Point;
 pub use unsupported::{Missing, Unsupported};

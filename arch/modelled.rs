@@ -60,17 +60,11 @@ pub const ARCHITECTURE: Architecture = Architecture {
     invalidate: AROUND,
     unreachable: [NO_DEEPER, NO_DEEPER, NO_DEEPER],
     data_cache: DataCache::unknown("the modelled back end has no caches"),
-    discard: Err(Unsupported::new(
-        Missing::Operation,
-        "the modelled back end has no operation that discards",
-        "use invalidate, and have no dirty line in the range",
-    )),
     whole_cache: None,
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "the modelled back end has no whole-cache operation",
         "maintain ranges instead",
     ),
-    reserved_ram: None,
     sigbus: Sigbus::Handled,
 };

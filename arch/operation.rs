@@ -32,29 +32,12 @@ pub struct Instruction {
     pub source: &'static str,
 }
 
-/// The instruction that drops a line and may lose its dirty bytes; only for privileged code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Discard {
-    /// The mnemonic in lower case, as an assembler takes it.
-    pub name: &'static str,
-    /// The condition that permits it.
-    pub requires: &'static str,
-    /// The specification of its effect and its ordering.
-    pub source: &'static str,
-}
-
-/// The operations on the whole cache of the CPU that executes them; only for privileged code.
+/// The operation on the whole cache of the CPU that executes it; only for privileged code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WholeCacheOperation {
     /// The mnemonic, in lower case, of the instruction that writes all lines back and drops them.
     pub writeback_invalidate: &'static str,
-    /// The mnemonic of the instruction that writes all lines back and may keep them, if the architecture has it; a CPU
-    /// may lack it.
-    pub writeback: Option<&'static str>,
-    /// True if it reaches all caches of the machine when every CPU executes it.
-    pub reaches_every_cache: bool,
     /// The specification.
     pub source: &'static str,
 }

@@ -5,13 +5,12 @@ use super::{Architecture, DataCache, Fence, Fences, Sigbus, Unsupported};
 /// Orders every load and store of this thread, as devices see them.
 pub const BARRIER: Fence = Fence(1);
 
-/// Returns an architecture without operations, from the reasons why user mode cannot maintain lines or the whole cache,
+/// Returns an architecture without operations, from the reason why nothing can be maintained,
 /// and from the data cache's behaviour for one page under two addresses.
 #[must_use]
 pub const fn architecture(
     name: &'static str,
     why: Unsupported,
-    no_whole_cache: Unsupported,
     data_cache: DataCache,
 ) -> Architecture {
     Architecture {
@@ -22,10 +21,8 @@ pub const fn architecture(
         invalidate: Fences { before: BARRIER, after: BARRIER },
         unreachable: [why, why, why],
         data_cache,
-        discard: Err(why),
         whole_cache: None,
-        no_whole_cache,
-        reserved_ram: None,
+        no_whole_cache: why,
         sigbus: Sigbus::Untried,
     }
 }

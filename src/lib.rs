@@ -75,7 +75,7 @@
 //! | `dax` | files on Linux, macOS and Windows; nothing on other systems, or without 64-bit atomics |
 //! | `alloc` | `Medium` for an `Arc` of a medium; `WriterLock::new`; `Padded::boxed`, `boxed_slice` |
 //! | `serde` | reports as JSON and other formats |
-//! | `privileged` | `Cache::privileged`, discards and whole caches, for ring 0, EL1 and M-mode |
+//! | `privileged` | `Cache::privileged` and whole caches, for ring 0, EL1 and M-mode |
 //! | `embedded-dma` | a [`Padded`](coherence::Padded) slice is a buffer for drivers written against `embedded-dma` 0.2 |
 
 #![cfg_attr(docsrs, feature(doc_cfg), doc(auto_cfg(hide(cachemaint_loom))))]
@@ -174,18 +174,6 @@ pub mod family {
     ))]
     pub use crate::system::{limits, naming};
 
-    /// Returns the way to reserve RAM as persistent memory: true for a parameter of the kernel's command line, false for
-    /// a node of the device tree, `None` if there is none.
-    #[must_use]
-    pub const fn reserves_ram_by_parameter() -> Option<bool> {
-        use crate::arch::ReservedRam;
-        match crate::arch::native::ARCHITECTURE.reserved_ram {
-            Some(ReservedRam::KernelParameter) => Some(true),
-            Some(ReservedRam::DeviceTree) => Some(false),
-            None => None,
-        }
-    }
-
     /// Returns true if the CPU reports a guest.
     #[cfg(all(
         feature = "dax",
@@ -212,7 +200,7 @@ pub mod family {
         pub use crate::dax::options::{facts_of, guarantee_of, look};
         pub use crate::dax::reach::Reach;
         #[cfg(target_os = "linux")]
-        pub use crate::dax::system::linux::{ask::Inode, device, extents};
+        pub use crate::dax::system::linux::{device, extents};
         pub use crate::dax::system::{DeviceDax, FileFacts, Unusable};
     }
 }

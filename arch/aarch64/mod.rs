@@ -15,17 +15,10 @@
 //! Software cannot tell whether the memory system has a point of persistence: without one, `dc cvap` behaves as `dc
 //! cvac` (Arm ARM, DC CVAP). A memory's guarantee is the platform's claim.
 //!
-//! # At EL1
-//! | instruction | effect | to the point of |
-//! |---|---|---|
-//! | `dc ivac` | invalidates, and may lose dirty bytes | coherency |
-//! | `dc cisw` | cleans and invalidates one line by its set and way | the level of the operand |
-//!
-//! Both are UNDEFINED at EL0. `dc ivac` needs write permission, and promises only that the line is dropped. Under a
-//! hypervisor with stage 2 translation (`HCR_EL2.VM`) or with `HCR_EL2.DC` it executes as `dc civac`, and cores may
-//! clean first anyway (Arm ARM, DC IVAC; Cortex-A35 TRM, "Cache maintenance"). Operations by set and way ([`set_way`])
-//! affect one CPU: they are not broadcast and do not reach system caches, and lines move between the caches of other
-//! CPUs meanwhile.
+//! `dc ivac`, which drops a line and may lose its dirty bytes, is UNDEFINED at EL0 and not used: cores may clean first, in
+//! a guest it executes as `dc civac`, and after an invalidation no line is dirty anyway (Arm ARM, DC IVAC; Cortex-A35 TRM,
+//! "Cache maintenance"). Operations by set and way (`dc cisw`) are not used: they affect one CPU, are not broadcast and do
+//! not reach system caches, and lines move between the caches of other CPUs meanwhile.
 //!
 //! Cortex-A55 and Cortex-A75 can maintain a line before an older store to it in memory that is write-through, or of
 //! mixed inner and outer types (erratum 1162044: Intel Agilex 5 errata, 3.4.1). Ordinary memory is neither; for such
@@ -51,13 +44,8 @@ native_only! { aarch64 {
     #[expect(unsafe_code, reason = "registers are read in assembly")]
     pub mod registers;
 } }
-#[cfg(any(all(feature = "privileged", target_arch = "aarch64"), test))]
-pub mod set_way;
 
-use super::{
-    Architecture, DataCache, Discard, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported,
-    WholeCacheOperation, advice,
-};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Sigbus, Unsupported, advice};
 
 pub use instruction::*;
 
@@ -71,13 +59,6 @@ const DSB_AFTER: Fences = Fences { before: Fence::NONE, after: DSB_SY };
 /// An invalidation makes an observer's stores visible. The load that signalled them is to another line, so without a
 /// barrier the instruction may be executed before that load.
 const DMB_BEFORE_DSB_AFTER: Fences = Fences { before: DMB_OSH, after: DSB_SY };
-
-/// Invalidates the line to the point of coherency, at EL1 and above.
-pub const DC_IVAC: Discard = Discard {
-    name: "dc ivac",
-    requires: "EL1",
-    source: "Arm ARM (DDI 0487), DC IVAC; Linux arch/arm64/mm/cache.S, dcache_inval_poc",
-};
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
@@ -106,20 +87,13 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/arm64/include/asm/cache.h: the data side behaves as PIPT",
     ),
-    discard: Ok(DC_IVAC),
-    whole_cache: Some(WholeCacheOperation {
-        writeback_invalidate: "dc cisw",
-        writeback: None,
-        reaches_every_cache: false,
-        source: "Arm ARM (DDI 0487), DC CISW",
-    }),
+    whole_cache: None,
     // Arm ARM (DDI 0487), DC CISW: other CPUs and system caches do not see it.
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "on arm64 only set/way instructions could do it, but they are privileged and do not reach other CPUs",
         "maintain ranges instead",
     ),
-    reserved_ram: Some(ReservedRam::DeviceTree),
     // `arch/arm64/mm/fault.c`, `do_sea`: an error that firmware does not handle.
     sigbus: Sigbus::HandledWithObjerr,
 };

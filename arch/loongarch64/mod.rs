@@ -26,11 +26,6 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         "CACOP, the only instruction that writes a line back, is privileged on LoongArch",
         concat!(persist_files!(), "; devices are coherent"),
     ),
-    Unsupported::new(
-        Missing::Operation,
-        "CACOP, by which a cache is walked index by index, is privileged on LoongArch",
-        "maintain ranges in privileged code instead",
-    ),
     DataCache::never(
         "Linux 6.8 arch/loongarch/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),

@@ -38,19 +38,10 @@ pub mod word_store;
 
 #[cfg(feature = "privileged")]
 macro_rules! privileged {
-    (@instructions $path:literal) => {
-        #[expect(unsafe_code, reason = "the instructions are written in assembly")]
-        #[path = $path]
-        pub mod privileged;
-    };
-    (aarch64 aarch64) => {
-        privileged! { @instructions "../aarch64/privileged.rs" }
-    };
-    (riscv riscv) => {
-        privileged! { @instructions "../riscv/privileged.rs" }
-    };
     (x86 x86) => {
-        privileged! { @instructions "../x86/privileged.rs" }
+        #[expect(unsafe_code, reason = "the instruction is written in assembly")]
+        #[path = "../x86/privileged.rs"]
+        pub mod privileged;
     };
     ($folder:ident $reader:ident) => {
         #[expect(

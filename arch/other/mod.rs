@@ -16,21 +16,20 @@
 
 mod data_cache;
 
-#[cfg(test)]
-pub use data_cache::ALIASING;
+pub use data_cache::data_cache;
 
 use super::advice::LEAVE_IT_TO_THE_SYSTEM;
 use super::{Architecture, Missing, Unsupported, refused};
 
-/// Returns whichever of these names is the target's in Rust, or `other`.
-macro_rules! name_among {
+/// Makes `NAMES`, and `NAME`: whichever of them is the target's in Rust, or `other`.
+macro_rules! names {
     ($($name:literal)+) => {
-        $(if cfg!(target_arch = $name) { $name } else)+ { "other" }
+        #[cfg(test)]
+        pub(super) const NAMES: &[&str] = &[$($name),+];
+        const NAME: &str = $(if cfg!(target_arch = $name) { $name } else)+ { "other" };
     };
 }
-
-/// Rust's name for the architecture, if it is one of these.
-const NAME: &str = name_among!(
+names!(
     "mips64" "mips64r6" "mips" "mips32r6" "sparc64" "sparc" "m68k" "csky" "loongarch32" "hexagon" "xtensa" "wasm32" "wasm64"
 );
 
@@ -58,4 +57,4 @@ const WHY: Unsupported = {
 };
 
 /// The architecture as data.
-pub const ARCHITECTURE: Architecture = refused::architecture(NAME, WHY, WHY, data_cache::of(NAME));
+pub const ARCHITECTURE: Architecture = refused::architecture(NAME, WHY, data_cache(NAME));

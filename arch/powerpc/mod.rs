@@ -33,9 +33,7 @@ native_only! { powerpc {
     pub mod ops;
 } }
 
-use super::{
-    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported, advice,
-};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Sigbus, Unsupported, advice};
 
 pub use instruction::*;
 
@@ -77,19 +75,12 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/powerpc/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),
-    // Only embedded CPUs have dcbi (Power ISA 2.07 Book III-E), and ISA 3.0 dropped them.
-    discard: Err(Unsupported::new(
-        Missing::Operation,
-        "PowerPC servers have no instruction that drops a block unwritten",
-        "use invalidate, and have no dirty line in the range",
-    )),
     whole_cache: None,
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "PowerPC has no instruction for a whole cache",
         "maintain ranges instead",
     ),
-    reserved_ram: Some(ReservedRam::DeviceTree),
     sigbus: if cfg!(all(target_arch = "powerpc64", target_endian = "little")) {
         Sigbus::Handled
     } else {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `cbo.clean` | writes back | `riscv_hwprobe` shows Zicbom |
 //! | `cbo.flush` | writes back and drops | the same |
-//! | `cbo.inval` | drops, and may lose dirty bytes | never by Linux; [privileged code](CBO_INVAL) has it |
+//! | `cbo.inval` | drops, and may lose dirty bytes | never by Linux |
 //!
 //! A hart can have them without user mode being allowed to use them: they need `senvcfg.CBCFE`, and otherwise raise an
 //! illegal-instruction exception. Linux 6.15 and newer sets it if all harts have Zicbom, and reports that by
@@ -12,8 +12,8 @@
 //! are never tried. (Measured: QEMU 11.1 emulating a program without a kernel reports Zicbom this way but raises the
 //! exception; QEMU 10.0 emulating a whole machine is correct.)
 //!
-//! M-mode always has `cbo.inval`. In S-mode `menvcfg.CBIE` makes it illegal (00), a `cbo.flush` (01) or itself (11); in
-//! a virtual machine `henvcfg.CBIE` does the same again.
+//! `cbo.inval`, which drops a block and may lose its dirty bytes, is not used: `envcfg.CBIE` can make it illegal (00) or a
+//! `cbo.flush` (01), and after an invalidation no block is dirty anyway.
 //!
 //! The specification covers memory and non-coherent agents. It has no point of persistence: the platform defines what
 //! memory keeps at power loss.
@@ -33,10 +33,7 @@ native_only! { riscv {
     pub mod ops;
 } }
 
-use super::{
-    Architecture, DataCache, Discard, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported,
-    advice,
-};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Sigbus, Unsupported, advice};
 
 pub use instruction::*;
 
@@ -47,13 +44,6 @@ pub const FENCE_IORW: Fence = Fence(1);
 const FENCE_AFTER: Fences = Fences { before: Fence::NONE, after: FENCE_IORW };
 /// An invalidation makes an observer's stores visible, and the load that signalled them is to another block.
 const FENCE_AROUND: Fences = Fences { before: FENCE_IORW, after: FENCE_IORW };
-
-/// Drops the block, in M-mode and where `envcfg.CBIE` permits it in S-mode.
-pub const CBO_INVAL: Discard = Discard {
-    name: "cbo.inval",
-    requires: "Zicbom, and envcfg.CBIE below M-mode",
-    source: "RISC-V ISA manual, cmo.adoc, cbo.inval",
-};
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
@@ -83,13 +73,11 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/riscv/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),
-    discard: Ok(CBO_INVAL),
     whole_cache: None,
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "RISC-V has no instruction for a whole cache",
         "maintain ranges instead",
     ),
-    reserved_ram: Some(ReservedRam::DeviceTree),
     sigbus: if cfg!(target_pointer_width = "64") { Sigbus::Handled } else { Sigbus::Untried },
 };

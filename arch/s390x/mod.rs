@@ -24,10 +24,5 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         "s390x has no instruction to write back a line: its caches are coherent with all CPUs and devices",
         concat!("no maintenance is needed for devices; ", persist_files!()),
     ),
-    Unsupported::new(
-        Missing::Operation,
-        "s390x has no instruction for a whole cache: storage is coherent for all CPUs and devices",
-        "no maintenance is needed",
-    ),
     DataCache::never("Linux arch/s390/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
 );

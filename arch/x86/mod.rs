@@ -47,8 +47,8 @@ native_only! { x86 {
 } }
 
 use super::{
-    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported,
-    WholeCacheOperation, advice,
+    Architecture, DataCache, Fence, Fences, Missing, Sigbus, Unsupported, WholeCacheOperation,
+    advice,
 };
 
 pub use instruction::*;
@@ -91,16 +91,9 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/x86/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),
-    discard: Err(Unsupported::new(
-        Missing::Operation,
-        "no x86 instruction drops a line unwritten",
-        "use invalidate, and have no dirty line in the range",
-    )),
     whole_cache: Some(WholeCacheOperation {
         writeback_invalidate: "wbinvd",
-        writeback: Some("wbnoinvd"),
-        reaches_every_cache: true,
-        source: "Intel SDM vol. 2D, WBINVD and WBNOINVD; AMD APM vol. 3, the same; Linux \
+        source: "Intel SDM vol. 2D, WBINVD; AMD APM vol. 3, the same; Linux \
                  arch/x86/lib/cache-smp.c, wbinvd_on_all_cpus",
     }),
     // Intel SDM vol. 2D, WBINVD.
@@ -109,6 +102,5 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "WBINVD is privileged (#GP in user mode)",
         advice::WHOLE_CACHE_IN_A_DRIVER,
     ),
-    reserved_ram: Some(ReservedRam::KernelParameter),
     sigbus: Sigbus::Handled,
 };

@@ -14,22 +14,3 @@ pub unsafe fn writeback_invalidate_all() {
     // SAFETY: (1) and (2) keep it from raising an exception; it changes no value that a program sees.
     unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
 }
-
-/// Writes back all lines of this CPU's caches.
-///
-/// # Safety
-/// 1. This is ring 0.
-/// 2. This is not a guest in which WBNOINVD is fatal (TDX).
-/// 3. The CPU has WBNOINVD (CPUID.80000008H:EBX\[9\]).
-pub unsafe fn writeback_all() {
-    // SAFETY: (1) to (3) keep it from raising an exception, and CPUs with WBNOINVD have MFENCE; none of
-    // them changes a value that a program sees.
-    unsafe { asm!("mfence", "wbnoinvd", "mfence", options(nostack, preserves_flags)) };
-}
-
-/// Never called: the architecture has no instruction that discards.
-///
-/// # Safety
-/// There is no instruction, so no call is correct.
-#[inline(always)]
-pub unsafe fn discard(_: usize) {}

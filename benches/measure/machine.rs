@@ -2,6 +2,7 @@
 
 use cachemaint::report::Hypervisor;
 use cachemaint_inspect::HostReport;
+use cachemaint_inspect::guest::HypervisorKind;
 
 /// The machine, as far as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Machine {
 }
 
 fn name(hypervisor: Hypervisor) -> String {
-    match (hypervisor.kind(), hypervisor) {
+    match (HypervisorKind::of(&hypervisor), hypervisor) {
         (Some(kind), _) => kind.to_string(),
         (None, Hypervisor::Present { signatures, .. }) => {
             let signature = signatures.iter().next().map_or("", |signature| signature);

@@ -143,18 +143,6 @@ fn powerpc_has_a_fence_for_each_kind_of_storage() {
     }
 }
 
-/// No x86 instruction discards, and a substitute would write dirty lines over the observer's stores.
-#[cfg(all(feature = "privileged", target_arch = "x86_64"))]
-#[test]
-fn a_discard_is_refused_where_there_is_none() {
-    let Some(host) = host_or_refused() else { return };
-    let mut bytes = [7_u8; 256];
-    // SAFETY: it is refused before anything is executed.
-    let refused = unsafe { host.discard_range(bytes.as_mut_ptr(), bytes.len()) };
-    assert_eq!(refused.map_err(|why| why.missing), Err(Missing::Operation));
-    assert_eq!(bytes, [7; 256]);
-}
-
 /// One fence for write-backs and invalidations that were issued together. MFENCE completes all that SFENCE completes
 /// (Intel SDM vol. 2A, CLWB); `sync` does not complete `dcbstps`, `phwsync` completes both.
 #[test]

@@ -4,6 +4,11 @@ use super::Text;
 
 /// The identity of a CPU, as far as the CPU and the kernel report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(tag = "kind", rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum CpuIdentity {
     /// An x86 CPU, by CPUID.
@@ -24,6 +29,10 @@ pub enum CpuIdentity {
     #[non_exhaustive]
     Aarch64 {
         /// `MIDR_EL1`, if the kernel shows it.
+        #[cfg_attr(
+            feature = "serde",
+            serde(flatten, serialize_with = "crate::report::json::midr")
+        )]
         midr: Option<u64>,
     },
     /// A RISC-V CPU, by the kernel's `riscv_hwprobe`, if all harts agree. The numbers are those of the registers with

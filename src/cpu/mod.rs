@@ -49,6 +49,8 @@ cfg_if::cfg_if! {
 
 use crate::arch::{Facts, LineSize, Unsupported};
 
+#[cfg(feature = "privileged")]
+pub(crate) use native::here_privileged;
 #[cfg(all(
     feature = "dax",
     target_os = "linux",
@@ -57,10 +59,10 @@ use crate::arch::{Facts, LineSize, Unsupported};
 ))]
 pub(crate) use native::is_guest;
 pub(crate) use native::{block_stores, here, here_for_choice};
-#[cfg(feature = "privileged")]
-pub(crate) use native::{here_privileged, number};
 
-pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
+pub use guest::{Confidential, Hypervisor, Isolation, KNOWN_SIGNATURES, Signatures};
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", test))]
+pub(crate) use guest::{HYPER_V, TRANSLATOR, is_known};
 pub use identity::CpuIdentity;
 pub(crate) use identity::Midr;
 pub use text::Text;
@@ -80,7 +82,6 @@ pub struct Line {
 
 /// One CPU, as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Cpu {
     pub(crate) identity: CpuIdentity,
     pub(crate) hypervisor: Hypervisor,
@@ -97,8 +98,6 @@ pub(crate) struct Cpu {
     pub(crate) is_described: bool,
     /// True if privileged code asked: in ring 0, at EL1, in M-mode or S-mode.
     pub(crate) privileged: bool,
-    /// True if the CPU can write back a whole cache and keep the lines (x86: WBNOINVD).
-    pub(crate) keeps_whole_cache: bool,
 }
 
 /// Instructions of a CPU that do not work as the architecture specifies.
@@ -123,7 +122,6 @@ impl Cpu {
             line: Err(why),
             is_described: false,
             privileged: false,
-            keeps_whole_cache: false,
         }
     }
 

@@ -10,7 +10,6 @@ use super::Guarantee;
 use super::guarantee::point_of;
 use super::reach::{Reach, advice_to_reach, cannot_reach};
 use super::system::{DeviceDax, FileFacts, files};
-use crate::arch::ReservedRam;
 use crate::arch::native::ARCHITECTURE;
 use crate::medium::{Domain, Granularity};
 use crate::system::calls::System;
@@ -166,23 +165,32 @@ pub const NEWER: &str = "use Linux 5.10 or newer";
 pub const ADVICE_VIRTIO: &str =
     "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
 
+/// The way to make Linux treat RAM as persistent memory: true for a parameter (its
+/// `Documentation/admin-guide/kernel-parameters.txt`), false for a node of the device tree
+/// (`Documentation/devicetree/bindings/pmem/pmem-region.txt`).
+const RESERVED_BY_PARAMETER: Option<bool> = match ARCHITECTURE.name.as_bytes() {
+    b"x86" | b"x86_64" => Some(true),
+    b"aarch64" | b"riscv32" | b"riscv64" | b"powerpc" | b"powerpc64" => Some(false),
+    _ => None,
+};
+
 /// The advice for a file that is not on persistent memory.
-pub const USE_MEMORY: &str = match ARCHITECTURE.reserved_ram {
-    Some(ReservedRam::KernelParameter) => {
+pub const USE_MEMORY: &str = match RESERVED_BY_PARAMETER {
+    Some(true) => {
         "use a file on persistent memory, or on RAM reserved as pmem (memmap=SIZE!START), which a power loss erases"
     }
-    Some(ReservedRam::DeviceTree) => {
+    Some(false) => {
         "use a file on persistent memory, or on RAM reserved as pmem (a node pmem-region in the device tree), which a power loss erases"
     }
     None => "use a file on persistent memory",
 };
 
 /// The advice for a file in RAM.
-pub const LEAVE_RAM: &str = match ARCHITECTURE.reserved_ram {
-    Some(ReservedRam::KernelParameter) => {
+pub const LEAVE_RAM: &str = match RESERVED_BY_PARAMETER {
+    Some(true) => {
         "use a file on an ordinary drive or persistent memory, or against kexec on RAM reserved as pmem (memmap=SIZE!START)"
     }
-    Some(ReservedRam::DeviceTree) => {
+    Some(false) => {
         "use a file on an ordinary drive or persistent memory, or against kexec on RAM reserved as pmem (a node pmem-region)"
     }
     None => "use a file on an ordinary drive or persistent memory",

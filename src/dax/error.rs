@@ -1,6 +1,7 @@
 //! Errors of files, each with a remedy.
 
 use super::Guarantee;
+#[cfg(target_os = "linux")]
 use super::meaning::meaning;
 use super::system::{Failed, Unasked, Unflushed, Unusable, files};
 use crate::system::calls::System;
@@ -185,7 +186,10 @@ impl Error {
     #[doc(hidden)]
     #[must_use]
     pub fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
+        #[cfg(target_os = "linux")]
         let (kind, text) = meaning(path, call, error, kind_of(call, error));
+        #[cfg(not(target_os = "linux"))]
+        let (kind, text) = (kind_of(call, error), None::<&str>);
         Self::with(path, kind, text.map(Into::into), Some(files::number(error)))
     }
 

@@ -62,7 +62,7 @@ mod guarantee;
 mod latch;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
-#[cfg_attr(not(target_os = "linux"), path = "no_meaning.rs")]
+#[cfg(target_os = "linux")]
 mod meaning;
 mod open_file;
 mod opening;

@@ -2,18 +2,16 @@
 
 use crate::aliasing::{self, Aliasing};
 use crate::arch::{
-    Architecture, Discard, Effect, Instruction, Missing, Point, Unsupported, WholeCacheOperation,
-    native,
+    Architecture, Effect, Instruction, Missing, Point, Unsupported, WholeCacheOperation, native,
 };
 use crate::cache::{Builder, Cache, Choice};
-use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line, Midr};
+use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, Line, Midr};
 use crate::statement::Statement;
-use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
+use crate::virtualization::{self, Refused};
 
 /// The cache maintenance that this CPU offers, and the choices made.
 ///
-/// Made by [`host`](Self::host), [`for_cache`](Self::for_cache) or, in a kernel, `privileged` (feature `privileged`);
-/// all answers are determined then. It prints on one screen with `{}`.
+/// Made by [`host`](Self::host) or, in a kernel, [`for_cache`](Self::for_cache); all answers are determined then. It prints on one screen with `{}`.
 ///
 /// ```
 /// use cachemaint::{Point, report::CpuReport};
@@ -32,9 +30,6 @@ pub struct CpuReport {
     pub identity: CpuIdentity,
     /// The cache lines, or the reason why no maintenance instruction is usable here.
     pub line: Result<Line, Unsupported>,
-    /// The instruction by which privileged code drops lines without writing them back (`Cache::discard_range`, with
-    /// feature `privileged`), or the reason why the architecture has no such instruction.
-    pub discard: Result<Discard, Unsupported>,
     /// True if the caller of [`for_cache`](Self::for_cache) accepts the point of coherency as the point of persistence.
     pub accepts_coherency_as_persistence: bool,
     /// The aliasing of the data cache, as far as the architecture decides it: the answer of Linux's
@@ -45,16 +40,6 @@ pub struct CpuReport {
     pub hypervisor: Hypervisor,
     /// The kind of confidential guest, as far as the CPU reports it.
     pub confidential: Confidential,
-    /// The effects of a hypervisor and a confidential guest on cache maintenance, as far as the CPU reports it.
-    ///
-    /// ```
-    /// use cachemaint::report::{CpuReport, Handling};
-    /// let whole_cache = CpuReport::host().effects.whole_cache;
-    /// if whole_cache.answer != Handling::Executed {
-    ///     println!("do not rely on WBINVD: {} ({})", whole_cache.text, whole_cache.source);
-    /// }
-    /// ```
-    pub effects: Effects,
     machine: &'static Architecture,
     pub(super) cpu: Cpu,
     conditions: Builder,
@@ -122,10 +107,16 @@ impl CpuReport {
         Self::new(report.machine, report.cpu.described(cache.facts()), report.conditions)
     }
 
+    #[cfg_attr(
+        feature = "privileged",
+        expect(unsafe_code, reason = "registers that only privileged code may read")
+    )]
     fn of_host(conditions: Builder) -> Self {
         #[cfg(feature = "privileged")]
         if conditions.is_privileged() {
-            return Self::of_privileged_handle(conditions);
+            // SAFETY: (1) the maker of a handle with these conditions vouched for it.
+            let cpu = unsafe { cpu::here_privileged() };
+            return Self::new(&native::ARCHITECTURE, cpu, conditions);
         }
         Self::new(&native::ARCHITECTURE, cpu::here(), conditions)
     }
@@ -136,12 +127,10 @@ impl CpuReport {
             architecture: machine.name,
             identity: cpu.identity,
             line: cpu.line,
-            discard: machine.discard,
             accepts_coherency_as_persistence: conditions.accepts_coherency(),
             aliasing: aliasing::by_architecture(&machine.data_cache),
             hypervisor: cpu.hypervisor,
             confidential: cpu.confidential,
-            effects: Virtualization::of(machine, &cpu).effects(),
             machine,
             cpu,
             conditions,
@@ -221,8 +210,7 @@ impl CpuReport {
     }
 
     /// Returns the instruction and fences that invalidate. Dirty lines are written back too, over the stores of a
-    /// device, since no supported system lets user mode discard them. A kernel gets the same choice; it discards with
-    /// [another instruction](Self#structfield.discard).
+    /// device, since no supported system lets user mode discard them. A kernel gets the same choice.
     ///
     /// # Errors
     /// Returns the reason why nothing here invalidates.
@@ -237,12 +225,20 @@ impl CpuReport {
         self.machine.instructions[code.trailing_zeros() as usize]
     }
 
-    /// Returns the aliasing on a machine with this text of `/proc/cpuinfo` and this size of a page, as far as they are
-    /// known.
+    /// Returns the aliasing on a machine whose `/proc/cpuinfo` gives this answer, or none and this advice. What the
+    /// architecture decides stands.
     #[doc(hidden)]
     #[must_use]
-    pub fn aliasing_on(&self, cpuinfo: Option<&str>, page: Option<u64>) -> Aliasing {
-        aliasing::of_machine(&self.machine.data_cache, cpuinfo, page)
+    pub const fn aliasing_on(&self, found: Result<bool, Option<&'static str>>) -> Aliasing {
+        const SOURCE: &str = "/proc/cpuinfo";
+        match (self.aliasing, found) {
+            (Aliasing::Unknown { .. }, Ok(true)) => Aliasing::Yes { source: SOURCE },
+            (Aliasing::Unknown { .. }, Ok(false)) => Aliasing::No { source: SOURCE },
+            (Aliasing::Unknown { reason, .. }, Err(Some(advice))) => {
+                Aliasing::Unknown { reason, advice }
+            }
+            (decided, _) => decided,
+        }
     }
 
     /// Returns the distance in bytes at which two mappings of one page agree, with pages of this size.
@@ -252,13 +248,6 @@ impl CpuReport {
     #[doc(hidden)]
     pub fn shmlba(&self, page: u64) -> Result<u64, &'static str> {
         self.machine.data_cache.distance.bytes(page)
-    }
-
-    /// Returns the effects if the hypervisor is known from elsewhere.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
-        Virtualization::of(self.machine, &self.cpu).effects_under(kind)
     }
 
     /// Returns the operation that invalidates all caches at once, for memory with content that changed behind the
@@ -273,7 +262,7 @@ impl CpuReport {
     /// The reason why it is not possible.
     #[doc(alias("wbinvd", "cpu_cache_has_invalidate_memregion"))]
     pub fn can_invalidate_memory(&self) -> Result<WholeCacheOperation, Refused> {
-        whole_cache::can_invalidate_memory(self.machine, &self.cpu)
+        virtualization::can_invalidate_memory(self.machine, &self.cpu)
     }
 
     /// Returns further facts to know before relying on this CPU.
@@ -360,7 +349,9 @@ impl CpuReport {
                 "none found in the documentation of the translators",
             ));
         }
-        if self.cpu.hypervisor != Hypervisor::Absent && self.cpu.hypervisor.kind().is_none() {
+        if self.cpu.hypervisor != Hypervisor::Absent
+            && self.cpu.hypervisor.known_signature().is_none()
+        {
             return Some(Statement::assumed(
                 false,
                 "the hypervisor is unknown and can be an emulator, to whose stores no x86 manual applies: write back \

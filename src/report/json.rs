@@ -6,10 +6,9 @@
 //! struct before its fields (CBOR).
 
 use super::cpu::{Availability, CpuReport, Status};
-use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
 use crate::cache::Choice;
-use crate::cpu::{CpuIdentity, Hypervisor, HypervisorKind, Line, Midr, Signatures, Text};
+use crate::cpu::{Line, Midr, Signatures, Text};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 /// Incremented when a name is removed or changes its meaning.
@@ -110,18 +109,6 @@ impl Fields for WholeCacheOperation {
     }
 }
 
-impl Serialize for Choice {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Answer(Ok(*self)).serialize(serializer)
-    }
-}
-
-impl Serialize for Line {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Answer(Ok(*self)).serialize(serializer)
-    }
-}
-
 impl Serialize for Availability {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
@@ -149,116 +136,25 @@ impl<const N: usize> Serialize for Text<N> {
     }
 }
 
-impl Serialize for CpuIdentity {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(None)?;
-        match self {
-            Self::X86 { vendor, family, model, stepping, brand } => {
-                object.serialize_entry("kind", "x86")?;
-                object.serialize_entry("vendor", vendor)?;
-                object.serialize_entry("family", family)?;
-                object.serialize_entry("model", model)?;
-                object.serialize_entry("stepping", stepping)?;
-                object.serialize_entry("brand", brand)?;
-            }
-            Self::Aarch64 { midr } => {
-                object.serialize_entry("kind", "aarch64")?;
-                object.serialize_entry("midr", midr)?;
-                if let Some(midr) = midr.map(Midr) {
-                    object.serialize_entry("implementer", &midr.implementer())?;
-                    object.serialize_entry("implementer_name", &midr.implementer_name())?;
-                    object.serialize_entry("part", &midr.part())?;
-                    object.serialize_entry("part_name", &midr.part_name())?;
-                    object.serialize_entry("variant", &midr.variant())?;
-                    object.serialize_entry("revision", &midr.revision())?;
-                }
-            }
-            Self::RiscV { vendor, architecture, implementation } => {
-                object.serialize_entry("kind", "riscv")?;
-                object.serialize_entry("vendor", vendor)?;
-                object.serialize_entry("architecture", architecture)?;
-                object.serialize_entry("implementation", implementation)?;
-            }
-            Self::Platform { name } => {
-                object.serialize_entry("kind", "platform")?;
-                object.serialize_entry("name", name)?;
-            }
-            Self::Unknown => object.serialize_entry("kind", "unknown")?,
-        }
-        object.end()
+/// Serializes the register and its fields.
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+pub(crate) fn midr<S: Serializer>(midr: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut object = serializer.serialize_map(None)?;
+    object.serialize_entry("midr", midr)?;
+    if let Some(midr) = midr.map(Midr) {
+        object.serialize_entry("implementer", &midr.implementer())?;
+        object.serialize_entry("implementer_name", &midr.implementer_name())?;
+        object.serialize_entry("part", &midr.part())?;
+        object.serialize_entry("part_name", &midr.part_name())?;
+        object.serialize_entry("variant", &midr.variant())?;
+        object.serialize_entry("revision", &midr.revision())?;
     }
-}
-
-impl Serialize for HypervisorKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
+    object.end()
 }
 
 impl Serialize for Signatures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
-    }
-}
-
-/// A hypervisor, whose kind the kernel's files can show if the CPU does not.
-struct KnownBy(Hypervisor, Option<HypervisorKind>);
-
-impl Serialize for KnownBy {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(hypervisor, by_files) = self;
-        let name = hypervisor.name().or(by_files.map(HypervisorKind::name));
-        let mut object = serializer.serialize_map(None)?;
-        match hypervisor {
-            Hypervisor::Absent | Hypervisor::Unknown if by_files.is_some() => {
-                object.serialize_entry("present", &Some(true))?;
-                object.serialize_entry("name", &name)?;
-            }
-            Hypervisor::Present { signatures, is_root } => {
-                object.serialize_entry("present", &Some(true))?;
-                object.serialize_entry("name", &name)?;
-                object.serialize_entry("signature", signatures.first().map_or("", Text::as_str))?;
-                object.serialize_entry("signatures", signatures)?;
-                object.serialize_entry("is_root", is_root)?;
-            }
-            Hypervisor::Translated => {
-                object.serialize_entry("present", &Some(true))?;
-                object.serialize_entry("name", &name)?;
-            }
-            Hypervisor::Absent => object.serialize_entry("present", &Some(false))?,
-            Hypervisor::Unknown => {
-                object.serialize_entry("present", &None::<bool>)?;
-                object
-                    .serialize_entry("reason", "the architecture does not show it to user mode")?;
-                object.serialize_entry(
-                    "advice",
-                    "see what the kernel's files show: guest_hints of a host's report",
-                )?;
-            }
-        }
-        object.end()
-    }
-}
-
-impl Serialize for Aliasing {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(None)?;
-        match self {
-            Self::No { source } => {
-                object.serialize_entry("aliases", &Some(false))?;
-                object.serialize_entry("source", source)?;
-            }
-            Self::Yes { source } => {
-                object.serialize_entry("aliases", &Some(true))?;
-                object.serialize_entry("source", source)?;
-            }
-            Self::Unknown { reason, advice } => {
-                object.serialize_entry("aliases", &None::<bool>)?;
-                object.serialize_entry("reason", reason)?;
-                object.serialize_entry("advice", advice)?;
-            }
-        }
-        object.end()
     }
 }
 
@@ -284,23 +180,10 @@ impl Serialize for Writebacks<'_> {
     }
 }
 
-impl Serialize for Hypervisor {
+impl Serialize for CpuReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        KnownBy(*self, None).serialize(serializer)
-    }
-}
-
-impl CpuReport {
-    /// Writes the fields of a report, with the hypervisor that the kernel's files show.
-    ///
-    /// # Errors
-    /// Those of the serializer.
-    #[doc(hidden)]
-    pub fn fields<S: SerializeStruct>(
-        &self,
-        object: &mut S,
-        by_files: Option<HypervisorKind>,
-    ) -> Result<(), S::Error> {
+        let mut object = serializer.serialize_struct("CpuReport", 13)?;
+        object.serialize_field("schema", &SCHEMA)?;
         object.serialize_field("architecture", self.architecture)?;
         object.serialize_field("identity", &self.identity)?;
         object.serialize_field("line", &Answer(self.line))?;
@@ -310,20 +193,11 @@ impl CpuReport {
         let accepts = self.accepts_coherency_as_persistence;
         object.serialize_field("accepts_coherency_as_persistence", &accepts)?;
         object.serialize_field("aliasing", &self.aliasing)?;
-        object.serialize_field("hypervisor", &KnownBy(self.hypervisor, by_files))?;
+        object.serialize_field("hypervisor", &self.hypervisor)?;
         object.serialize_field("confidential", &self.confidential)?;
-        object.serialize_field("effects", &self.effects)?;
         let whole_cache = Answer(self.can_invalidate_memory().map_err(|refused| refused.why));
         object.serialize_field("whole_cache", &whole_cache)?;
-        object.serialize_field("notes", &List(|| self.notes()))
-    }
-}
-
-impl Serialize for CpuReport {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("CpuReport", 14)?;
-        object.serialize_field("schema", &SCHEMA)?;
-        self.fields(&mut object, None)?;
+        object.serialize_field("notes", &List(|| self.notes()))?;
         object.end()
     }
 }

@@ -18,10 +18,9 @@
 //! | `writeback` | `coherency`, `persistence`, `deep_persistence`: each `available`; `instruction`, `effect`, `before`, `after` (fences), `source` |
 //! | `invalidate` | the same |
 //! | `accepts_coherency_as_persistence` | true if the caller said so |
-//! | `aliasing` | `aliases` (`true`, `false` or `null`); `source`, or `reason` and `advice`. |
-//! | `hypervisor` | `present` (`true`, `false`, `null`), `name`, `signature` (the first), `signatures`, `is_root` |
+//! | `aliasing` | `aliases` (`yes`, `no`, `unknown`); `source`, or `reason` and `advice` |
+//! | `hypervisor` | `kind` is `present` (`signatures`, `is_root`), `translated`, `absent` or `unknown` |
 //! | `confidential` | `kind` is `tdx`, `hyper_v` (`isolation`: `vbs`, `sev_snp`, `tdx`, `other`; `paravisor`), `sev_offered` (`es`, `snp`, `coherent`, `needs_eviction`) or `unknown` |
-//! | `effects` | `whole_cache`, `lines`, `migration`: each `answer`, `text`, `source`, `certainty` (`documented`, `read_in_source`, `measured`, `assumed`) |
 //! | `whole_cache` | the operation on the whole cache by which [memory can be invalidated](CpuReport::can_invalidate_memory): `available`; `instruction`, `source` |
 //! | `notes` | list of `text`, `source` |
 //!
@@ -30,9 +29,6 @@
 mod cpu;
 #[cfg(feature = "serde")]
 pub(crate) mod json;
-#[cfg(feature = "privileged")]
-#[expect(unsafe_code, reason = "registers that only privileged code may read")]
-mod privileged;
 pub(crate) mod screen;
 
 #[cfg(test)]
@@ -40,8 +36,8 @@ mod tests;
 
 pub use crate::arch::WholeCacheOperation;
 pub use crate::cpu::{
-    Confidential, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Signatures, Text,
+    Confidential, CpuIdentity, Hypervisor, Isolation, KNOWN_SIGNATURES, Line, Signatures, Text,
 };
 pub use crate::statement::{Certainty, Statement};
-pub use crate::virtualization::{Effects, Handling, Migration, Refused, RefusedBy};
+pub use crate::virtualization::{Refused, RefusedBy};
 pub use cpu::{Availability, CpuReport, Note, Status};

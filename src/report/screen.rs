@@ -3,8 +3,7 @@
 use super::cpu::{CpuReport, Status};
 use crate::arch::advice::IS_LINUX;
 use crate::arch::{Effect, Point};
-use crate::cpu::{Confidential, CpuIdentity, Hypervisor, HypervisorKind, Midr, Text};
-use crate::virtualization::Migration;
+use crate::cpu::{Confidential, CpuIdentity, Hypervisor, Midr};
 use core::fmt::{self, Display, Formatter, Write};
 
 /// The columns of a screen.
@@ -94,9 +93,7 @@ impl Wrapped<'_, '_> {
 impl Display for CpuReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         row(f, "CPU", format_args!("{}; {}", self.identity, self.architecture))?;
-        let migration = self.effects.migration.answer;
-        let guest = GuestOf { report: self, hints: &"", migration };
-        row(f, "Hypervisor", format_args!("{guest}"))?;
+        row(f, "Hypervisor", format_args!("{}", GuestOf { report: self, hints: &"" }))?;
         row(f, "Data cache", format_args!("{}", self.aliasing))?;
         self.lines_and_choices(f)
     }
@@ -230,23 +227,26 @@ impl Display for Midr {
     }
 }
 
-/// Prints the name and signatures: `KVM (signature "KVMKVMKVM")`.
+/// Prints the signatures: `present (signature "KVMKVMKVM")`.
 impl Display for Hypervisor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (signatures, is_root) = match self {
             Self::Present { signatures, is_root } => (signatures, is_root),
-            Self::Translated => return f.write_str(HypervisorKind::Translator.name()),
+            Self::Translated => return f.write_str("a translator of programs"),
             Self::Absent => return f.write_str("none"),
             Self::Unknown => return f.write_str("unknown"),
         };
-        f.write_str(self.name().unwrap_or("an unknown one"))?;
+        f.write_str(if self.known_signature().is_none() { "an unknown one" } else { "present" })?;
         if *is_root {
             f.write_str(", root partition")?;
         }
-        let first = signatures.first().map_or("", Text::as_str);
-        write!(f, " (signature \"{first}\"")?;
-        for further in signatures.iter().skip(1) {
-            write!(f, ", behind it \"{further}\"")?;
+        if signatures.first().is_none() {
+            return f.write_str(" (no signature)");
+        }
+        let mut before = " (signature";
+        for signature in signatures.iter() {
+            write!(f, "{before} \"{signature}\"")?;
+            before = ", behind it";
         }
         f.write_str(")")
     }
@@ -259,17 +259,11 @@ pub struct GuestOf<'a> {
     pub report: &'a CpuReport,
     /// The hints.
     pub hints: &'a dyn Display,
-    /// The possibility that the system is moved.
-    pub migration: Migration,
 }
 
 impl Display for GuestOf<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { report, hints, migration } = *self;
-        let can_move = match migration {
-            Migration::Possible => "; it can be moved to another host while this runs",
-            Migration::No | Migration::Unknown => "",
-        };
+        let Self { report, hints } = *self;
         match report.hypervisor {
             Hypervisor::Absent => f.write_str("none shown (CPUID.1:ECX[31] is 0)")?,
             // A translator has no guests.
@@ -279,12 +273,12 @@ impl Display for GuestOf<'_> {
                 let target = report.architecture;
                 return write!(
                     f,
-                    "unknown{hints}{can_move}: {target} shows user mode neither this nor a \
+                    "unknown{hints}: {target} shows user mode neither this nor a \
                      confidential guest; ask the operator of the machine"
                 );
             }
         }
-        write!(f, "; confidential guest: {}{hints}{can_move}", Guest(report))
+        write!(f, "; confidential guest: {}{hints}", Guest(report))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Operations on whole caches, for kernels, hypervisors and firmware (feature `privileged`).
 //!
-//! They serve two needs. **Memory with content that changed behind the caches** (a secure erase, a device that was
-//! unlocked or handed on): [`WholeCache`] drops everything at once, on every CPU. **A CPU that goes offline** (powered
-//! off, or handed over by firmware) must not take dirty lines with it: [`OwnCaches`] empties its own caches.
+//! They serve **memory with content that changed behind the caches** (a secure erase, a device that was unlocked or
+//! handed on): [`WholeCache`] drops everything at once, on every CPU. A CPU that goes offline empties its own caches by
+//! a loop in assembly without a stack, which no library can offer (TF-A `lib/psci/aarch64/psci_helpers.S`).
 //!
 //! ```
 //! use cachemaint::report::RefusedBy;
@@ -24,7 +24,7 @@
 //! | architecture | arm64's operations by set and way reach one CPU; RISC-V, PowerPC, s390x and others have none |
 //! | user mode | WBINVD raises #GP; detected from CS, never assumed. A kernel that Xen paravirtualises is in user mode too |
 //! | confidential guest | TDX: WBINVD raises #VE, which ends a Linux kernel; SEV: a request that the host may ignore |
-//! | hypervisor | KVM does nothing unless it has assigned a device that does not snoop; [`CpuReport::effects`](crate::report::CpuReport#structfield.effects) has the behaviour of each, with its source |
+//! | hypervisor | KVM does nothing unless it has assigned a device that does not snoop; `cachemaint_inspect::guest` has the behaviour of each, with its source |
 //!
 //! # Lines instead
 //! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a mapped range,
@@ -37,9 +37,8 @@
 //! Each CPU executes the instruction on its own, at its own time. No manual says that a line dropped by one CPU cannot
 //! come back from another that has not executed it yet. The guarantees therefore hold only for memory that **no one
 //! accesses meanwhile**. Memory to be invalidated must not even be mapped cacheable, since CPUs fetch by speculation.
-//! When the call has returned `Ok`, for such memory:
-//! - no cache of a CPU holds a line of it ([`writeback_invalidate`](WholeCache::writeback_invalidate)), or a dirty one
-//!   ([`writeback`](WholeCache::writeback));
+//! When the calls on all CPUs have returned, for such memory:
+//! - no cache of a CPU holds a line of it;
 //! - dirty lines have been written back **over the bytes in memory**: to discard them, have no dirty line before the
 //!   content changes. Linux promises no more ("may or may not write back dirty contents").
 //!
@@ -48,26 +47,19 @@
 //! the machine loses its cached lines too.
 //!
 //! No function here executes INVD or arm64's DC ISW, which drop the dirty lines of all programs, including this
-//! function's own stack: compiled code cannot survive that. To drop the dirty lines of *a range*, see
-//! [`Cache::discard_range`](crate::Cache::discard_range).
-
-mod all_cpus;
+//! function's own stack: compiled code cannot survive that.
 
 use crate::arch::native::{self, privileged};
-use crate::arch::{Architecture, Effect, WholeCacheOperation};
+use crate::arch::{Architecture, WholeCacheOperation};
 use crate::cpu::{self, Cpu};
 use crate::virtualization::Refused;
-use crate::virtualization::whole_cache::can_invalidate_memory;
-
-pub use all_cpus::{NotOnAllCpus, Participant};
+use crate::virtualization::can_invalidate_memory;
 
 /// A proof that an operation on all caches of this machine can invalidate memory: it was [asked](Self::ask) for in ring
 /// 0 of a machine without a hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeCache {
     operation: WholeCacheOperation,
-    /// The instruction that writes back and keeps the lines, if this CPU has it.
-    keeping: Option<&'static str>,
 }
 
 impl WholeCache {
@@ -81,20 +73,7 @@ impl WholeCache {
     }
 
     fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
-        let operation = can_invalidate_memory(architecture, cpu)?;
-        let keeping = operation.writeback.filter(|_| cpu.keeps_whole_cache);
-        Ok(Self { operation, keeping })
-    }
-
-    /// Returns the mnemonic of the instruction that [`writeback`](Self::writeback) executes on each CPU, and its
-    /// effect. On a CPU without WBNOINVD it is WBINVD, which drops the lines too, as in Linux (`wbnoinvd` in
-    /// `arch/x86/include/asm/special_insns.h`).
-    #[must_use]
-    pub const fn writeback_instruction(self) -> (&'static str, Effect) {
-        match self.keeping {
-            Some(keeping) => (keeping, Effect::Writeback),
-            None => (self.writeback_invalidate_instruction(), Effect::WritebackInvalidate),
-        }
+        can_invalidate_memory(architecture, cpu).map(|operation| Self { operation })
     }
 
     /// Returns the mnemonic of the instruction that [`writeback_invalidate`](Self::writeback_invalidate) executes on
@@ -104,170 +83,47 @@ impl WholeCache {
         self.operation.writeback_invalidate
     }
 
-    /// Writes back and drops every line in the caches of all CPUs.
+    /// Writes back and drops every line in the caches of the executing CPU, and those that it shares with others.
     ///
-    /// WBINVD acts on one CPU and the caches that it shares with others, so the caller makes every CPU execute it.
-    /// `on_all_cpus` gets a function and calls it on every CPU, including its own. A kernel does that by interrupting
-    /// the others (Linux `on_each_cpu(…, wait = 1)`). The function never panics, blocks or allocates, and may be called
-    /// in an interrupt handler. Each CPU records its number, which is checked against `participants`: these must be all
-    /// CPUs.
+    /// The caller makes every CPU call it and waits: a kernel by interrupting the others (Linux `on_each_cpu(…, wait =
+    /// 1)`). The function never panics, blocks or allocates, and may be called in an interrupt handler.
     ///
     /// ```no_run
-    /// use cachemaint::whole_cache::{Participant, WholeCache};
-    /// # fn online_cpus() -> [Participant; 2] { [0, 1].map(Participant::new) }
+    /// use cachemaint::whole_cache::WholeCache;
     /// # unsafe fn on_each_cpu_and_wait(run: extern "C" fn(*mut core::ffi::c_void), with: *mut core::ffi::c_void) {}
     ///
-    /// /// Calls the function, in the form that the kernel's interprocessor call takes: a function and a word.
-    /// extern "C" fn run(function: *mut core::ffi::c_void) {
-    ///     // SAFETY: it is the address of the reference below, which outlives the calls.
-    ///     let function = unsafe { *function.cast::<&(dyn Fn() + Sync)>() };
-    ///     function();
+    /// /// In the form that the kernel's interprocessor call takes: a function and a word.
+    /// extern "C" fn run(caches: *mut core::ffi::c_void) {
+    ///     // SAFETY: it is the address of the value below, which outlives the calls.
+    ///     let caches = unsafe { *caches.cast::<WholeCache>() };
+    ///     // SAFETY: (1) the region was unmapped; (2) an interrupt handler in ring 0 is not moved.
+    ///     unsafe { caches.writeback_invalidate() };
     /// }
     ///
-    /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-    /// let caches = WholeCache::ask()?;
+    /// # fn main() -> Result<(), cachemaint::report::Refused> {
+    /// let mut caches = WholeCache::ask()?;
     /// // CPUs can neither come nor go until it has returned.
-    /// // SAFETY: (1) the region was unmapped; (2), (3) the call runs it on each CPU and waits.
-    /// unsafe {
-    ///     caches.writeback_invalidate(&mut online_cpus(), |mut function| {
-    ///         on_each_cpu_and_wait(run, (&raw mut function).cast());
-    ///     })?;
-    /// }
+    /// // SAFETY: it calls the function on each CPU, and waits.
+    /// unsafe { on_each_cpu_and_wait(run, (&raw mut caches).cast()) };
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Ordering
-    /// See [guarantees](self#guarantees).
+    /// See [guarantees](self#guarantees). They hold when each CPU that has been running since its caches were last
+    /// emptied has returned from its call. CPUs that are offline were emptied when they went offline (Linux does so).
     ///
     /// # Cost
     /// Grows with the size of the caches; the dropped lines must be fetched again. Delays interrupts.
     ///
-    /// # Errors
-    /// If a participant has not executed it, if another CPU has, or if a call was moved to another CPU meanwhile.
-    /// Nothing is promised then, and the call may be repeated. Also if the calling CPU is not a participant, or if two
-    /// participants have the same number. Two things go unnoticed: an online CPU that is not a participant and does not
-    /// execute it, and a call that was moved to another CPU and back.
-    ///
     /// # Safety
     /// 1. The caller relies on it only for memory that no CPU or device accesses meanwhile, and that no CPU has mapped
     ///    cacheable.
-    /// 2. `participants` are all CPUs that have been running since their caches were last emptied, and `on_all_cpus`
-    ///    calls the function in ring 0; CPUs that are offline were emptied when they went offline ([`OwnCaches`]; Linux
-    ///    does so). No call is moved to another CPU before it has returned: newer AMD CPUs can be interrupted in the
-    ///    middle of it (CPUID.80000008H:EBX\[13\]).
-    /// 3. `on_all_cpus` returns, or unwinds, only after all calls have returned: they use the caller's stack.
+    /// 2. This CPU is in ring 0, and the call is not moved to another CPU before it has returned: newer AMD CPUs can be
+    ///    interrupted in the middle of it (CPUID.80000008H:EBX\[13\]).
     #[doc(alias("wbinvd_on_all_cpus", "cpu_cache_invalidate_memregion", "flush"))]
-    pub unsafe fn writeback_invalidate(
-        self,
-        participants: &mut [Participant],
-        on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
-    ) -> Result<(), NotOnAllCpus> {
-        all_cpus::run(participants, on_all_cpus, cpu::number, || {
-            // SAFETY: the value proves that WBINVD is there and is not taken away; each CPU is in ring 0
-            // (2).
-            unsafe { privileged::writeback_invalidate_all() };
-        })
-    }
-
-    /// Writes back every dirty line in the caches of all CPUs; lines may stay. It executes
-    /// [this instruction](Self::writeback_instruction).
-    ///
-    /// # Ordering
-    /// See [guarantees](self#guarantees).
-    ///
-    /// # Cost
-    /// As [`writeback_invalidate`](Self::writeback_invalidate), without fetching lines again if they stay.
-    ///
-    /// # Errors
-    /// As [`writeback_invalidate`](Self::writeback_invalidate).
-    ///
-    /// # Safety
-    /// As for [`writeback_invalidate`](Self::writeback_invalidate), except that in (1) the memory may be
-    /// mapped and read (that a read leaves a dirty line with its owner or writes it back is assumed; no
-    /// manual says it); and
-    /// 4. all CPUs have the instruction that this one has.
-    #[doc(alias("wbnoinvd_on_all_cpus", "clean"))]
-    pub unsafe fn writeback(
-        self,
-        participants: &mut [Participant],
-        on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
-    ) -> Result<(), NotOnAllCpus> {
-        if self.keeping.is_none() {
-            // SAFETY: (1) to (3) are the caller's duties: it does more than is asked for.
-            return unsafe { self.writeback_invalidate(participants, on_all_cpus) };
-        }
-        all_cpus::run(participants, on_all_cpus, cpu::number, || {
-            // SAFETY: the CPU that was asked has WBNOINVD, and so have all (4); otherwise as for
-            // `writeback_invalidate`.
-            unsafe { privileged::writeback_all() };
-        })
-    }
-}
-
-/// The caches that the executing CPU reaches by itself. It is for a CPU that goes offline: one that is powered off, or
-/// the only running one, in firmware.
-///
-/// | architecture | what is executed |
-/// |---|---|
-/// | x86 | WBINVD |
-/// | arm64 | DC CISW on each set and way of each data cache up to the level of coherency (`CLIDR_EL1`, `CCSIDR_EL1`) |
-///
-/// It **does not make memory coherent** while other CPUs run. Dirty lines in their caches stay there, lines move
-/// between caches meanwhile, and arm64's operations do not reach system caches. Linux removed its own version for this
-/// reason (commit 68234df4ea79).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OwnCaches(());
-
-impl OwnCaches {
-    /// Returns the proof that this CPU can empty its own caches.
-    ///
-    /// On x86 it determines the ring and the hypervisor, as [`WholeCache::ask`] does.
-    ///
-    /// # Errors
-    /// The reason why it cannot.
-    ///
-    /// # Safety
-    /// 1. On arm64 this is EL1 or higher, and not a guest: a hypervisor traps these operations (`HCR_EL2.TSW`) and may
-    ///    ignore them (KVM on CPUs with `FEAT_S2FWB`: Linux `arch/arm64/kvm/sys_regs.c`, `access_dcsw`). No register
-    ///    there shows it.
-    pub unsafe fn privileged() -> Result<Self, Refused> {
-        // SAFETY: (1) is the caller's duty.
-        let cpu = unsafe { cpu::here_privileged() };
-        Self::of(&native::ARCHITECTURE, &cpu)
-    }
-
-    /// Returns the operation. The caller must know whether this is a guest, if the CPU does not report it.
-    fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
-        match architecture.whole_cache {
-            Some(does) if !does.reaches_every_cache && cpu.privileged => Ok(Self(())),
-            _ => can_invalidate_memory(architecture, cpu).map(|_| Self(())),
-        }
-    }
-
-    /// Writes back and drops every line in the caches that this CPU reaches by itself.
-    ///
-    /// # Ordering
-    /// When it returns, the dirty lines of this CPU's own caches have reached memory, or a cache beyond the level of
-    /// coherency, and lines fetched later come from there; see [the type](Self) for the limits. On arm64 this holds for
-    /// lines that the CPU does not use meanwhile: a line can move from a level that is still to be emptied to one that
-    /// was emptied. A CPU that is powered off turns off `SCTLR_ELx.C` before its caches are emptied, and needs a loop
-    /// in assembly for that, without a stack (TF-A `lib/psci/aarch64/psci_helpers.S`,
-    /// `psci_do_pwrdown_cache_maintenance`; `lib/aarch64/cache_helpers.S`, `dcsw_op_level2`).
-    ///
-    /// # Cost
-    /// On arm64 one instruction for each line that the caches can hold. On x86 interrupts are delayed.
-    ///
-    /// # Safety
-    /// 1. This is the CPU on which [`privileged`](Self::privileged) was called, or one like it, at that
-    ///    privilege level.
-    /// 2. That stays true until the call has returned: interrupts and preemption are off. (On arm64 a change of
-    ///    `CSSELR_EL1` in between would give it the numbers of another cache.)
-    /// 3. On arm64 `SCTLR_ELx.C` is 1 until the call has returned, and was 1 at each store to this stack. Compiled code
-    ///    keeps return addresses there, and older dirty lines would overwrite any that bypassed the cache.
-    #[doc(alias("dcsw_op_all", "WriteBackInvalidateDataCache", "dc cisw", "wbinvd"))]
     pub unsafe fn writeback_invalidate(self) {
-        // SAFETY: the value proves that the instructions are there, and (1) that they are permitted; (2), (3).
+        // SAFETY: the value proves that WBINVD is there and is not taken away; this is ring 0 (2).
         unsafe { privileged::writeback_invalidate_all() };
     }
 }

@@ -14,7 +14,7 @@ use crate::run::Run;
 
 /// Tests of functions without unsafe code or pointers: over recorded machines and texts, and arithmetic. Miri cannot
 /// find more there than the native run, and takes minutes to read the texts.
-const NOTHING_FOR_MIRI: &str = "aliasing::tests:: arch::aarch64::set_way:: arch::lines:: \
+const NOTHING_FOR_MIRI: &str = "aliasing::tests:: arch::lines:: \
     cache::copy::tests::policy::a_translator_promises_nothing \
     cache::copy::tests::policy::each_path_has_a_store_that_is_there \
     cache::copy::tests::policy::the_promise_is_intels_alone \

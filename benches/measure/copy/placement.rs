@@ -3,8 +3,9 @@
 use super::LINE;
 use super::memory::copies_of;
 use crate::measure::pinning;
-use cachemaint_inspect::{CacheKind, CacheLevel, HostReport};
 use core::fmt;
+use std::fs;
+use std::path::Path;
 
 /// The placement of a target's lines before the copy, and their state relative to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,9 +87,8 @@ impl CacheSizes {
     #[must_use]
     pub fn here() -> Self {
         let cores = pinning::available().unwrap_or_default();
-        let caches =
-            cores.last().and_then(|core| HostReport::caches_of(*core).ok()).unwrap_or_default();
-        Self { l1: of_level(&caches, 1), l2: of_level(&caches, 2), l3: of_level(&caches, 3) }
+        let of_level = |level| cores.last().and_then(|core| of_level(*core, level)).unwrap_or(0);
+        Self { l1: of_level(1), l2: of_level(2), l3: of_level(3) }
     }
 
     /// Returns true if copies of `bytes` find their targets there, with their source in the cache too.
@@ -124,12 +124,17 @@ impl CacheSizes {
     }
 }
 
-fn of_level(caches: &[CacheLevel], level: u32) -> usize {
-    caches
-        .iter()
-        .filter(|cache| cache.level == level && cache.kind != CacheKind::Instruction)
-        .find_map(|cache| cache.size.and_then(|size| usize::try_from(size).ok()))
-        .unwrap_or(0)
+/// Returns the bytes of a core's data cache of this level (Linux `Documentation/ABI/testing/sysfs-devices-system-cpu`).
+fn of_level(core: usize, level: usize) -> Option<usize> {
+    let directory = format!("/sys/devices/system/cpu/cpu{core}/cache");
+    let caches = fs::read_dir(directory).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    let read = |cache: &Path, name| fs::read_to_string(cache.join(name)).unwrap_or_default();
+    let mut of_data = caches.filter(|cache| {
+        read(cache, "level").trim() == level.to_string() && read(cache, "type") != "Instruction\n"
+    });
+    let kibibytes =
+        read(&of_data.next()?, "size").trim().strip_suffix('K')?.parse::<usize>().ok()?;
+    Some(kibibytes * 1024)
 }
 
 #[cfg(test)]

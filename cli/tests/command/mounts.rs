@@ -60,7 +60,7 @@ fn a_write_back_fails_on_an_overlay_whose_upper_directory_is_unknown() {
             error.contains("merged: nothing promises that a reboot or a kexec keeps"),
             "{error}"
         );
-        assert!(error.contains("upper directory upper"), "{error}");
+        assert!(error.contains("its upper directory"), "{error}");
     });
 }
 

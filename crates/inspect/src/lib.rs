@@ -8,6 +8,7 @@
 //! | What survives in this file, and why? | [`FileReport`] |
 //! | What does this machine promise? | [`HostReport`] |
 //! | What survives on a medium? | [`survival`] |
+//! | What does a hypervisor do with cache maintenance? | [`guest`] |
 //! | Where are a file's bytes, and which are lost? | `placement`, `bad_blocks` |
 //!
 //! ```
@@ -30,7 +31,7 @@
 //! ```
 //!
 //! # Features
-//! `std` is on by default. Without it there is only [`survival`], for code without an operating system. `serde` brings
+//! `std` is on by default. Without it there are only [`survival`] and [`guest`], for code without an operating system. `serde` brings
 //! `Serialize` for the reports.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -50,6 +51,7 @@ mod answers;
     not(cachemaint_loom)
 ))]
 mod file;
+pub mod guest;
 #[cfg(feature = "std")]
 mod host;
 pub mod survival;
@@ -70,10 +72,8 @@ pub use file::{Extent, FileReport, Placement, placement};
 pub use host::HostReport;
 #[cfg(feature = "std")]
 pub use system::{
-    cache_levels::{CacheKind, CacheLevel},
     kernel::Kernel,
     nvdimm::{MemoryDevice, PmemRegion},
-    surroundings::Surroundings,
 };
 
 /// A machine for tests: a tree of `/proc` and `/sys`, written by hand from the kernel's sources.

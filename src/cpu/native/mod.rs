@@ -20,8 +20,6 @@ macro_rules! host {
         pub(crate) use host::here_for_choice;
         #[cfg(all(feature = "dax", target_os = "linux"))]
         pub(crate) use host::is_guest;
-        #[cfg(feature = "privileged")]
-        pub(crate) use host::number;
     };
     (@without_registers) => {
         pub(crate) use host::here as here_for_choice;
@@ -35,12 +33,6 @@ macro_rules! host {
         ))]
         pub(crate) const fn is_guest() -> bool {
             false
-        }
-
-        /// Returns 0. The number is not needed where no operation reaches the caches of all CPUs.
-        #[cfg(feature = "privileged")]
-        pub(crate) const fn number() -> u32 {
-            0
         }
     };
     ($folder:ident $reader:ident) => {

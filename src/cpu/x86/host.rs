@@ -49,12 +49,6 @@ pub(crate) unsafe fn here_privileged() -> Cpu {
     here()
 }
 
-/// Returns the number of the CPU that runs this.
-#[cfg(feature = "privileged")]
-pub(crate) fn number() -> u32 {
-    super::number(&cpuid)
-}
-
 /// Returns true if the CPU reports a guest. Reads nothing else.
 #[cfg(all(feature = "dax", target_os = "linux"))]
 pub(crate) fn is_guest() -> bool {

@@ -11,7 +11,8 @@ mod translator;
 
 use super::reading::{line_size, shown};
 use super::{
-    Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Signatures, Text,
+    Confidential, Cpu, CpuIdentity, HYPER_V, Hypervisor, Isolation, Line, Signatures, Text,
+    is_known,
 };
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Missing, Point, Unsupported, advice::persist_files};
@@ -23,10 +24,6 @@ const INTEL: &str = "GenuineIntel";
 const TDX_SIGNATURE: &[u8; 12] = b"IntelTDX    ";
 
 const LEAF_BASIC: u32 = 0;
-#[cfg(any(feature = "privileged", test))]
-const LEAF_FEATURES: u32 = 1;
-#[cfg(any(feature = "privileged", test))]
-const LEAF_TOPOLOGY: u32 = 0xb;
 const LEAF_TDX: u32 = 0x21;
 /// The first place of a hypervisor's leaves. Further ones follow in steps of [`NEXT_HYPERVISOR`]: KVM and Xen put their
 /// own there if the first place has Hyper-V's. They are searched as by Linux (`arch/x86/include/asm/cpuid/api.h`,
@@ -89,9 +86,6 @@ pub(crate) fn read<R: CpuIdReader>(reader: &R, privileged: bool) -> Cpu {
         hypervisor,
         privileged,
         confidential: confidential(reader, hypervisor),
-        keeps_whole_cache: cpuid
-            .get_processor_capacity_feature_info()
-            .is_some_and(|capacity| capacity.has_wbnoinvd()),
         ..read_for_choice(reader, privileged)
     }
 }
@@ -139,17 +133,6 @@ pub(super) fn is_intel<R: CpuIdReader>(reader: &R) -> bool {
 fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
     let leaf = reader.cpuid1(LEAF_BASIC);
     text([leaf.ebx, leaf.edx, leaf.ecx])
-}
-
-/// Returns the number that identifies the CPU: its x2APIC ID, or its initial APIC ID if it has no leaf for that (Intel
-/// SDM vol. 3A, "Hierarchical Mapping of Shared Resources"; AMD APM vol. 3, CPUID leaf 0BH).
-#[cfg(any(feature = "privileged", test))]
-fn number<R: CpuIdReader>(reader: &R) -> u32 {
-    let topology = leaf(reader, LEAF_BASIC, LEAF_TOPOLOGY);
-    match topology.filter(|leaf| leaf.ebx & 0xffff != 0) {
-        Some(leaf) => leaf.edx,
-        None => reader.cpuid1(LEAF_FEATURES).ebx >> 24,
-    }
 }
 
 /// Returns the identity, with family and model added up as Linux does (`x86_family`, `x86_model`).
@@ -207,10 +190,9 @@ fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
 /// hypervisor, which can be an emulator. A known signature at the first place saves the search for others.
 #[cfg(any(target_arch = "x86_64", test))]
 pub(super) fn is_documented<R: CpuIdReader>(reader: &R) -> bool {
-    let is_known = |signature: &Text<12>| HypervisorKind::of_signature(signature).is_some();
     let names_itself = || {
-        signature(reader, LEAF_HYPERVISOR).as_ref().is_some_and(is_known)
-            || signatures(reader).iter().any(|found| HypervisorKind::of_signature(found).is_some())
+        signature(reader, LEAF_HYPERVISOR).is_some_and(|found| is_known(&found))
+            || signatures(reader).iter().any(|found| is_known(found))
     };
     !is_translated(reader) && (!is_guest(reader) || names_itself())
 }
@@ -220,9 +202,8 @@ pub(super) fn is_documented<R: CpuIdReader>(reader: &R) -> bool {
 fn signatures<R: CpuIdReader>(reader: &R) -> Signatures {
     let mut found = Signatures::NONE;
     for base in (LEAF_HYPERVISOR..=LAST_HYPERVISOR).step_by(NEXT_HYPERVISOR) {
-        let signature = signature(reader, base).filter(|signature| {
-            base == LEAF_HYPERVISOR || HypervisorKind::of_signature(signature).is_some()
-        });
+        let signature = signature(reader, base)
+            .filter(|signature| base == LEAF_HYPERVISOR || is_known(signature));
         if let Some(signature) = signature {
             found.add(signature);
         }
@@ -241,8 +222,7 @@ fn signature<R: CpuIdReader>(reader: &R, base: u32) -> Option<Text<12>> {
 /// Returns true in a root partition, as Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
 fn is_root<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> bool {
     let owns = CREATE_PARTITIONS | CPU_MANAGEMENT;
-    hypervisor.kind() == Some(HypervisorKind::HyperV)
-        && privileges(reader) & (owns | ISOLATION) == owns
+    hypervisor.known_signature() == Some(HYPER_V) && privileges(reader) & (owns | ISOLATION) == owns
 }
 
 /// Returns the privileges that Hyper-V gives to this partition; 0 if it does not report them.
@@ -262,7 +242,7 @@ fn confidential<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Confident
 }
 
 fn isolated<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Option<Confidential> {
-    let is_hyper_v = hypervisor.kind() == Some(HypervisorKind::HyperV);
+    let is_hyper_v = hypervisor.known_signature() == Some(HYPER_V);
     if !is_hyper_v || privileges(reader) & ISOLATION == 0 {
         return None;
     }
@@ -305,8 +285,7 @@ fn text(registers: [u32; 3]) -> Text<12> {
 
 #[cfg(test)]
 mod tests {
-    use super::{number, privilege_level};
-    use crate::cpu::recorded::reader;
+    use super::privilege_level;
 
     /// Linux `arch/x86/include/asm/segment.h`: `__KERNEL_CS` is 0x10, `__USER_CS` 0x33, `__USER32_CS` 0x23; kernels
     /// paravirtualised by Xen: `FLAT_RING3_CS64` 0xe033 and, with 32 bits, `FLAT_RING1_CS` 0xe019 (Xen
@@ -316,16 +295,5 @@ mod tests {
         for (code_segment, ring) in [(0x10, 0), (0x33, 3), (0x23, 3), (0xe033, 3), (0xe019, 1)] {
             assert_eq!(privilege_level(code_segment), ring, "{code_segment:#x}");
         }
-    }
-
-    /// Leaf 0BH has 32 bits, leaf 1 has 8. Intel SDM vol. 2A, CPUID: leaf 0BH is there if EBX\[15:0\] is not zero.
-    #[test]
-    fn a_cpu_is_known_by_its_x2apic_id_or_by_its_initial_apic_id() {
-        let features = (1, 0, [0x0005_0654, 0x2a10_0800, 0, 0]);
-        let topology = |ebx| (0xb, 0, [1, ebx, 0x100, 0x0001_002a]);
-        let highest = |leaf| (0, 0, [leaf, 0, 0, 0]);
-        assert_eq!(number(&reader(&[highest(0xb), features, topology(2)])), 0x0001_002a);
-        assert_eq!(number(&reader(&[highest(0xb), features, topology(0xffff_0000)])), 0x2a);
-        assert_eq!(number(&reader(&[highest(0xa), features, topology(2)])), 0x2a);
     }
 }

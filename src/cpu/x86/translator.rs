@@ -9,7 +9,7 @@ use super::{
     LEAF_BASIC, LEAF_EXTENDED, LEAF_EXTENDED_FEATURES, LEAF_HYPERVISOR, brand, is_guest, leaf,
     signature, signatures, vendor,
 };
-use crate::cpu::HypervisorKind;
+use crate::cpu::{TRANSLATOR, is_known};
 use raw_cpuid::{CpuId, CpuIdReader};
 
 /// The vendors whose CPUs have CLFLUSH and SSE2, and the names in their brands: recorded CPUs in `testing/cpus/x86`;
@@ -48,11 +48,10 @@ pub(super) fn executes<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R, privileged:
         return true;
     }
     // FEX has its leaf even if it hides the hypervisor bit.
-    let known = signature(reader, LEAF_HYPERVISOR)
-        .and_then(|signature| HypervisorKind::of_signature(&signature));
+    let known = signature(reader, LEAF_HYPERVISOR).filter(|signature| is_known(signature));
     let is_makers = || names.iter().chain(MODELS).any(|name| contains(&brand, name));
     match known {
-        Some((kind, _)) => kind == HypervisorKind::Translator,
+        Some(signature) => signature.as_str() == TRANSLATOR,
         None if brand.is_empty() && !has_long_mode(reader) => false,
         None if is_makers() => lacks_caches(reader, &vendor),
         None => !shows_later_signature(reader),
@@ -62,8 +61,7 @@ pub(super) fn executes<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R, privileged:
 /// Returns true if a known hypervisor follows a signature that its operator made up (libvirt, `<vendor_id>` of
 /// `<hyperv>`).
 fn shows_later_signature<R: CpuIdReader>(reader: &R) -> bool {
-    is_guest(reader)
-        && signatures(reader).iter().any(|found| HypervisorKind::of_signature(found).is_some())
+    is_guest(reader) && signatures(reader).iter().any(|found| is_known(found))
 }
 
 /// Returns true if the text contains the name, in upper or lower case (`INTEL(R) XEON(R) PLATINUM 8570`).

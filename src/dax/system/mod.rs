@@ -112,8 +112,6 @@ pub struct FileFacts {
     pub may_be_of_a_lower_layer: bool,
     /// The file system's name by its magic number; empty if this crate does not know it.
     pub file_system: &'static str,
-    /// The size of the file system in blocks.
-    pub blocks: u64,
     /// The numbers of the file system's device.
     pub device: (u32, u32),
     /// The number of the mount in `/proc/thread-self/mountinfo`, if the kernel reports it.

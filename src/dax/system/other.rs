@@ -24,7 +24,6 @@ pub(in crate::dax) fn ask(file: &File) -> Result<FileFacts, Unasked> {
         has_name: true,
         may_be_of_a_lower_layer: false,
         file_system: "",
-        blocks: 0,
         device: (0, 0),
         mount_id: None,
         dax_attribute: None,

@@ -37,7 +37,7 @@ struct Proof {
 }
 
 /// The steps of every board, before its own.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 8] = [
     "privileged",
     "report",
     "whole cache asked",
@@ -46,15 +46,13 @@ const STEPS: [&str; 9] = [
     "writeback_invalidate",
     "batch",
     "every instruction",
-    "discard",
 ];
 const LAST_STEP: &str = "panic write-back";
 
 const CLWB: &str = "writeback=clwb,persistence=clwb,deep=refused,line=64";
 
 /// The steps of ring 0, all of which a guest must refuse.
-const RING_0: &[&str] =
-    &["every cache invalidated", "every cache written back", "a CPU left out", "own caches"];
+const RING_0: &[&str] = &["every cache invalidated"];
 
 const fn guest(cpu: &'static str, chosen: &'static str, hypervisor: &'static str) -> Model {
     Model { lacks: RING_0, ..Model::new(cpu, chosen, hypervisor) }
@@ -62,8 +60,7 @@ const fn guest(cpu: &'static str, chosen: &'static str, hypervisor: &'static str
 
 /// A machine without a hypervisor, with this number of CPUs.
 const fn bare(cpu: &'static str, cpus: u32) -> Model {
-    let lacks: &[&str] = if cpus == 1 { &["a CPU left out"] } else { &[] };
-    Model { lacks, cpus, ..Model::new(cpu, CLWB, "absent") }
+    Model { cpus, ..Model::new(cpu, CLWB, "absent") }
 }
 
 /// QEMU raises #UD for an instruction whose CPUID bit is off. Its emulation announces itself as a
@@ -91,7 +88,7 @@ const X86: &[Model] = &[
 const CVADP: &str = "writeback=dc cvac,persistence=dc cvap,deep=dc cvadp,line=64";
 
 /// The steps of EL1.
-const EL1: &[&str] = &["coherency accepted", "own caches"];
+const EL1: &[&str] = &["coherency accepted"];
 
 /// As for user mode; and Cortex-A53 r0p0, where errata forbid a clean. `max` has lines of 64 bytes in a whole machine
 /// (QEMU `target/arm/tcg/cpu64.c`).

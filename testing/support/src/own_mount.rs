@@ -56,17 +56,11 @@ pub fn with_device(
 /// Mounts an overlay over new layers in a directory, and returns the lower and the merged one; `None` without one here.
 #[must_use]
 pub fn overlay(name: &str, directory: &Path) -> Option<(PathBuf, PathBuf)> {
-    overlay_named(name, directory, directory)
-}
-
-/// Does so with another path of the directory in the options of the mount.
-#[must_use]
-pub fn overlay_named(name: &str, directory: &Path, named: &Path) -> Option<(PathBuf, PathBuf)> {
     let part = |part: &str| directory.join(part);
     for layer in ["lower", "upper", "work", "merged"] {
         fs::create_dir(part(layer)).unwrap();
     }
-    let [lower, upper, work] = ["lower", "upper", "work"].map(|part| named.join(part));
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|part| directory.join(part));
     let layers = format!(
         "lowerdir={},upperdir={},workdir={}\0",
         lower.display(),

@@ -8,8 +8,9 @@ use cachemaint::cache::Choice;
 use cachemaint::instruction::Instruction;
 use cachemaint::medium::Backing;
 use cachemaint::report::{Certainty, Statement};
-use cachemaint::report::{Confidential, Hypervisor, HypervisorKind, Status};
+use cachemaint::report::{Confidential, Hypervisor, Status};
 use cachemaint::{Point, Unsupported};
+use cachemaint_inspect::guest::HypervisorKind;
 use cachemaint_inspect::survival::{Event, Stage, survives};
 use cachemaint_inspect::{HostReport, PmemRegion};
 use serde::Serialize;
@@ -73,7 +74,7 @@ const TOPICS: [(&str, &str, Explain); 9] = [
     ("streaming-stores", "stores that bypass the cache", streaming_stores),
     ("whole-cache", "operations on whole caches, and why they are refused", whole_cache),
     ("aliasing", "one page cached under two addresses, and SHMLBA", aliasing),
-    ("hypervisor", "the hypervisor or container around this program, and its effects", hypervisor),
+    ("hypervisor", "the hypervisor around this program, and its effects", hypervisor),
     ("persistence-domains", "memory that survives power loss, and who claims this", domains),
     ("granularity", "the smallest unit that can be persisted", granularity),
     ("survival", "which events each medium survives, and why", survival),
@@ -268,9 +269,6 @@ fn hypervisor(report: &HostReport) -> Vec<Entry> {
             }
         }));
     }
-    if let Some(kind) = report.hypervisor_by_files() {
-        entries.push(Entry::here("By its files", kind.to_string()));
-    }
     let isolated = match report.cpu.confidential {
         Confidential::Tdx => Some("Intel TDX: CPUID leaf 21H shows it".to_string()),
         Confidential::HyperV { isolation, .. } => {
@@ -282,10 +280,7 @@ fn hypervisor(report: &HostReport) -> Vec<Entry> {
         ),
         _ => None,
     };
-    let by_driver = report.surroundings.confidential.map(|guest| guest.to_string());
-    let isolated =
-        isolated.into_iter().chain(by_driver).map(|text| Entry::here("Confidential", text));
-    entries.extend(isolated);
+    entries.extend(isolated.map(|text| Entry::here("Confidential", text)));
     if let Confidential::SevOffered { needs_eviction: true, .. } = report.cpu.confidential {
         entries.push(Entry::said(
             "Page states",
@@ -294,11 +289,6 @@ fn hypervisor(report: &HostReport) -> Vec<Entry> {
             "CPUID Fn8000_001F EBX[31], COHERENCY_SFW_NO; Linux arch/x86/coco/sev",
         ));
     }
-    if let Some(name) = &report.surroundings.container {
-        entries.push(Entry::here("Container", format!("in a container: {name}")));
-    }
-    let asked = |hint: &_| asked(hint);
-    entries.extend(report.guest_hints.iter().map(asked));
     let effects = report.effects;
     entries.extend([
         Entry::stated("Lines", &effects.lines),

@@ -29,7 +29,7 @@ const FACTS: [Fact; 7] = [
     ("eadr", "Firmware claims that CPU caches survive power loss", |report| {
         regions(report, |domain| domain == Domain::CpuCaches)
     }),
-    ("bare-metal", "Neither the CPU nor the kernel's files show a hypervisor", bare_metal),
+    ("bare-metal", "The CPU shows that there is no hypervisor", bare_metal),
     ("no-aliasing", "The data cache does not alias", no_aliasing),
 ];
 

@@ -52,7 +52,7 @@ use trees::Root;
 ///
 /// With --once it makes a single pass, for example before a reboot. When it ends, everything stored before it began is on
 /// the medium. The exit code is 1 if this failed for a file, if there is no file, or if nothing promises that files of a
-/// PATH survive a reboot or a kexec, as on tmpfs or on an overlay whose upper directory is not visible here.
+/// PATH survive a reboot or a kexec, as on tmpfs or on an overlay.
 ///
 /// Files in the page cache are refused, because a reset loses the whole page cache. With --page-cache they are synced
 /// instead.

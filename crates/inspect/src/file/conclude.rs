@@ -7,7 +7,7 @@ use super::{Asked, FileReport};
 use crate::Evidence;
 use crate::survival::backing_of;
 use crate::system::nvdimm::{self, PmemRegion};
-use crate::system::{Doubt, disks, mounts, overlay};
+use crate::system::{Doubt, disks, mounts};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -52,20 +52,13 @@ fn file(tree: &Tree, asked: &Asked, guarantee: &Guarantee) -> FileReport {
         evidence.push(Evidence::new("fstatfs: f_type", facts.file_system));
         mount.file_system = facts.file_system.to_string();
     }
-    let upper = (mount.file_system == OVERLAY)
-        .then(|| overlay::upper(tree, &mount, facts.blocks, &mut evidence));
-    // The file system that keeps what is stored, and its device.
-    let (storing, number) = match &upper {
-        Some(Ok(upper)) => (upper, upper.device),
-        _ => (&mount, facts.device),
-    };
-    let disk = disk(tree, number, storing, &mut evidence);
+    let disk = disk(tree, facts.device, &mount, &mut evidence);
     let direct = guarantee.domain.is_some();
-    let backing = backing(direct, storing, &disk);
+    let backing = backing(direct, &mount, &disk);
     let (mut reason, advice) = if direct {
         (claim(guarantee, asked.in_guest), advice_for(guarantee, disk.region.as_ref()))
     } else {
-        let (reason, advice) = why_not_direct(asked, &mount, storing, &disk);
+        let (reason, advice) = why_not_direct(asked, &mount, &disk);
         (reason, Some(advice))
     };
     let through_page_cache = !direct && facts.dax_attribute != Some(true);
@@ -83,11 +76,7 @@ fn file(tree: &Tree, asked: &Asked, guarantee: &Guarantee) -> FileReport {
     } else if ends_in_caches {
         Some(Doubt::Lost("the kernel's msync is not known to reach further".to_string()))
     } else {
-        let of_overlay = upper.as_ref().and_then(|upper| match (mount.unsynced(), upper) {
-            (Some(Doubt::Unseen(_)) | None, Err(why)) => Some(Doubt::Lost(why.clone())),
-            (of_options, _) => of_options,
-        });
-        doubt(backing, direct, of_overlay, storing, &disk)
+        doubt(backing, direct, &mount, &disk)
     };
     let backing = doubted(backing, doubt, &mut reason);
     if has_a_server(&mount.file_system) {
@@ -184,13 +173,13 @@ fn asked_map_sync(refusal: Option<i32>) -> Evidence {
 }
 
 /// Returns the backing, if there is no [doubt].
-fn backing(direct: bool, storing: &Mount, disk: &Disk) -> Backing {
+fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
     match disk.region.as_ref().map(|region| region.domain) {
         // Through the page cache, RAM is still RAM, and the host's memory is still the host's.
         Some(domain @ (Domain::None | Domain::HostFlush)) => backing_of(domain),
         Some(domain) if direct => backing_of(domain),
         None if direct => Backing::PmemUnknown,
-        _ if is_ram(&storing.file_system) => Backing::Ram,
+        _ if is_ram(&mount.file_system) => Backing::Ram,
         _ => Backing::Storage,
     }
 }
@@ -203,13 +192,14 @@ fn is_behind_caches(region: Option<&PmemRegion>) -> bool {
 
 /// Returns the strongest reason to doubt that synced bytes are kept. It is `None` if, as far as can be seen, a sync
 /// ends with a flush, the device keeps data, and the file system's log is on the device.
-fn doubt(
-    backing: Backing,
-    direct: bool,
-    of_overlay: Option<Doubt>,
-    storing: &Mount,
-    disk: &Disk,
-) -> Option<Doubt> {
+fn doubt(backing: Backing, direct: bool, mount: &Mount, disk: &Disk) -> Option<Doubt> {
+    // Its path is that of its mounter, in a working directory, root and mount namespace that can be others.
+    let of_overlay = (mount.file_system == OVERLAY).then(|| match mount.unsynced() {
+        Some(lost @ Doubt::Lost(_)) => lost,
+        _ => {
+            Doubt::Lost("its upper directory is not looked at: ask about a file there".to_string())
+        }
+    });
     let dropped = "the kernel sends no flush to the device (queue/write_cache)";
     let of_data = match backing {
         // ext4 sends the request only with barriers (`fs/ext4/fsync.c`, `ext4_sync_file`).
@@ -219,7 +209,7 @@ fn doubt(
         }
         Backing::Storage => [of_overlay, disk.unflushed.clone(), disk.unkept.clone()],
         // RAM needs no flush. Without MAP_SYNC it needs a sync of the file system.
-        Backing::EmulatedPmem if !direct => [of_overlay, storing.unsynced(), None],
+        Backing::EmulatedPmem if !direct => [of_overlay, mount.unsynced(), None],
         _ => [None, None, None],
     };
     let of_log = disk.foreign_log.map(|why| Doubt::Unseen(why.to_string()));
@@ -266,12 +256,7 @@ const ADVICE_UNLISTED: &str = "mount /proc and /sys, and in a chroot bind its di
                                so that mountinfo lists it";
 
 /// Returns the reason why the kernel does not map the file directly, and the advice.
-fn why_not_direct(
-    asked: &Asked,
-    mount: &Mount,
-    storing: &Mount,
-    disk: &Disk,
-) -> (String, &'static str) {
+fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'static str) {
     let file_system = mount.file_system.as_str();
     let region = disk.region.as_ref();
     let refused_though_granted = asked.refusal.is_none();
@@ -293,9 +278,7 @@ fn why_not_direct(
         );
     }
     match (file_system, region) {
-        _ if is_ram(&storing.file_system) => {
-            (format!("{} keeps files in RAM", storing.file_system), LEAVE_RAM)
-        }
+        _ if is_ram(file_system) => (format!("{file_system} keeps files in RAM"), LEAVE_RAM),
         (_, Some(PmemRegion { domain: Domain::HostFlush, .. })) => {
             ("virtio-pmem reaches the host only by flush requests".to_string(), ADVICE_VIRTIO)
         }

@@ -6,20 +6,9 @@ use crate::survival::{Event, Stage, Survival, survives};
 use alloc::vec::Vec;
 use cachemaint::family::SCHEMA;
 use cachemaint::medium::Backing;
-use cachemaint::report::{CpuReport, HypervisorKind, Statement};
+use cachemaint::report::Statement;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
-
-/// The CPU's part of a host's report, without its own schema number.
-struct Cpu<'a>(&'a CpuReport, Option<HypervisorKind>);
-
-impl Serialize for Cpu<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("CpuReport", 13)?;
-        self.0.fields(&mut object, self.1)?;
-        object.end()
-    }
-}
 
 /// A value under its name, or the reason why it is unknown.
 struct Known<'a, T>(&'static str, &'a Result<T, Unknown>);
@@ -80,9 +69,9 @@ fn table() -> Vec<Cell> {
 
 impl Serialize for HostReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("HostReport", 13)?;
+        let mut object = serializer.serialize_struct("HostReport", 11)?;
         object.serialize_field("schema", &SCHEMA)?;
-        object.serialize_field("cpu", &Cpu(&self.cpu, self.by_files))?;
+        object.serialize_field("cpu", &self.cpu)?;
         match &self.kernel {
             Ok(kernel) => object.serialize_field("kernel", kernel)?,
             Err(why) => object.serialize_field("kernel", why)?,
@@ -90,10 +79,8 @@ impl Serialize for HostReport {
         object.serialize_field("page_size", &Known("bytes", &self.page_size))?;
         object.serialize_field("aliasing", &self.aliasing)?;
         object.serialize_field("shmlba", &Known("bytes", &self.shmlba))?;
-        object.serialize_field("caches", &Known("levels", &self.caches))?;
-        object.serialize_field("surroundings", &self.surroundings)?;
+        object.serialize_field("hypervisor", &self.hypervisor())?;
         object.serialize_field("effects", &self.effects)?;
-        object.serialize_field("guest_hints", &self.guest_hints)?;
         object.serialize_field("regions", &Regions(self))?;
         object.serialize_field("backings", &self.backings())?;
         object.serialize_field("survival", &table())?;

@@ -7,21 +7,21 @@ mod screen;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod tests;
 
+use crate::guest::{Effects, HypervisorKind};
 use crate::survival::backing_of;
-use crate::system::{cache_levels, kernel, nvdimm, surroundings};
-use crate::{CacheLevel, Evidence, Kernel, PmemRegion, Surroundings, Unknown};
+use crate::system::{cpuinfo, kernel, nvdimm};
+use crate::{Kernel, PmemRegion, Unknown};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use cachemaint::aliasing::Aliasing;
 use cachemaint::family::calls::System;
-use cachemaint::family::reserves_ram_by_parameter;
 use cachemaint::family::tree::{Attribute, Tree};
 use cachemaint::medium::{Backing, Domain};
-use cachemaint::report::{CpuReport, Effects, HypervisorKind};
+use cachemaint::report::CpuReport;
 use std::path::Path;
 
-/// The promises of this machine: the CPU, the kernel, caches, persistent memory, and the survival
+/// The promises of this machine: the CPU, the kernel, persistent memory, and the survival
 /// of bytes.
 ///
 /// It prints on one screen of 80 columns and 38 lines with `{}`, in plain ASCII; long names and damaged regions can take
@@ -39,18 +39,17 @@ use std::path::Path;
 ///
 /// | name | what |
 /// |---|---|
-/// | `cpu` | the [report on the CPU](cachemaint::report#json). Its `hypervisor` has the name from the kernel's files if the CPU shows none |
-/// | `effects`, `aliasing` | as in `cpu`, with what the kernel's files show |
+/// | `cpu` | the [report on the CPU](cachemaint::report#json) |
+/// | `hypervisor` | the name of the hypervisor that the CPU shows, or `null` |
+/// | `effects` | `whole_cache`, `lines`, `migration`: each `answer`, `text`, `source`, `certainty` (`documented`, `read_in_source`, `measured`, `assumed`) |
+/// | `aliasing` | as in `cpu`, with what the kernel's files show |
 /// | `kernel` | `name`, `release` |
 /// | `page_size`, `shmlba` | `bytes` |
-/// | `caches` | `levels`: list of `level`, `kind`, `size`, `line` (bytes), `ways`, `sets`, `shared_by` (CPUs) |
-/// | `surroundings` | `confidential`, `container`, from the kernel's files |
-/// | `guest_hints` | list of `asked`, `answer` |
 /// | `regions` | `list`: `name`, `provider`, `size`, `available_size` (bytes), `domain`, `meaning`, `is_claim` (always true), `read_only`, `deep_flush` (the DIMMs' buffers can be flushed), `numa_node`, `bad_bytes` (known media errors), each `null` if not shown. `bad_bytes_may_be_more` is true if the kernel's list is full, cut, invalid or unreadable. Also `devices` (list of `name`, `id` or `null`, `unsafe_shutdowns`: a number, or `reason` and `advice`; `failures`: list of `save_fail`, `restore_fail`, `flush_fail`, `not_armed`, `map_fail`), `evidence`; if empty, `reason` and `advice` |
 /// | `backings` | the backings that [`survival`](Self::backings) is shown for |
 /// | `survival` | list of `backing`, `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `answer` (`yes`, `no`, `not_promised` or `{"if": {"code": …, "text": …}}`), `text`, `source`, `certainty` |
 ///
-/// If `kernel`, `page_size`, `shmlba`, `caches` or `regions` is unknown, it has only `reason` and `advice`.
+/// If `kernel`, `page_size`, `shmlba` or `regions` is unknown, it has only `reason` and `advice`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HostReport {
@@ -67,19 +66,11 @@ pub struct HostReport {
     pub shmlba: Result<u64, Unknown>,
     /// The aliasing of the data cache, from the architecture or, if it depends on the CPU, from `/proc/cpuinfo`.
     pub aliasing: Aliasing,
-    /// The caches of CPU 0, or the reason why they are unknown.
-    pub caches: Result<Vec<CacheLevel>, Unknown>,
-    /// A confidential guest and a container, from the kernel's files.
-    pub surroundings: Surroundings,
-    /// The effects of the hypervisor and a confidential guest on cache maintenance, from all known facts.
+    /// The effects of the hypervisor and a confidential guest on cache maintenance, as far as the CPU shows them.
     pub effects: Effects,
-    /// The questions asked for the surroundings, and their answers. A hint is not a proof.
-    pub guest_hints: Vec<Evidence>,
     /// The regions of persistent memory, by their kernel names, or the reason why they are unknown. Each domain is an
     /// unverified claim.
     pub regions: Result<Vec<PmemRegion>, Unknown>,
-    /// The hypervisor that the kernel's files show.
-    by_files: Option<HypervisorKind>,
     /// False on other systems: nothing is known about their media.
     is_linux: bool,
 }
@@ -94,27 +85,10 @@ impl HostReport {
         if cfg!(target_os = "linux") { report } else { report.on(&System::host()) }
     }
 
-    /// Returns the kind of hypervisor, by the CPU or, if that does not show it, by the kernel's files. `None` means
-    /// "unknown", never "no".
+    /// Returns the kind of hypervisor, if the CPU shows one that is known. `None` means "unknown", never "no".
     #[must_use]
     pub fn hypervisor(&self) -> Option<HypervisorKind> {
-        self.cpu.hypervisor.kind().or(self.by_files)
-    }
-
-    /// Returns the hypervisor by the kernel's files only.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn hypervisor_by_files(&self) -> Option<HypervisorKind> {
-        self.by_files
-    }
-
-    /// Returns the caches of a CPU by its number; [`caches`](Self::caches) has those of CPU 0. CPUs of different kinds
-    /// have different caches.
-    ///
-    /// # Errors
-    /// If the kernel shows none, as for an offline CPU, or if this is not Linux.
-    pub fn caches_of(cpu: usize) -> Result<Vec<CacheLevel>, Unknown> {
-        cache_levels::levels(&Tree::host(), cpu)
+        HypervisorKind::of(&self.cpu.hypervisor)
     }
 
     /// Returns true if there is persistent memory and each region's firmware claims that the CPU caches survive power
@@ -133,21 +107,15 @@ impl HostReport {
     /// Returns the report on any machine.
     #[expect(clippy::large_types_passed_by_value, reason = "it becomes a part of the report")]
     fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
-        let (by_files, surroundings, guest_hints) = surroundings::ask(tree);
         let page_size = kernel::page_size(tree);
-        let effects = cpu.effects_under(cpu.hypervisor.kind().or(by_files));
         Self {
             cpu,
-            effects,
+            effects: Effects::of(&cpu),
             shmlba: shmlba(&cpu, &page_size),
             kernel: kernel::kernel(tree),
             aliasing: aliasing(&cpu, tree, &page_size),
             page_size,
-            caches: cache_levels::levels(tree, 0),
-            surroundings,
-            guest_hints,
             regions: regions_in(tree),
-            by_files,
             is_linux: true,
         }
     }
@@ -161,7 +129,6 @@ impl HostReport {
             shmlba: shmlba(&self.cpu, &page_size),
             page_size,
             kernel: Err(unasked()),
-            caches: Err(unasked()),
             regions: Err(Unknown::new(
                 name,
                 &format!("files are persisted in whole pages ({persists_by}), on any medium"),
@@ -224,7 +191,10 @@ pub(crate) fn aliasing(cpu: &CpuReport, tree: &Tree, page: &Result<u64, Unknown>
         return cpu.aliasing;
     }
     let cpuinfo = tree.read(Path::new("/proc/cpuinfo"));
-    cpu.aliasing_on(cpuinfo.value(), page.as_ref().ok().copied())
+    cpu.aliasing_on(match (cpuinfo.value(), page) {
+        (Some(text), Ok(page)) => cpuinfo::aliases(cpu.architecture, text, *page).ok_or(None),
+        _ => Err(Some("mount /proc, and ask again")),
+    })
 }
 
 /// Returns the distance at which two mappings of one page agree.
@@ -235,7 +205,7 @@ fn shmlba(cpu: &CpuReport, page: &Result<u64, Unknown>) -> Result<u64, Unknown> 
 }
 
 /// True on x86.
-const HAS_MEMMAP: bool = matches!(reserves_ram_by_parameter(), Some(true));
+const HAS_MEMMAP: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
 
 /// The advice if Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`,
 /// which only x86 has; `Documentation/devicetree/bindings/pmem/pmem-region.txt`).

@@ -1,14 +1,15 @@
 //! The report of a machine as text.
 
 use super::HostReport;
+use crate::guest::Migration;
 use crate::survival::{Condition, Event, Stage, Survival, survives};
-use crate::{CacheKind, CacheLevel, Evidence, Kernel, PmemRegion, Surroundings, Unknown};
+use crate::{Kernel, PmemRegion};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use cachemaint::family::{GuestOf, row, row_at};
 use cachemaint::medium::{Backing, Domain};
-use cachemaint::report::{Hypervisor, HypervisorKind};
+use cachemaint::report::Hypervisor;
 use core::fmt::{self, Display, Formatter};
 
 /// The number of regions printed; the others are counted.
@@ -21,12 +22,9 @@ impl Display for HostReport {
         row(f, "CPU", format_args!("{}; {}", self.cpu.identity, self.cpu.architecture))?;
         self.kernel_row(f)?;
         let hints = self.hints();
-        let guest =
-            GuestOf { report: &self.cpu, hints: &hints, migration: self.effects.migration.answer };
+        let guest = GuestOf { report: &self.cpu, hints: &hints };
         row(f, "Hypervisor", format_args!("{guest}"))?;
-        let aliasing = self.aliasing;
-        let caches = self.caches.as_ref().map_or_else(unknown, |levels| caches(levels));
-        row(f, "Caches", format_args!("{caches}; {aliasing}"))?;
+        row(f, "Data cache", format_args!("{}", self.aliasing))?;
         self.cpu.lines_and_choices(f)?;
         self.region_rows(f)?;
         self.survival_rows(f)
@@ -85,26 +83,14 @@ impl HostReport {
         legend.write(f, hidden)
     }
 
-    /// Returns the hypervisor that files show, if the CPU shows none or another one, and the container.
+    /// Returns the name of the hypervisor, and whether it can move this guest.
     fn hints(&self) -> String {
-        let Surroundings { confidential, container } = &self.surroundings;
-        let by_cpu = self.cpu.hypervisor;
-        let known = self.by_files.filter(|kind| *kind != HypervisorKind::Unlisted);
         let mut hints = String::new();
-        if let (Some(kind), None) = (known, by_cpu.kind()) {
-            hints.extend(["; by its files ", kind.name()]);
+        if let (Some(kind), Hypervisor::Present { .. }) = (self.hypervisor(), self.cpu.hypervisor) {
+            hints.extend(["; it is ", kind.name()]);
         }
-        // If nothing was concluded, the reader may know the names.
-        let is_unknown = by_cpu.kind().is_none() && known.is_none() && by_cpu != Hypervisor::Absent;
-        for hint in self.guest_hints.iter().filter(|hint| is_unknown && is_name(hint)) {
-            let name = hint.asked.rsplit('/').next().unwrap_or_default();
-            hints.extend(["; ", name, ": ", &hint.answer]);
-        }
-        if let Some(guest) = confidential {
-            hints.extend(["; confidential guest by its driver: ", guest.name()]);
-        }
-        if let Some(container) = container {
-            hints.extend(["; in a container (", container, "), which can hide /sys"]);
+        if self.effects.migration.answer == Migration::Possible {
+            hints.push_str("; it can be moved to another host while this runs");
         }
         hints
     }
@@ -185,30 +171,6 @@ fn claim(region: &PmemRegion) -> String {
         (Some(bytes), true) => format!("; at least {bytes} bytes damaged"),
     };
     format!("{name}, {size}, {provider}: {domain}{read_only}{damaged}")
-}
-
-fn is_name(hint: &Evidence) -> bool {
-    ["/sys/class/dmi/", "/proc/device-tree/hypervisor/", "/sys/hypervisor/"]
-        .iter()
-        .any(|place| hint.asked.starts_with(place))
-}
-
-fn caches(levels: &[CacheLevel]) -> String {
-    let one = |cache: &CacheLevel| {
-        let kind = match cache.kind {
-            CacheKind::Data => "d",
-            CacheKind::Instruction => "i",
-            CacheKind::Unified => "",
-            CacheKind::Unknown => "?",
-        };
-        let size = cache.size.map_or_else(|| "of unknown size".to_string(), bytes);
-        format!("L{}{kind} {size}", cache.level)
-    };
-    levels.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn unknown(why: &Unknown) -> String {
-    format!("unknown: {why}")
 }
 
 /// Returns a number of bytes in the largest binary unit that holds it exactly.

@@ -3,14 +3,13 @@
 //! Reading and deciding are separate. Readers take a `Tree` with any root, so tests can replay any machine.
 
 mod bad_blocks;
-pub(crate) mod cache_levels;
+pub(crate) mod cpuinfo;
 pub(crate) mod kernel;
 pub(crate) mod nvdimm;
-pub(crate) mod surroundings;
 
 #[cfg(all(target_os = "linux", not(cachemaint_loom)))]
 mod backing;
 #[cfg(all(target_os = "linux", not(cachemaint_loom)))]
-pub(crate) use backing::{Doubt, disks, mounts, overlay, physical};
+pub(crate) use backing::{Doubt, disks, mounts, physical};
 #[cfg(all(target_os = "linux", not(cachemaint_loom)))]
 pub(crate) use bad_blocks::Listed;

@@ -6,15 +6,11 @@
 mod placement;
 
 use cachemaint::dax::{DaxFile, Lock, Options};
-use cachemaint::medium::{Backing, Granularity};
 use cachemaint_inspect::survival::{Event, Stage, Survival};
 use cachemaint_inspect::{FileReport, bad_blocks};
-use cachemaint_test_support::own_mount::{overlay, overlay_named, with_small_tmpfs};
 use cachemaint_test_support::skip::skip;
-use rustix::mount::UnmountFlags;
 use std::fs;
 use std::os::fd::AsRawFd as _;
-use std::path::Path;
 
 const LEN: u64 = 64 << 10;
 
@@ -24,49 +20,6 @@ fn options() -> Options {
 
 fn report(file: &DaxFile) -> FileReport {
     FileReport::of(file.view()).unwrap()
-}
-
-#[test]
-fn overlay_whose_upper_directory_is_relative_promises_nothing() {
-    let name = "overlay_whose_upper_directory_is_relative_promises_nothing";
-    with_small_tmpfs(name, |directory| {
-        // The working directory is the thread's own, as its mounts are (unshare(2), `CLONE_NEWNS`).
-        rustix::process::chdir(directory).unwrap();
-        let Some((_, merged)) = overlay_named(name, directory, Path::new("")) else { return };
-        let guarantee = FileReport::at(&merged).unwrap();
-        assert_eq!(guarantee.backing, Backing::Unknown, "{}", guarantee.reason);
-        assert!(
-            guarantee.reason.contains("upper directory upper is relative"),
-            "{}",
-            guarantee.reason
-        );
-    });
-}
-
-/// The file system that keeps the file lies under the overlay, and is seen if its directory is.
-#[test]
-fn overlay_promises_what_the_file_system_under_it_does() {
-    let name = "overlay_promises_what_the_file_system_under_it_does";
-    let under = tempfile::tempdir().unwrap();
-    with_small_tmpfs(name, |in_ram| {
-        for (directory, backing) in [(in_ram, Backing::Ram), (under.path(), Backing::FileSystem)] {
-            if backing != Backing::Ram && FileReport::at(directory).unwrap().backing == Backing::Ram
-            {
-                skip(name, "temporary files are in RAM here");
-                continue;
-            }
-            let Some((_, merged)) = overlay(name, directory) else { return };
-            let path = merged.join("file");
-            let file = options().create_new(&path, LEN).unwrap();
-            file.persist_copy(&[(0, b"here")]).unwrap();
-            assert!(matches!(file.granularity(), Granularity::Page(_)));
-            assert_eq!(report(&file).file_system, "overlay");
-            assert_eq!(report(&file).backing, backing, "{}", report(&file).reason);
-            drop(file);
-            // A child that another test is about to start may still have the file.
-            rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap();
-        }
-    });
 }
 
 /// "None" would be wrong: nothing is known of files that are not on persistent memory.

@@ -22,7 +22,6 @@ pub(in crate::dax) fn ask(file: &File) -> Result<FileFacts, Unasked> {
         has_name: inode.has_name,
         may_be_of_a_lower_layer: false,
         file_system: "",
-        blocks: 0,
         device: inode.device,
         mount_id: inode.mount_id,
         dax_attribute: inode.dax_attribute,
@@ -49,7 +48,6 @@ pub(in crate::dax) fn ask(file: &File) -> Result<FileFacts, Unasked> {
     if facts.file_system == "fuse" && is_famfs(&Tree::host(), facts.mount_id) {
         facts.file_system = "famfs";
     }
-    facts.blocks = status.f_blocks;
     facts.alignment = alignment(&status, facts.alignment);
     facts.may_be_of_a_lower_layer = facts.file_system == "overlay" && may_be_of_a_lower_layer(file);
     Ok(facts)
@@ -173,21 +171,21 @@ pub(in crate::dax) fn file_system_of_path(path: &Path) -> &'static str {
 
 /// The status of a file.
 #[derive(Clone, Copy, Debug)]
-pub struct Inode {
+pub(crate) struct Inode {
     /// Its kind.
-    pub kind: FileType,
+    pub(crate) kind: FileType,
     /// Its size in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// True if it has a name in a directory.
-    pub has_name: bool,
+    pub(crate) has_name: bool,
     /// The numbers of the device of its file system.
-    pub device: (u32, u32),
+    pub(crate) device: (u32, u32),
     /// Its own device numbers, if it is a device.
-    pub own_device: (u32, u32),
+    pub(crate) own_device: (u32, u32),
     /// The number of the mount that it was opened on, in `/proc/thread-self/mountinfo`; Linux 5.8.
-    pub mount_id: Option<u64>,
+    pub(crate) mount_id: Option<u64>,
     /// The DAX attribute; `None` if the kernel, the file system or a system-call filter does not report it.
-    pub dax_attribute: Option<bool>,
+    pub(crate) dax_attribute: Option<bool>,
 }
 
 const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
@@ -198,17 +196,6 @@ impl Inode {
         match uninterrupted(|| rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, ASKED)) {
             Ok(status) => Ok(Self::from(&status)),
             Err(_refused) => Ok(Self::from(&uninterrupted(|| file.metadata())?)),
-        }
-    }
-
-    /// Asks for the status of the file at an absolute path, through symbolic links. No right to the file itself is needed.
-    ///
-    /// # Errors
-    /// That of the call.
-    pub fn at(path: &Path) -> io::Result<Self> {
-        match uninterrupted(|| rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), ASKED)) {
-            Ok(status) => Ok(Self::from(&status)),
-            Err(_refused) => Ok(Self::from(&uninterrupted(|| path.metadata())?)),
         }
     }
 }

@@ -20,7 +20,7 @@ use core::fmt;
 use cachemaint::report::{CpuReport, Hypervisor};
 use cachemaint::{Cache, Point};
 
-pub use steps::{Buffer, PRIVILEGED_STEPS, STEPS};
+pub use steps::{Buffer, STEPS};
 
 /// The machine that the steps run on.
 pub trait Board {

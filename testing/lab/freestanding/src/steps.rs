@@ -23,9 +23,6 @@ pub const STEPS: [Step; 7] = [
     Step { name: "every instruction", run: every_instruction },
 ];
 
-/// The steps of every board that need privileged code.
-pub const PRIVILEGED_STEPS: [Step; 1] = [Step { name: "discard", run: discard }];
-
 /// Space for 16 lines of the emulated CPUs with the largest lines, which have 256 bytes.
 const SIZE: usize = 4096;
 
@@ -179,20 +176,4 @@ fn whole_cache_asked(cache: Cache) -> Outcome {
         }
     }
     Outcome::Passed
-}
-
-/// A discard keeps data that was written back before, also on the lines at the ends. A CPU without a discard returns an
-/// error.
-#[expect(unsafe_code, reason = "what discards can lose data")]
-fn discard(cache: Cache) -> Outcome {
-    let can = cache.discard_instruction().map(drop);
-    let may = CpuReport::for_cache(cache).discard.map(drop);
-    assert_eq!(can, may);
-    on_ranges("discard", cache.line_size(), |range| {
-        cache.writeback_invalidate(range);
-        // SAFETY: this is privileged code (1); the range is the buffer's (2), which was written back, so no stored data
-        // can be lost (3); the buffer shares no unit with anything (4).
-        let done = unsafe { cache.discard_range(range.as_mut_ptr(), range.len()) };
-        assert_eq!(done, can);
-    })
 }

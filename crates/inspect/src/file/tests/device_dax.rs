@@ -60,7 +60,6 @@ fn concluded(host: &Fixture, asked: &DeviceAnswers) -> Result<FileReport, String
         has_name: true,
         may_be_of_a_lower_layer: false,
         file_system: "",
-        blocks: 0,
         device: (0, 6),
         mount_id: None,
         dax_attribute: None,

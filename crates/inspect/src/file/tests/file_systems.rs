@@ -7,7 +7,6 @@ use super::{
 use crate::survival::{Event, Stage, Survival};
 use crate::tests::Fixture;
 use alloc::format;
-use cachemaint::family::file::Inode;
 use cachemaint::medium::{Backing, Granularity};
 
 /// xfs: a file can lie on the realtime device, and the number is that of the other.
@@ -84,83 +83,15 @@ fn a_file_system_whose_syncs_are_not_seen_to_flush_has_one_condition() {
     assert_eq!(concluded(&in_ram, &REFUSED).backing, Backing::Unknown);
 }
 
-/// Returns a machine with an overlay, mount number 29, whose layers are below `/run/live`, and the answers about a file of
-/// it. The mount of its layers is `mount`, with the numbers that the kernel gives to a directory of the tree.
-fn overlay(upper: &str, mount: &str) -> (Fixture, FileAnswers) {
-    let layers = Fixture::new();
-    for directory in ["run/live/rw", "run/live/a b,c"] {
-        std::fs::create_dir_all(layers.inside(directory)).unwrap();
-    }
-    let layers = layers.link("run/link", "run/live");
-    let path = layers.inside("run/live");
-    let Inode { mount_id, device: (major, minor), .. } = Inode::at(&path).unwrap();
-    let numbers = format!("{} 29 {major}:{minor}", mount_id.unwrap_or(30));
-    let overlay = format!("29 1 0:50 / / rw - overlay overlay rw,lowerdir=/ro{upper}");
-    let host = layers.file("proc/self/mountinfo", format!("{overlay}\n{numbers} {mount}\n"));
-    let host = with_ext4(host, "sda1")
-        .file("sys/devices/x/sda1/size", "1\n")
-        .link(&format!("sys/dev/block/{major}:{minor}"), "sys/devices/x/sda1");
-    let blocks = rustix::fs::statfs(&path).unwrap().f_blocks;
-    (host, FileAnswers { device: (0, 50), blocks, ..REFUSED })
-}
-
-/// As of a live system.
+/// The upper directory is a path of the mounter, which can lead elsewhere here.
 #[test]
-fn an_overlay_is_what_the_file_system_of_its_upper_directory_is() {
-    let tmpfs = "/ /run/live rw - tmpfs tmpfs rw";
-    for (upper, mount, backing, reason) in [
-        ("/run/live/rw", tmpfs, Backing::Ram, "tmpfs keeps files in RAM"),
-        // Linux escapes what would end the option or the field (`include/linux/fs_context.h`, `seq_show_option`).
-        ("/run/live/a\\040b\\054c", tmpfs, Backing::Ram, "tmpfs keeps files in RAM"),
-        ("/run/link/rw", tmpfs, Backing::Ram, "tmpfs keeps files in RAM"),
-        (
-            "/run/live/rw",
-            "/ /run/live rw - ext4 /dev/sda1 rw",
-            Backing::FileSystem,
-            "a sync on overlay is not known to flush a device",
-        ),
-        (
-            "/run/live/rw",
-            "/ /run/live rw - xfs /dev/sda1 rw,nobarrier",
-            Backing::Unknown,
-            "the mount option nobarrier gives up flushes",
-        ),
-    ] {
-        let (host, asked) = overlay(&format!(",upperdir={upper},workdir=/run/live/w"), mount);
-        let guarantee = concluded(&host, &asked);
-        assert_eq!(guarantee.backing, backing, "{upper} on {mount}: {}", guarantee.reason);
-        assert!(guarantee.reason.contains(reason), "{}", guarantee.reason);
-    }
-}
-
-/// A path of the mounter is none of this process: the directory can be another one here, or nowhere.
-#[test]
-fn an_overlay_whose_upper_directory_is_not_found_promises_nothing() {
-    let ext4 = "/ /run/live rw - ext4 /dev/sda1 rw";
-    for (upper, mount, reason) in [
-        ("", ext4, "no upper directory"),
-        (",upperdir=run/live/rw", ext4, "relative"),
-        (",upperdir=/run/live/deleted", ext4, "not found here"),
-        (",upperdir=/run/live/\\134:rw", ext4, "backslash"),
-        (",upperdir=/run/live/rw", "/ /run/live rw - overlay none rw", "another overlay"),
-    ] {
-        let (host, asked) = overlay(upper, mount);
-        says_nothing(&host, &asked, reason);
-    }
-    // As a container sees the directory that it has under the same name.
-    let (host, asked) = overlay(",upperdir=/run/live/rw", ext4);
-    let other = FileAnswers { blocks: asked.blocks + 1, ..asked };
-    says_nothing(&host, &other, "another file system");
-    let unlisted =
-        host.file("proc/self/mountinfo", "29 1 0:50 / / rw - overlay o rw,upperdir=/run/live/rw");
-    says_nothing(&unlisted, &asked, "not listed");
-}
-
-fn says_nothing(host: &Fixture, asked: &FileAnswers, reason: &str) {
-    let guarantee = concluded(host, asked);
-    assert_eq!(guarantee.backing, Backing::Unknown, "{reason}: {}", guarantee.reason);
-    assert!(guarantee.reason.contains(reason), "{}", guarantee.reason);
-    assert!(guarantee.reason.ends_with("so nothing is promised"), "{}", guarantee.reason);
+fn an_overlay_promises_nothing_and_sends_to_its_upper_directory() {
+    let host = host("29 1 0:50 / / rw - overlay overlay rw,lowerdir=/ro,upperdir=/run/live/rw");
+    let guarantee = concluded(&host, &FileAnswers { device: (0, 50), ..REFUSED });
+    assert_eq!(guarantee.backing, Backing::Unknown);
+    let why =
+        "; its upper directory is not looked at: ask about a file there, so nothing is promised";
+    assert!(guarantee.reason.ends_with(why), "{}", guarantee.reason);
 }
 
 /// Its memory is shared by hosts, and no call writes a line back.

@@ -6,14 +6,12 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use cachemaint::report::{Hypervisor, HypervisorKind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 fn with_a_region() -> Fixture {
     Fixture::new()
         .kernel_and_caches()
-        .file("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
         .region(
             0,
             Some("ACPI.NFIT\n"),
@@ -55,14 +53,11 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 /// The names in each object, written by hand from the documentation of the module. A missing name would break a program
 /// that reads the report.
 const NAMES: &[(&str, &str)] = &[
-    ("", "schema backings[]"),
+    ("", "schema backings[] hypervisor"),
     ("kernel", "name release"),
     ("page_size", "bytes"),
     ("aliasing", "aliases source"),
     ("shmlba", "bytes"),
-    ("caches.levels[]", "level kind size line ways sets shared_by"),
-    ("surroundings", "confidential container"),
-    ("guest_hints[]", "asked answer"),
     (
         "regions.list[]",
         "name provider size available_size domain meaning is_claim read_only deep_flush numa_node bad_bytes bad_bytes_may_be_more",
@@ -140,7 +135,7 @@ fn no_region_is_an_empty_list_with_what_it_means() {
 fn unknown_values_have_reason_and_advice() {
     let report = report_of(&Fixture::new());
     let report = serde_json::to_value(report).unwrap();
-    for name in ["kernel", "page_size", "shmlba", "caches", "regions"] {
+    for name in ["kernel", "page_size", "shmlba", "regions"] {
         assert!(report[name]["reason"].is_string(), "{name}");
         assert!(report[name]["advice"].is_string(), "{name}");
     }
@@ -162,26 +157,4 @@ fn reports_are_the_same_in_another_format() {
         let report = report_of(&fixture);
         assert_cbor_equals_json(&report, "a host");
     }
-}
-
-/// A gate on the one field cannot pass where the CPU or the files show a hypervisor.
-#[test]
-fn the_hypervisor_is_that_of_the_cpu_or_of_the_files() {
-    let by_files = Fixture::new().file("sys/class/dmi/id/sys_vendor", "QEMU\n");
-    for (cpu, present, name) in [
-        (Hypervisor::Unknown, json!(true), json!("QEMU")),
-        (Hypervisor::Absent, json!(true), json!("QEMU")),
-        (Hypervisor::Translated, json!(true), json!(HypervisorKind::Translator.name())),
-    ] {
-        let mut report = report_of(&by_files);
-        report.cpu.hypervisor = cpu;
-        let report = serde_json::to_value(report).unwrap();
-        let found = &report["cpu"]["hypervisor"];
-        assert_eq!((&found["present"], &found["name"]), (&present, &name));
-        assert!(report["surroundings"].get("hypervisor").is_none());
-    }
-    let mut report = report_of(&Fixture::new());
-    report.cpu.hypervisor = Hypervisor::Unknown;
-    let report = serde_json::to_value(report).unwrap();
-    assert_eq!(report["cpu"]["hypervisor"]["present"], Value::Null);
 }

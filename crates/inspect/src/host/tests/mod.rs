@@ -2,10 +2,8 @@
 
 #[cfg(feature = "serde")]
 mod json;
-mod surroundings;
 
 use super::{HostReport, all_caches_survive};
-use crate::CacheKind;
 use crate::survival::backing_of;
 use crate::tests::{Fixture, tree_of};
 use alloc::format;
@@ -13,18 +11,10 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use cachemaint::family::calls::System;
 use cachemaint::medium::{Backing, Domain};
-use cachemaint::report::{Confidential, CpuReport, Hypervisor};
+use cachemaint::report::CpuReport;
 
 fn report_of(fixture: &Fixture) -> HostReport {
     HostReport::from_tree(CpuReport::host(), &tree_of(fixture))
-}
-
-/// Returns the same on a CPU that shows no hypervisor, as an arm64 CPU does.
-fn silent(fixture: &Fixture) -> HostReport {
-    let mut report = report_of(fixture);
-    report.cpu.hypervisor = Hypervisor::Unknown;
-    report.cpu.confidential = Confidential::Unknown;
-    report
 }
 
 /// The lines that the documentation of the report permits.
@@ -185,7 +175,7 @@ fn namespaces_and_other_bus_devices_are_not_regions() {
 }
 
 #[test]
-fn kernel_pages_and_caches_come_from_the_tree() {
+fn kernel_and_pages_come_from_the_tree() {
     let report = report_of(&Fixture::new().kernel_and_caches());
     let kernel = report.kernel.as_ref().unwrap();
     assert_eq!(
@@ -194,37 +184,9 @@ fn kernel_pages_and_caches_come_from_the_tree() {
     );
     assert_eq!(report.page_size, Ok(4096));
     assert_eq!(report.shmlba, Ok(4096));
-    let caches = report.caches.as_ref().unwrap();
-    let found: Vec<_> = caches.iter().map(|cache| (cache.level, cache.kind, cache.size)).collect();
-    assert_eq!(
-        found,
-        [
-            (1, CacheKind::Data, Some(48 << 10)),
-            (1, CacheKind::Instruction, Some(32 << 10)),
-            (2, CacheKind::Unified, Some(2 << 20)),
-            (3, CacheKind::Unified, Some(105 << 20)),
-        ]
-    );
     let screen = report.to_string();
-    assert!(
-        screen.contains("L1d 48 KiB, L1i 32 KiB, L2 2 MiB, L3 105 MiB; data do not alias\n"),
-        "{screen}"
-    );
+    assert!(screen.contains("data do not alias\n"), "{screen}");
     assert!(screen.contains("Linux 6.12.48+deb13-cloud-amd64; pages of 4 KiB\n"), "{screen}");
-}
-
-/// 0 to 3, 8, and 10 to 11 are seven CPUs.
-#[test]
-fn a_cache_shows_its_shape_and_how_many_cpus_share_it() {
-    let index = "sys/devices/system/cpu/cpu0/cache/index0";
-    let fixture = Fixture::new()
-        .file(&[index, "/level"].concat(), "3\n")
-        .file(&[index, "/ways_of_associativity"].concat(), "16\n")
-        .file(&[index, "/number_of_sets"].concat(), "16384\n")
-        .file(&[index, "/shared_cpu_list"].concat(), "0-3,8,10-11\n");
-    let caches = report_of(&fixture).caches.unwrap();
-    let cache = caches[0];
-    assert_eq!((cache.ways, cache.sets, cache.shared_by), (Some(16), Some(16384), Some(7)));
 }
 
 /// Half a word, no entry, a page size of 0: none is a page size.
@@ -245,7 +207,6 @@ fn an_empty_tree_is_unknown_with_reasons() {
     for why in [
         report.kernel.as_ref().unwrap_err(),
         report.page_size.as_ref().unwrap_err(),
-        report.caches.as_ref().unwrap_err(),
         report.regions.as_ref().unwrap_err(),
     ] {
         assert!(why.reason.starts_with('/'), "{why}");
@@ -286,20 +247,16 @@ fn an_unreadable_bus_is_not_a_bus_without_regions() {
 }
 
 #[test]
-fn sysfs_and_a_device_tree_cannot_command_the_terminal() {
+fn sysfs_cannot_command_the_terminal() {
     let fixture = Fixture::new()
         .kernel_and_caches()
         .file("proc/sys/kernel/osrelease", "6.1\x1b]0;pwned\x07\u{fc}\n")
-        .file("proc/device-tree/hypervisor/compatible", "linux,kvm\x1b[2J\0")
-        .file("dev/sev-guest", "")
         .region(0, Some("e820\x1b[31m\u{202e}\n"), &[]);
-    let report = silent(&fixture);
+    let report = report_of(&fixture);
     let screen = report.to_string();
     assert_fits(&screen, SCREEN_LINES, "escapes");
-    assert!(screen.contains("linux,kvm?[2J"), "{screen}");
     assert!(screen.contains("6.1?]0;pwned??"), "{screen}");
     assert!(screen.contains("e820?[31m?"), "{screen}");
-    assert!(screen.contains("AMD SEV-SNP"), "{screen}");
 }
 
 #[test]
@@ -339,8 +296,8 @@ fn a_machine_with_its_regions_fits_on_one_screen() {
     for fixture in &fixtures {
         let report = report_of(fixture);
         let of_cpu = report.cpu.to_string().lines().count();
-        // The CPU's own lines are at most 23 on every recorded machine, as `cachemaint` tests.
-        assert_fits(&report.to_string(), of_cpu + 15, "its regions");
+        // The CPU's own lines are at most 23 on every recorded machine, as `cachemaint` tests, and 22 in a guest.
+        assert_fits(&report.to_string(), of_cpu + 16, "its regions");
     }
 }
 
@@ -406,17 +363,6 @@ fn a_cxl_region_has_gpf_if_each_of_its_devices_counts_dirty_shutdowns() {
     assert_eq!(backing_of(Domain::CxlGpf), Backing::CxlGpf);
 }
 
-/// The CPU may say no, and firmware yes: the report shows both.
-#[test]
-fn a_hidden_hypervisor_is_betrayed_by_firmware() {
-    let fixture = Fixture::new().file("sys/class/dmi/id/sys_vendor", "QEMU\n");
-    let mut report = silent(&fixture);
-    report.cpu.hypervisor = Hypervisor::Absent;
-    let screen = report.to_string().replace("\n              ", " ");
-    assert!(screen.contains("none shown (CPUID.1:ECX[31] is 0)"), "{screen}");
-    assert!(screen.contains("by its files QEMU"), "{screen}");
-}
-
 /// No tree is taken for another system's.
 #[test]
 fn another_system_is_named_with_its_calls() {
@@ -432,7 +378,7 @@ fn another_system_is_named_with_its_calls() {
             assert!(unwrapped.contains(word), "{os}: {text}");
         }
         assert!(!text.contains("Linux 6"), "{text}");
-        assert!(report.regions.is_err() && report.page_size.is_err() && report.caches.is_err());
+        assert!(report.regions.is_err() && report.page_size.is_err());
         assert_eq!(report.backings(), [Backing::FileSystem]);
         let promises = unwrapped.split_once("Survives").unwrap().1;
         assert!(promises.ends_with("if the file system honours fsync"), "{os}: {text}");

@@ -3,7 +3,6 @@
 pub(crate) mod disks;
 mod ext4;
 pub(crate) mod mounts;
-pub(crate) mod overlay;
 pub(crate) mod physical;
 
 use alloc::string::String;

@@ -16,8 +16,6 @@ pub(crate) struct Mount {
     pub(crate) file_system: String,
     source: String,
     pub(crate) options: String,
-    /// The numbers of the file system's device.
-    pub(crate) device: (u32, u32),
 }
 
 /// File systems whose `fsync` and `fdatasync` end with a flush of the device (Linux: `ext4_sync_file`,
@@ -134,20 +132,18 @@ pub(crate) fn mount(
 fn parse_mount(line: &str) -> Option<Mount> {
     let (first, second) = line.split_once(" - ")?;
     let mut first = first.split(' ');
-    let (major, minor) = first.nth(2)?.split_once(':')?;
-    let device = (major.parse().ok()?, minor.parse().ok()?);
-    let point = unescaped(first.nth(1)?);
+    let point = unescaped(first.nth(4)?);
     let per_mount = first.next()?;
     let mut second = second.split(' ');
     let file_system = second.next()?.to_string();
     let source = unescaped(second.next().unwrap_or_default());
     let per_file_system = second.next().unwrap_or_default();
     let options = format!("{per_mount},{per_file_system}");
-    Some(Mount { point, file_system, source, options, device })
+    Some(Mount { point, file_system, source, options })
 }
 
 /// Replaces octal numbers such as `\040` by their characters (`fs/seq_file.c`, `seq_escape`).
-pub(super) fn unescaped(text: &str) -> String {
+fn unescaped(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut plain = parts.next().unwrap_or_default().to_string();
     for part in parts {

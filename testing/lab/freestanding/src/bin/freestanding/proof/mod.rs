@@ -15,7 +15,7 @@ use core::panic::PanicInfo;
 
 use cachemaint::Cache;
 use cachemaint_lab_freestanding::image::{self, Machine};
-use cachemaint_lab_freestanding::{Board as _, PRIVILEGED_STEPS, STEPS, run, tell};
+use cachemaint_lab_freestanding::{Board as _, STEPS, run, tell};
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as machine;
@@ -31,7 +31,6 @@ extern "Rust" fn program(cache: Cache) {
     tell(&Machine, cache);
     Machine.print(format_args!("passed privileged"));
     run(&Machine, cache, &STEPS);
-    run(&Machine, cache, &PRIVILEGED_STEPS);
     run(&Machine, cache, &machine::STEPS);
     last_words::panic_with(cache)
 }

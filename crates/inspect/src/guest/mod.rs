@@ -5,13 +5,11 @@
 //! Can the guest be moved to another machine while it runs? Each answer is a [`Statement`] with its source and
 //! certainty. If a hypervisor's source is closed and its manuals do not say, the answer is "unknown".
 
-pub(crate) mod whole_cache;
+mod signatures;
 
-pub use whole_cache::{Refused, RefusedBy};
+pub use signatures::HypervisorKind;
 
-use crate::arch::Architecture;
-use crate::cpu::{Confidential, Cpu, Hypervisor, HypervisorKind, Isolation};
-use crate::statement::Statement;
+use cachemaint::report::{Confidential, CpuReport, Hypervisor, Isolation, Statement};
 
 /// The handling of an operation that a guest executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,47 +60,49 @@ pub struct Effects {
     pub migration: Statement<Migration>,
 }
 
-/// The facts about the hypervisor and a confidential guest that the CPU reports.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Virtualization {
-    hypervisor: Hypervisor,
-    confidential: Confidential,
-    architecture: &'static str,
+impl Effects {
+    /// Returns the effects on the CPU of a report.
+    ///
+    /// ```
+    /// use cachemaint::report::CpuReport;
+    /// use cachemaint_inspect::guest::{Effects, Handling};
+    /// let whole_cache = Effects::of(&CpuReport::host()).whole_cache;
+    /// if whole_cache.answer != Handling::Executed {
+    ///     println!("do not rely on WBINVD: {} ({})", whole_cache.text, whole_cache.source);
+    /// }
+    /// ```
+    #[must_use]
+    pub fn of(cpu: &CpuReport) -> Self {
+        Self::under(cpu, HypervisorKind::of(&cpu.hypervisor))
+    }
+
+    /// Returns the effects if the hypervisor is known from elsewhere, as on arm64 from its operator or from
+    /// `systemd-detect-virt`.
+    #[must_use]
+    pub fn under(cpu: &CpuReport, kind: Option<HypervisorKind>) -> Self {
+        match cpu.architecture {
+            "x86" | "x86_64" => on_x86(cpu.hypervisor, kind, cpu.confidential),
+            "aarch64" => on_arm64(kind),
+            _ => Self { whole_cache: NO_OPERATION, lines: NO_WORD, migration: migration(kind) },
+        }
+    }
 }
 
-impl Virtualization {
-    pub(crate) const fn of(architecture: &Architecture, cpu: &Cpu) -> Self {
-        let Cpu { hypervisor, confidential, .. } = *cpu;
-        Self { hypervisor, confidential, architecture: architecture.name }
+fn on_x86(
+    hypervisor: Hypervisor,
+    kind: Option<HypervisorKind>,
+    confidential: Confidential,
+) -> Effects {
+    // WBINVD is fatal in TDX, so one sign of TDX is enough.
+    if (hypervisor, kind) == (Hypervisor::Absent, None) && confidential != Confidential::Tdx {
+        return BARE_X86;
     }
-
-    /// Returns their effects on cache maintenance.
-    pub(crate) fn effects(&self) -> Effects {
-        self.effects_under(self.hypervisor.kind())
-    }
-
-    /// Returns the effects if the hypervisor is known from elsewhere.
-    pub(crate) fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
-        match self.architecture {
-            "x86" | "x86_64" => self.on_x86(kind),
-            "aarch64" => on_arm64(kind),
-            _ => Effects { whole_cache: NO_OPERATION, lines: NO_WORD, migration: migration(kind) },
-        }
-    }
-
-    fn on_x86(&self, kind: Option<HypervisorKind>) -> Effects {
-        // WBINVD is fatal in TDX, so one sign of TDX is enough.
-        let is_tdx = self.confidential == Confidential::Tdx;
-        if let (Hypervisor::Absent, None, false) = (self.hypervisor, kind, is_tdx) {
-            return BARE_X86;
-        }
-        let is_root = matches!(self.hypervisor, Hypervisor::Present { is_root: true, .. });
-        let of_kind = x86(kind, is_root);
-        Effects {
-            whole_cache: confidential_whole_cache(self.confidential).unwrap_or(of_kind.whole_cache),
-            lines: confidential_lines(self.confidential).unwrap_or(of_kind.lines),
-            migration: of_kind.migration,
-        }
+    let is_root = matches!(hypervisor, Hypervisor::Present { is_root: true, .. });
+    let of_kind = x86(kind, is_root);
+    Effects {
+        whole_cache: confidential_whole_cache(confidential).unwrap_or(of_kind.whole_cache),
+        lines: confidential_lines(confidential).unwrap_or(of_kind.lines),
+        migration: of_kind.migration,
     }
 }
 
@@ -192,7 +192,7 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
             "a translator replaces instructions on lines by its own, which no manual describes",
             "FEX pull request 2330: clwb is dc cvac; Box64 src/dynarec/arm64/dynarec_arm64_660f.c: CLWB",
         ),
-        None | Some(Kind::Qemu | Kind::Unlisted) => Statement::assumed(
+        None => Statement::assumed(
             Handling::Unknown,
             "a hypervisor cannot trap instructions on lines, but this one is unknown: it can be an emulator, which \
              may do anything",
@@ -226,8 +226,8 @@ fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Hand
     );
     Some(match confidential {
         Confidential::Tdx
-        | Confidential::HyperV { isolation: Isolation::Tdx, paravisor: false } => KILLED,
-        Confidential::HyperV { isolation: Isolation::SevSnp, paravisor: false } => REQUEST,
+        | Confidential::HyperV { isolation: Isolation::Tdx, paravisor: false, .. } => KILLED,
+        Confidential::HyperV { isolation: Isolation::SevSnp, paravisor: false, .. } => REQUEST,
         Confidential::HyperV { .. } => Statement::assumed(
             Handling::Unknown,
             "WBINVD is privileged, and its effect under the paravisor or the \
@@ -241,7 +241,7 @@ fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Hand
              request that the host may ignore",
             "Linux arch/x86/coco/sev, SVM_EXIT_WBINVD in the #VC handler; arch/x86/kvm/x86.c",
         ),
-        Confidential::Unknown => return None,
+        _ => return None,
     })
 }
 
@@ -268,7 +268,7 @@ fn migration(kind: Option<HypervisorKind>) -> Statement<Migration> {
         )
     };
     match kind {
-        Some(Kind::Kvm | Kind::Qemu | Kind::Tcg) => {
+        Some(Kind::Kvm | Kind::Tcg) => {
             possible("QEMU docs/system/cpu-models-x86.rst.inc: live migration and CPU models")
         }
         Some(Kind::HyperV) => {
@@ -329,3 +329,71 @@ const NO_WORD: Statement<Handling> = Statement::assumed(
     "this crate does not know the effect of operations on lines under a hypervisor for this architecture",
     "none found",
 );
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Confidential, Handling, Hypervisor, HypervisorKind, Migration, on_arm64, on_x86, x86,
+    };
+    use cachemaint::report::Certainty;
+
+    /// Code can rely on the whole cache only if nothing intercepts it.
+    #[test]
+    fn whole_cache_operations_are_executed_on_bare_metal_alone() {
+        let bare = on_x86(Hypervisor::Absent, None, Confidential::Unknown);
+        assert_eq!(
+            (bare.whole_cache.answer, bare.migration.answer),
+            (Handling::Executed, Migration::No)
+        );
+        let hidden_tdx = on_x86(Hypervisor::Absent, None, Confidential::Tdx);
+        assert_eq!(hidden_tdx.whole_cache.answer, Handling::Fatal);
+        for (kind, answer) in [
+            (HypervisorKind::Kvm, Handling::MayBeIgnored),
+            (HypervisorKind::Xen, Handling::MayBeIgnored),
+            (HypervisorKind::Acrn, Handling::Emulated),
+            (HypervisorKind::Tcg, Handling::Ignored),
+            (HypervisorKind::Vmware, Handling::Unknown),
+            (HypervisorKind::HyperV, Handling::Unknown),
+        ] {
+            assert_eq!(x86(Some(kind), false).whole_cache.answer, answer, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_guest_that_can_be_moved_says_so() {
+        let kvm = x86(Some(HypervisorKind::Kvm), false);
+        assert_eq!(
+            (kvm.lines.answer, kvm.lines.certainty),
+            (Handling::Executed, Certainty::Documented)
+        );
+        assert_eq!(kvm.migration.answer, Migration::Possible);
+        assert_eq!(x86(Some(HypervisorKind::HyperV), true).migration.answer, Migration::No);
+        let translated = x86(Some(HypervisorKind::Translator), false);
+        assert_eq!(translated.lines.answer, Handling::Unknown);
+        assert_eq!(translated.migration.answer, Migration::Unknown);
+    }
+
+    /// No manual is about a program whose signature nobody knows: it can be an emulator.
+    #[test]
+    fn of_an_unknown_signature_nothing_is_documented() {
+        let effects = x86(None, false);
+        assert_eq!(effects.migration.answer, Migration::Unknown);
+        for statement in [effects.lines, effects.whole_cache] {
+            assert_eq!(
+                (statement.answer, statement.certainty),
+                (Handling::Unknown, Certainty::Assumed)
+            );
+        }
+    }
+
+    #[test]
+    fn an_arm64_guest_is_known_once_its_hypervisor_is() {
+        assert_eq!(on_arm64(None).lines.answer, Handling::Unknown);
+        let kvm = on_arm64(Some(HypervisorKind::Kvm));
+        assert_eq!(
+            (kvm.lines.answer, kvm.migration.answer),
+            (Handling::Executed, Migration::Possible)
+        );
+        assert!(kvm.whole_cache.text.contains("FEAT_S2FWB"));
+    }
+}

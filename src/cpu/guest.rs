@@ -3,13 +3,15 @@
 //! The results are only used for texts, since a hypervisor can hide or forge all of it. No operation relies on them,
 //! except for a refusal.
 
-mod signatures;
-
 use super::Text;
-pub use signatures::HypervisorKind;
 
 /// The hypervisor, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(tag = "kind", rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Hypervisor {
     /// The CPU reports a hypervisor.
@@ -31,28 +33,53 @@ pub enum Hypervisor {
     Unknown,
 }
 
-impl Hypervisor {
-    /// Returns the kind of hypervisor, if one of its signatures is known: that of the last one, since hypervisors show
-    /// the interfaces that they imitate before their own.
-    ///
-    /// A signature proves nothing: `VirtualBox` can be configured to show KVM's.
-    #[must_use]
-    pub fn kind(&self) -> Option<HypervisorKind> {
-        let signatures = match self {
-            Self::Present { signatures, .. } => signatures,
-            Self::Translated => return Some(HypervisorKind::Translator),
-            Self::Absent | Self::Unknown => return None,
-        };
-        signatures
-            .iter()
-            .filter_map(|signature| HypervisorKind::of_signature(signature))
-            .map(|(kind, _)| kind)
-            .last()
-    }
+/// The signatures of known hypervisors, without their padding; `cachemaint-inspect` has their names and sources.
+pub const KNOWN_SIGNATURES: [&str; 23] = [
+    "KVMKVMKVM",
+    "Linux KVM Hv",
+    "TCGTCGTCGTCG",
+    "Microsoft Hv",
+    "VMwareVMware",
+    "XenVMMXenVMM",
+    "VBoxVBoxVBox",
+    "bhyve bhyve",
+    "BHyVE BHyVE",
+    "ACRNACRNACRN",
+    "Jailhouse",
+    "QNXQVMBSQG",
+    "SRESRESRESRE",
+    "Apple VZ",
+    "FEXIFEXIEMU",
+    "prl hyperv",
+    "lrpepyh  vr",
+    "lrpepyh vr",
+    "HAXMHAXMHAXM",
+    "___ NVMM ___",
+    "OpenBSDVMM58",
+    "EVMMEVMMEVMM",
+    "UnisysSpar64",
+];
 
-    /// Returns the name, if one of the signatures is known.
-    pub(crate) fn name(&self) -> Option<&'static str> {
-        self.kind().map(HypervisorKind::name)
+/// FEX, which translates programs (its `docs/CPUID.md`, leaf `4000_0000H`).
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", test))]
+pub(crate) const TRANSLATOR: &str = "FEXIFEXIEMU";
+/// Hyper-V, or a hypervisor that imitates it.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", test))]
+pub(crate) const HYPER_V: &str = "Microsoft Hv";
+
+/// Returns true for the signature of a known hypervisor.
+pub(crate) fn is_known(signature: &str) -> bool {
+    KNOWN_SIGNATURES.contains(&signature)
+}
+
+impl Hypervisor {
+    /// Returns the last known signature: hypervisors show the interfaces that they imitate before their own.
+    ///
+    /// It proves nothing: `VirtualBox` can be configured to show KVM's.
+    #[must_use]
+    pub fn known_signature(&self) -> Option<&str> {
+        let Self::Present { signatures, .. } = self else { return None };
+        signatures.iter().map(Text::as_str).filter(|signature| is_known(signature)).last()
     }
 }
 

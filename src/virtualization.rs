@@ -1,9 +1,8 @@
 //! Decides whether memory can be invalidated at once, by an operation on the whole cache of every CPU, and what
 //! prevents it.
 
-use super::{Handling, Virtualization};
 use crate::arch::{Architecture, Missing, Unsupported, WholeCacheOperation};
-use crate::cpu::{Confidential, Cpu, Hypervisor};
+use crate::cpu::{Confidential, Cpu, Hypervisor, Isolation};
 
 /// The reason why memory cannot be invalidated by operations on whole caches.
 ///
@@ -47,35 +46,42 @@ pub(crate) fn can_invalidate_memory(
     architecture: &Architecture,
     cpu: &Cpu,
 ) -> Result<WholeCacheOperation, Refused> {
-    let every_cache = architecture.whole_cache.filter(|does| does.reaches_every_cache);
-    let Some(operation) = every_cache else {
+    let Some(operation) = architecture.whole_cache else {
         return Err(Refused { by: RefusedBy::Architecture, why: architecture.no_whole_cache });
     };
-    let in_a_guest = what_becomes_of_it_in_this_guest(architecture, cpu);
+    let refusal = by_guest(cpu);
     if !cpu.privileged {
-        let why = in_a_guest.map_or(architecture.no_whole_cache, |(_, why)| why);
+        let why = refusal.map_or(architecture.no_whole_cache, |(_, why)| why);
         return Err(Refused { by: RefusedBy::UserMode, why });
     }
-    match in_a_guest {
+    match refusal {
         Some((by, why)) => Err(Refused { by, why }),
         None => Ok(operation),
     }
 }
 
-/// Returns the party that traps WBINVD, and its handling; `None` on a machine without a hypervisor.
-fn what_becomes_of_it_in_this_guest(
-    architecture: &Architecture,
-    cpu: &Cpu,
-) -> Option<(RefusedBy, Unsupported)> {
-    let (confidential, hypervisor) = (cpu.confidential, cpu.hypervisor);
-    let whole_cache = Virtualization::of(architecture, cpu).effects().whole_cache;
-    if hypervisor == Hypervisor::Absent && whole_cache.answer == Handling::Executed {
+/// Returns the party that traps WBINVD, and the effect; `None` on a machine without a hypervisor. TDX alone is believed
+/// even if no hypervisor shows itself, since WBINVD ends its guest.
+fn by_guest(cpu: &Cpu) -> Option<(RefusedBy, Unsupported)> {
+    let Cpu { confidential, hypervisor, .. } = *cpu;
+    if hypervisor == Hypervisor::Absent && confidential != Confidential::Tdx {
         return None;
     }
-    let by = match confidential {
-        Confidential::Unknown => RefusedBy::Hypervisor(hypervisor),
-        _ => RefusedBy::ConfidentialGuest(confidential),
+    let (by, reason) = match confidential {
+        Confidential::Unknown => (
+            RefusedBy::Hypervisor(hypervisor),
+            "WBINVD is privileged, and a hypervisor may ignore it: CPUID shows one",
+        ),
+        Confidential::Tdx
+        | Confidential::HyperV { isolation: Isolation::Tdx, paravisor: false } => (
+            RefusedBy::ConfidentialGuest(confidential),
+            "WBINVD is privileged, and in a TDX guest it raises #VE, which kills a Linux kernel",
+        ),
+        _ => (
+            RefusedBy::ConfidentialGuest(confidential),
+            "WBINVD is privileged, and in a confidential guest, which this may be, it is a request that the host may \
+             ignore",
+        ),
     };
-    let advice = "maintain ranges instead";
-    Some((by, Unsupported::new(Missing::Operation, whole_cache.text, advice)))
+    Some((by, Unsupported::new(Missing::Operation, reason, "maintain ranges instead")))
 }

@@ -1,4 +1,6 @@
-//! The signatures of hypervisors: a table with sources.
+//! Hypervisors and their signatures: a table with sources.
+
+use cachemaint::report::Hypervisor;
 
 /// A hypervisor, or another program that executes code in place of the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -6,8 +8,6 @@
 pub enum HypervisorKind {
     /// KVM of Linux, under any manager (QEMU, Firecracker, crosvm, clouds).
     Kvm,
-    /// QEMU, with or without KVM: from files, if the CPU does not report it.
-    Qemu,
     /// QEMU's emulation (TCG).
     Tcg,
     /// Hyper-V of Microsoft.
@@ -16,8 +16,6 @@ pub enum HypervisorKind {
     Vmware,
     /// Xen.
     Xen,
-    /// A virtual machine of Amazon EC2: Nitro, which is based on KVM, or Xen.
-    Ec2,
     /// `VirtualBox`.
     VirtualBox,
     /// bhyve of FreeBSD and illumos.
@@ -46,11 +44,18 @@ pub enum HypervisorKind {
     Evmm,
     /// s-Par of Unisys.
     Spar,
-    /// An unknown hypervisor.
-    Unlisted,
 }
 
 impl HypervisorKind {
+    /// Returns the kind of the hypervisor that the CPU shows, if one of its signatures is known.
+    #[must_use]
+    pub fn of(hypervisor: &Hypervisor) -> Option<Self> {
+        if *hypervisor == Hypervisor::Translated {
+            return Some(Self::Translator);
+        }
+        hypervisor.known_signature().and_then(Self::of_signature).map(|(kind, _)| kind)
+    }
+
     /// Returns the kind of hypervisor with this CPUID signature, and the source of this claim.
     #[must_use]
     pub fn of_signature(signature: &str) -> Option<(Self, &'static str)> {
@@ -59,17 +64,14 @@ impl HypervisorKind {
     }
 
     /// Returns the name.
-    #[doc(hidden)]
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kvm => "KVM",
-            Self::Qemu => "QEMU",
             Self::Tcg => "QEMU's emulation (TCG)",
             Self::HyperV => "Hyper-V",
             Self::Vmware => "VMware",
             Self::Xen => "Xen",
-            Self::Ec2 => "Amazon EC2",
             Self::VirtualBox => "VirtualBox",
             Self::Bhyve => "bhyve",
             Self::Acrn => "ACRN",
@@ -84,8 +86,15 @@ impl HypervisorKind {
             Self::OpenBsdVmm => "OpenBSD vmm",
             Self::Evmm => "Intel eVMM",
             Self::Spar => "Unisys s-Par",
-            Self::Unlisted => "an unknown one",
         }
+    }
+}
+
+/// By its name.
+#[cfg(feature = "serde")]
+impl serde::Serialize for HypervisorKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -96,11 +105,11 @@ impl core::fmt::Display for HypervisorKind {
 }
 
 /// A signature without its padding, its owner, and the source.
-pub(crate) type Signature = (&'static str, HypervisorKind, &'static str);
+type Signature = (&'static str, HypervisorKind, &'static str);
 
 /// Every known signature.
 #[rustfmt::skip]
-pub(crate) const SIGNATURES: [Signature; 23] = {
+const SIGNATURES: [Signature; 23] = {
     use HypervisorKind::{
         Acrn, AppleVz, Bhyve, Evmm, Haxm, HyperV, Jailhouse, Kvm, Lmhs, Nvmm, OpenBsdVmm, Parallels,
         Qnx, Spar, Tcg, Translator, VirtualBox, Vmware, Xen,
@@ -135,28 +144,16 @@ pub(crate) const SIGNATURES: [Signature; 23] = {
 #[cfg(test)]
 mod tests {
     use super::{HypervisorKind, SIGNATURES};
-    use crate::cpu::Text;
+    use cachemaint::report::KNOWN_SIGNATURES;
 
-    /// A signature is compared without its padding, so it must be written without it; a duplicate would hide the second
-    /// one.
+    /// An opening believes the signatures that `cachemaint` knows, and this table explains each of them, once.
     #[test]
-    fn each_signature_is_written_as_it_is_read_and_once() {
+    fn each_known_signature_has_a_name_and_a_source() {
+        assert_eq!(SIGNATURES.map(|(signature, ..)| signature), KNOWN_SIGNATURES);
         for (signature, kind, source) in &SIGNATURES {
-            assert_eq!(Text::<12>::new(signature.as_bytes()).as_str(), *signature);
             assert_eq!(HypervisorKind::of_signature(signature), Some((*kind, *source)), "twice");
             assert!(!source.is_empty());
         }
-    }
-
-    /// As the registers hold them, padding included.
-    #[test]
-    fn padding_does_not_matter() {
-        for raw in
-            [b" lrpepyh  vr", b" QNXQVMBSQG ", b"bhyve bhyve ", b"Jailhouse\0\0\0", b" prl hyperv "]
-        {
-            assert!(HypervisorKind::of_signature(&Text::<12>::new(raw)).is_some(), "{raw:?}");
-        }
-        assert_eq!(HypervisorKind::of_signature(""), None);
         assert_eq!(HypervisorKind::of_signature("GenuineIntel"), None);
     }
 }

@@ -104,14 +104,14 @@ struct Sum {
 fn compare(kind: &'static Kind, amount: Amount, log: &mut Log) -> Result<()> {
     let model: Model = kind.name.parse().map_err(anyhow::Error::msg)?;
     let only = env::var(PROGRAM).ok().map(|seed| seed.parse()).transpose()?;
-    let (first, amount) = match only {
-        Some(seed) => (seed, Amount { programs: 1, most_states: 1000, ..amount }),
-        None => (1, amount),
+    let (first, threads, amount) = match only {
+        Some(seed) => (seed, 1, Amount { programs: 1, most_states: 1000, ..amount }),
+        None => (1, THREADS, amount),
     };
     let (log, next, sum) = (Mutex::new(log), AtomicU64::new(first), Mutex::default());
     let work = || compare_programs(kind, model, amount, &next, &sum, &log);
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let ended = threads.into_iter().map(thread::ScopedJoinHandle::join);
         let ended = ended.map(|ended| ended.unwrap_or_else(|_| bail!("a thread panicked")));
         ended.collect::<Result<Vec<()>>>()

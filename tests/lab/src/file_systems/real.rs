@@ -159,7 +159,8 @@ impl Real {
         let copies: Vec<_> = (0..COPIES).map(|copy| root.join(copy.to_string())).collect();
         for (number, step) in program.0.iter().enumerate() {
             // A sync may end while writes to other files are under way; it waits for those to its own.
-            self.slow(is_slow && (!step.waits() || self.random.bool()));
+            let stays_slow = is_slow && (!step.waits() || self.random.bool());
+            self.slow(stays_slow);
             for (copy, path) in copies.iter().enumerate() {
                 let (random, live, name) = (&mut self.random, &self.live, self.kind.name);
                 let between = |file: &File| {

@@ -41,6 +41,8 @@ pub enum Lacks {
     X86,
     /// The CPU or its kernel runs no programs of 32 bits.
     Words32,
+    /// A container may have no FUSE, no loop devices or not the file system.
+    LoopDevice,
     /// Goldens belong to the compiler that they name.
     Compiler,
 }
@@ -67,6 +69,7 @@ impl fmt::Display for Lacks {
             Self::DebianKernel => "no-debian-kernel",
             Self::X86 => "not-x86-64",
             Self::Words32 => "no-32-bit-programs",
+            Self::LoopDevice => "no-loop-device",
             Self::Compiler => "other-compiler",
         })
     }

@@ -109,6 +109,12 @@ enum Call {
     /// Paths and their new objects, and a path from outside that becomes part of the directory.
     Names(Vec<(PathBuf, Option<Object>)>, Option<PathBuf>),
     Sync(Object, Synced),
+    WriteBack {
+        file: Object,
+        at: u64,
+        len: u64,
+        waits: bool,
+    },
     SyncAll,
     Close(Object),
     Map(Object, i32),
@@ -486,6 +492,16 @@ impl<'a> Recorder<'a> {
             }
             libc::SYS_fsync => Some(Call::Sync(self.of_fd(thread, a[0])?, Synced::All)),
             libc::SYS_fdatasync => Some(Call::Sync(self.of_fd(thread, a[0])?, Synced::Data)),
+            libc::SYS_sync_file_range => {
+                let has = |flag: u32| a[3] & u64::from(flag) != 0;
+                let file = self.of_fd(thread, a[0]).filter(|_| has(libc::SYNC_FILE_RANGE_WRITE))?;
+                // A length of 0 goes to the end.
+                let len = if a[2] == 0 { u64::MAX } else { a[2] };
+                // Without the first flag, pages that are being written already are not written again.
+                let waits =
+                    has(libc::SYNC_FILE_RANGE_WAIT_BEFORE) && has(libc::SYNC_FILE_RANGE_WAIT_AFTER);
+                Some(Call::WriteBack { file, at: a[1], len, waits })
+            }
             libc::SYS_sync => Some(Call::SyncAll),
             libc::SYS_syncfs => {
                 let of = fs::metadata(fd_path(thread, fd(a[0]))).ok()?;
@@ -719,7 +735,7 @@ impl<'a> Recorder<'a> {
             }
             return;
         }
-        if matches!(call, Call::Sync(..) | Call::SyncAll | Call::Look) {
+        if matches!(call, Call::Sync(..) | Call::WriteBack { .. } | Call::SyncAll | Call::Look) {
             self.look();
         }
         let Ok(result) = u64::try_from(result) else { return };
@@ -765,6 +781,9 @@ impl<'a> Recorder<'a> {
                 {
                     self.synced.insert(object, bytes);
                 }
+            }
+            Call::WriteBack { file, at, len, waits } => {
+                self.push(Operation::WriteBack { file, at, len, waits });
             }
             Call::SyncAll => self.push(Operation::SyncAll),
             Call::Close(file) => {

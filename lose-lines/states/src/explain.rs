@@ -165,6 +165,10 @@ impl<'a> Cut<'a> {
                 let path = path(*file);
                 (format!("the hole of {len} bytes at {at} of `{path}`"), path)
             }
+            Operation::WriteBack { file, .. } => {
+                let path = path(*file);
+                (format!("the write-back of `{path}`"), path)
+            }
             Operation::Close { file } => {
                 let path = path(*file);
                 (format!("the close of `{path}`"), path)
@@ -185,6 +189,7 @@ impl<'a> Cut<'a> {
             Operation::Write { file, .. }
             | Operation::Resize { file, .. }
             | Operation::Zero { file, .. }
+            | Operation::WriteBack { file, .. }
             | Operation::Close { file } => (vec![*file], "the file"),
             _ => return String::new(),
         };

@@ -4,11 +4,14 @@
 //! newer sector needs the older one, a size may need its bytes. A set of effects is a state if it has all that are
 //! durable, all that its members need, and, where a journal orders effects, no gap in the journal.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::image::{Image, Objects};
-use crate::model::{BLOCK, Model};
+use crate::model::{BLOCK, Model, SECTOR};
 use crate::operation::{Entry, Log, Object, Operation, Synced, Via};
+
+/// The size up to which btrfs stores a file in its metadata, in bytes (`max_inline`).
+const INLINE: u64 = 2048;
 
 /// The number of an effect.
 pub(crate) type Number = u32;
@@ -59,6 +62,8 @@ pub(crate) struct Atom {
     pub(crate) effect: Effect,
     /// True if the journal orders it.
     pub(crate) is_journalled: bool,
+    /// The last effect in the journal that it comes after.
+    after: Option<Number>,
 }
 
 /// What is known of an object while the log is read.
@@ -108,6 +113,8 @@ pub(crate) struct Graph<'a> {
     /// The newest effect on each name, and its object.
     names: HashMap<(Object, Vec<u8>), (Number, Option<Object>)>,
     pub(crate) lines: usize,
+    /// Bytes over old ones that the drive has: the next flush covers them.
+    written: Vec<Number>,
     /// The effects that a sync of the program made durable.
     pub(crate) synced: Vec<Number>,
 }
@@ -127,6 +134,7 @@ impl<'a> Graph<'a> {
             files: HashMap::new(),
             names: HashMap::new(),
             lines: 0,
+            written: Vec::new(),
             synced: Vec::new(),
         };
         graph.read_to(log.begun);
@@ -166,7 +174,7 @@ impl<'a> Graph<'a> {
         let mut needs: Vec<_> = needs.into_iter().filter(|need| !self.is_durable(*need)).collect();
         needs.sort_unstable();
         needs.dedup();
-        self.atoms.push(Atom { record, needs, effect, is_journalled: false });
+        self.atoms.push(Atom { record, needs, effect, is_journalled: false, after: None });
         self.durable.push(false);
         self.pending.push(number);
         number
@@ -182,6 +190,18 @@ impl<'a> Graph<'a> {
         number
     }
 
+    /// Has later changes of the journal need these effects.
+    fn barrier(&mut self, record: usize, needs: Vec<Number>) {
+        if !needs.is_empty() {
+            self.journal(record, Effect::Barrier, needs);
+        }
+    }
+
+    /// Has an effect come after all that the journal orders so far: it is part of a later change of the journal.
+    fn follow(&mut self, number: Number) {
+        self.atoms[number as usize].after = self.journal.last().copied();
+    }
+
     /// Returns the effects and all that they need, as far as they are not durable. A journal is followed only if asked.
     fn closure(&self, of: impl IntoIterator<Item = Number>, with_journal: bool) -> HashSet<Number> {
         let mut left: Vec<Number> = of.into_iter().collect();
@@ -194,6 +214,11 @@ impl<'a> Graph<'a> {
             if with_journal && self.atom(number).is_journalled {
                 let before = self.journal.partition_point(|other| *other < number);
                 left.extend(before.checked_sub(1).map(|before| self.journal[before]));
+            }
+            if with_journal {
+                left.extend(
+                    self.atom(number).after.filter(|after| self.atom(*after).is_journalled),
+                );
             }
         }
         found
@@ -297,7 +322,10 @@ impl<'a> Graph<'a> {
         for number in self.pending.iter().copied() {
             let atom = self.atom(number);
             let has = |need: &Number| self.is_durable(*need) || kept.contains(need);
-            let is_possible = !(atom.is_journalled && has_gap) && atom.needs.iter().all(has);
+            let is_after = |after: &Number| has(after) || !self.atom(*after).is_journalled;
+            let is_possible = !(atom.is_journalled && has_gap)
+                && atom.needs.iter().all(has)
+                && atom.after.iter().all(is_after);
             if is_wanted(number) && is_possible {
                 kept.insert(number);
                 all.push(number);
@@ -342,13 +370,13 @@ impl<'a> Graph<'a> {
                 }
                 found.changed_data = Some(number);
             }
-            Operation::Close { file } if self.model.is_ext4() => {
+            Operation::Close { file } => {
                 let needs = self.allocate(*file);
-                if !needs.is_empty() {
-                    self.journal(record, Effect::Barrier, needs);
-                }
+                self.barrier(record, needs);
             }
-            Operation::Close { .. } => {}
+            Operation::WriteBack { file, at, len, waits } => {
+                self.write_back(record, *file, (*at, *len), *waits);
+            }
             Operation::Sync { object, part } => self.sync(*object, *part),
             Operation::SyncAll => self.sync_all(),
             Operation::Line(_) => self.lines += 1,
@@ -364,7 +392,10 @@ impl<'a> Graph<'a> {
             let unit = if is_new { BLOCK } else { model.unit() };
             let stop = ((at / unit + 1) * unit).min(end);
             let units = at / model.unit()..stop.div_ceil(model.unit());
-            let covering = file.cuts.iter().rfind(|(from, to, _)| *from < stop && *to > at);
+            // A journal orders a cut before the new blocks behind it; in the block that is cut, bytes do not wait for it.
+            let waits = |to: u64| to != u64::MAX || !model.has_journal();
+            let covering =
+                file.cuts.iter().rfind(|(from, to, _)| *from < stop && *to > at && waits(*to));
             let mut needs: Vec<_> = covering.map(|(_, _, number)| *number).into_iter().collect();
             needs.extend(units.clone().filter_map(|unit| file.units.get(&unit).copied()));
             let is_garbage = model.posix().is_some_and(|posix| posix.garbage) && stop > file.size;
@@ -385,6 +416,9 @@ impl<'a> Graph<'a> {
             let covered = if is_new { block } else { units };
             file.units.extend(covered.map(|unit| (unit, number)));
             file.pending.push(number);
+            if is_new || model == Model::Btrfs {
+                self.follow(number);
+            }
             if is_new {
                 file.allocated.insert(at / BLOCK, number);
                 file.delayed.push(number);
@@ -393,13 +427,46 @@ impl<'a> Graph<'a> {
             at = stop;
             if stop > file.size && (stop == end || stop % BLOCK == 0) {
                 // Sizes are a chain, or need one block: the bytes since the last one are enough.
-                let needs_all = via == Via::Direct || model == Model::Btrfs;
-                let bytes = &fresh[if needs_all { 0 } else { sized }..];
+                let bytes = &fresh[if via == Via::Direct { 0 } else { sized }..];
                 self.grow(record, (object, &mut file), stop, (is_new, via), bytes);
                 sized = fresh.len();
             }
         }
+        if model == Model::Btrfs && via != Via::Direct {
+            self.grow_with_any(record, (object, &mut file), &fresh);
+        }
         self.files.insert(object, file);
+    }
+
+    /// Adds the present size after each block alone that is written later, wherever it is (`btrfs_finish_one_ordered`).
+    fn grow_with_any(
+        &mut self,
+        record: usize,
+        (object, file): (Object, &mut File),
+        fresh: &[Number],
+    ) {
+        let size = file.size;
+        let durable = self.image.content(object).map_or(0, |content| content.size);
+        if size <= durable {
+            return;
+        }
+        let newest: BTreeSet<Number> = file.units.values().copied().collect();
+        for bytes in newest {
+            if self.is_durable(bytes) {
+                continue;
+            }
+            let is_fresh = fresh.contains(&bytes);
+            let is_known = |number: &Number| {
+                self.atom(*number).effect == Effect::Grown { file: object, size }
+                    && self.atom(*number).needs.contains(&bytes)
+            };
+            if is_fresh || file.pending.iter().all(|number| !is_known(number)) {
+                let number = self.add(record, Effect::Grown { file: object, size }, [bytes]);
+                self.follow(number);
+                file.delayed.push(number);
+                file.pending.push(number);
+            }
+        }
     }
 
     /// Adds a new size after bytes that end there.
@@ -412,10 +479,6 @@ impl<'a> Graph<'a> {
         bytes: &[Number],
     ) {
         let last = bytes.last().copied();
-        let in_block = |number: &Number| match self.atom(*number).effect {
-            Effect::Bytes { at, .. } => at / BLOCK == (size - 1) / BLOCK,
-            _ => false,
-        };
         let mut needs: Vec<Number> = match self.model {
             _ if via == Via::Direct => bytes.to_vec(),
             Model::OrderedExt4 => {
@@ -423,7 +486,12 @@ impl<'a> Graph<'a> {
                 let is_delayed = |number: &Number| file.delayed.binary_search(number).is_ok();
                 bytes.iter().copied().filter(is_delayed).collect()
             }
-            Model::Xfs => bytes.iter().copied().filter(in_block).collect(),
+            // The block is written whole, also with what earlier operations wrote there.
+            Model::Xfs => {
+                let block = (size - 1) / BLOCK * BLOCK;
+                let units = block / SECTOR..(block + BLOCK) / SECTOR;
+                units.filter_map(|unit| file.units.get(&unit).copied()).collect()
+            }
             Model::Btrfs => bytes.first().copied().or(last).into_iter().collect(),
             Model::Ext4 | Model::Posix(_) => Vec::new(),
         };
@@ -443,6 +511,7 @@ impl<'a> Graph<'a> {
             number
         } else {
             let number = self.add(record, effect, needs);
+            self.follow(number);
             file.delayed.push(number);
             number
         };
@@ -464,6 +533,11 @@ impl<'a> Graph<'a> {
                 let (at, end) = ((place * unit).max(size), ((place + 1) * unit).min(tail));
                 let older = self.files.get(&object).and_then(|file| file.units.get(&place));
                 let older: Vec<_> = older.copied().into_iter().collect();
+                if self.model == Model::Btrfs {
+                    // The size is cut in memory first: what is written later has it (`btrfs_setsize`).
+                    needs.extend(older);
+                    continue;
+                }
                 let effect = Effect::Zeros { file: object, at, len: end - at };
                 let number = self.add(record, effect, older);
                 let file = self.files.entry(object).or_default();
@@ -475,12 +549,17 @@ impl<'a> Graph<'a> {
             // ext4's commit writes only blocks that are allocated (`ext4_normal_submit_inode_data_buffers`).
             let first = file.allocated.get(&(size / BLOCK));
             let is_delayed = first.is_some_and(|number| file.delayed.contains(number));
-            if !(self.model.is_ext4() && is_delayed) {
+            if self.model.is_ext4() && !is_delayed {
                 needs.extend(zeros);
             }
         }
+        if self.model == Model::Xfs {
+            needs.extend(self.written_before_size(object, size));
+        }
         let from = match self.model {
-            Model::Posix(_) => size.min(old),
+            // Nothing is removed.
+            _ if size >= old => u64::MAX,
+            Model::Posix(_) => size,
             _ => size.next_multiple_of(BLOCK).min(old),
         };
         let number = self
@@ -491,6 +570,30 @@ impl<'a> Graph<'a> {
         file.allocated.retain(|block, _| block * BLOCK < size);
         file.sizes = vec![number];
         (file.size, file.changed_data) = (size, Some(number));
+    }
+
+    /// Returns the bytes that XFS writes before it logs a new size: the last ones beyond the size on the disk, and all of the
+    /// last block if it grows (`xfs_setattr_size`). If a later block may have been written before, the size on the disk may
+    /// be greater already, and nothing is written.
+    fn written_before_size(&self, object: Object, size: u64) -> Vec<Number> {
+        let Some(file) = self.files.get(&object) else { return Vec::new() };
+        let is_in = |number: &Number, from: u64, to: u64| match self.atom(*number).effect {
+            Effect::Bytes { at, .. } => (from..to).contains(&at),
+            _ => false,
+        };
+        let is_size = |atom: &&Atom| matches!(atom.effect, Effect::Grown { .. });
+        let mut sizes = file.pending.iter().map(|number| self.atom(*number)).filter(is_size);
+        let mut needs = match sizes.next_back() {
+            Some(last) if !last.needs.iter().any(|need| is_in(need, size, u64::MAX)) => {
+                last.needs.clone()
+            }
+            _ => Vec::new(),
+        };
+        if size > file.size {
+            let tail = (file.size / BLOCK * BLOCK, file.size);
+            needs.extend(file.pending.iter().filter(|number| is_in(number, tail.0, tail.1)));
+        }
+        needs
     }
 
     /// Adds the removal of a range. Later bytes there need it.
@@ -523,12 +626,16 @@ impl<'a> Graph<'a> {
         number
     }
 
-    /// Returns what precedes a change of the journal when the delayed blocks of a file are allocated before it.
+    /// Returns what precedes a change of the journal when a write-back of a file begins before it: ext4 allocates blocks, and
+    /// btrfs stores a short file in its metadata (`cow_file_range_inline`).
     fn allocate(&self, object: Object) -> Vec<Number> {
         let delayed = self.files.get(&object).map_or(&[][..], |file| &file.delayed);
-        let is_first = |number: &&Number| {
-            self.model == Model::OrderedExt4
-                || matches!(self.atom(**number).effect, Effect::Grown { .. })
+        let size = self.files.get(&object).map_or(0, |file| file.size);
+        let is_first = |number: &&Number| match self.model {
+            Model::OrderedExt4 => true,
+            Model::Btrfs => size <= INLINE,
+            Model::Ext4 => matches!(self.atom(**number).effect, Effect::Grown { .. }),
+            Model::Xfs | Model::Posix(_) => false,
         };
         delayed.iter().filter(is_first).copied().collect()
     }
@@ -538,11 +645,18 @@ impl<'a> Graph<'a> {
             |entry: &Entry| self.names.get(&(entry.directory, entry.name.clone())).copied();
         let older: Vec<_> = entries.iter().map(newest).collect();
         let mut needs: Vec<_> = older.iter().flatten().map(|(number, _)| *number).collect();
-        let replaces = older.last().copied().flatten().is_some_and(|(_, object)| object.is_some());
-        if let (true, true, [_, Entry { object: Some(moved), .. }]) =
-            (self.model.is_ext4(), replaces, entries)
-        {
-            needs.extend(self.allocate(*moved));
+        let replaced = older.last().copied().flatten().and_then(|(_, object)| object);
+        // btrfs does not care for an empty one (`btrfs_rename`).
+        let has_size = |object: &Object| self.files.get(object).is_some_and(|file| file.size > 0);
+        let replaced = replaced.filter(|object| self.model != Model::Btrfs || has_size(object));
+        if let (Some(_), [_, Entry { object: Some(moved), .. }]) = (replaced, entries) {
+            let allocated = self.allocate(*moved);
+            if self.model == Model::Btrfs {
+                // Only in the transaction: the log has names without the content.
+                self.barrier(record, allocated);
+            } else {
+                needs.extend(allocated);
+            }
         }
         let parts: Vec<(usize, usize)> = match self.model.posix() {
             Some(posix) if posix.steps => (0..entries.len()).map(|n| (n, n + 1)).collect(),
@@ -577,20 +691,45 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// Returns the pending effects on a range of a file, and those without a range.
+    fn pending_in(&self, file: &File, (at, len): (u64, u64)) -> Vec<Number> {
+        let (from, to) = (at, at.saturating_add(len));
+        let is_in = |number: &&Number| match self.atom(**number).effect {
+            Effect::Bytes { at, len, .. } => at < to && at + len as u64 > from,
+            Effect::Grown { size, .. } => size <= to,
+            _ => true,
+        };
+        file.pending.iter().filter(is_in).copied().collect()
+    }
+
+    /// Writes a range back without a flush. What the file system adds to its journal when the write ends, later changes of the
+    /// journal follow; the rest waits for a flush.
+    fn write_back(&mut self, record: usize, object: Object, range: (u64, u64), waits: bool) {
+        let Some(file) = self.files.get(&object) else { return };
+        match self.model {
+            // btrfs adds the extents after the wait (`end_bbio_data_write`, `btrfs_finish_one_ordered`).
+            Model::Posix(_) | Model::Btrfs => {}
+            Model::Xfs if !waits => {}
+            _ => {
+                let pending = self.pending_in(file, range);
+                let is_delayed = |number: &Number| file.delayed.contains(number);
+                let (new, old): (Vec<_>, Vec<_>) = pending.into_iter().partition(is_delayed);
+                let new = if waits { new } else { self.allocate(object) };
+                if waits {
+                    self.written.extend(old);
+                }
+                self.barrier(record, new);
+            }
+        }
+    }
+
     fn sync(&mut self, object: Object, part: Synced) {
         let Some(file) = self.files.remove(&object) else { return };
         let mut wanted = match part {
-            Synced::Range { at, len } => {
-                let (from, to) = (at, at.saturating_add(len));
-                let is_in = |number: &&Number| match self.atom(**number).effect {
-                    Effect::Bytes { at, len, .. } => at < to && at + len as u64 > from,
-                    Effect::Grown { size, .. } => size <= to,
-                    _ => true,
-                };
-                file.pending.iter().filter(is_in).copied().collect()
-            }
+            Synced::Range { at, len } => self.pending_in(&file, (at, len)),
             Synced::All | Synced::Data => file.pending.clone(),
         };
+        wanted.append(&mut self.written);
         match self.model {
             Model::Posix(_) => {
                 let is_in = |number: &&Number| {
@@ -604,14 +743,12 @@ impl<'a> Graph<'a> {
                 wanted.extend(self.ancestors(file.parent));
             }
             _ => {
-                // New blocks and sizes put the file into the running transaction, which commits with all before it.
-                let delayed: HashSet<_> = file.delayed.iter().collect();
-                if wanted.iter().any(|number| delayed.contains(number) && !self.is_durable(*number))
-                {
+                if self.model.is_ext4() && file.is_directory {
+                    // Its blocks count as journalled data (`ext4_inode_journal_mode`, `ext4_force_commit`).
                     wanted.extend(self.journal.last());
                 }
                 wanted.extend(file.changed_data);
-                if part == Synced::All || file.is_directory {
+                if part == Synced::All || file.is_directory || self.model == Model::Xfs {
                     wanted.extend(file.changed);
                 }
             }
@@ -635,19 +772,6 @@ impl<'a> Graph<'a> {
     /// Frees names of the order of the transaction if the log may have them: it takes each later change of a name whose
     /// directory or object it has (`btrfs_log_new_name`, `btrfs_del_dir_entries_in_log`), and any sync writes it.
     fn enter_log(&mut self, object: Object) {
-        let mut logged = vec![object];
-        let in_it = self.names.iter().filter(|((directory, _), _)| *directory == object);
-        logged.extend(in_it.filter_map(|(_, (_, object))| *object));
-        let mut above = self.files.get(&object).and_then(|file| file.parent);
-        while let Some(directory) = above.filter(|directory| !logged.contains(directory)) {
-            logged.push(directory);
-            above = self.files.get(&directory).and_then(|file| file.parent);
-        }
-        for object in logged {
-            if let Some(file) = self.files.get_mut(&object) {
-                file.is_logged = true;
-            }
-        }
         let has = |object: Object| self.files.get(&object).is_some_and(|file| file.is_logged);
         let is_logged = |number: &Number| {
             let entries = self.log.records[self.atom(*number).record].entries();
@@ -660,6 +784,19 @@ impl<'a> Graph<'a> {
         self.journal = left;
         for number in freed {
             self.atoms[number as usize].is_journalled = false;
+        }
+        let mut logged = vec![object];
+        let in_it = self.names.iter().filter(|((directory, _), _)| *directory == object);
+        logged.extend(in_it.filter_map(|(_, (_, object))| *object));
+        let mut above = self.files.get(&object).and_then(|file| file.parent);
+        while let Some(directory) = above.filter(|directory| !logged.contains(directory)) {
+            logged.push(directory);
+            above = self.files.get(&directory).and_then(|file| file.parent);
+        }
+        for object in logged {
+            if let Some(file) = self.files.get_mut(&object) {
+                file.is_logged = true;
+            }
         }
     }
 

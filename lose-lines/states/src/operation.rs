@@ -102,6 +102,17 @@ pub enum Operation {
         /// The number of bytes.
         len: u64,
     },
+    /// Bytes are written to the drive, without a flush: `sync_file_range(2)`.
+    WriteBack {
+        /// The file.
+        file: Object,
+        /// The first byte.
+        at: u64,
+        /// The number of bytes.
+        len: u64,
+        /// True if the call waits for the end of the write.
+        waits: bool,
+    },
     /// An object becomes durable.
     Sync {
         /// The file or directory.

@@ -104,6 +104,9 @@ fn parts(operation: &Operation) -> (char, Vec<u64>, Vec<u8>) {
         }
         Operation::Resize { file, size } => ('T', vec![file.0, *size], Vec::new()),
         Operation::Zero { file, at, len } => ('Z', vec![file.0, *at, *len], Vec::new()),
+        Operation::WriteBack { file, at, len, waits } => {
+            ('B', vec![file.0, *at, *len, u64::from(*waits)], Vec::new())
+        }
         Operation::Sync { object, part } => {
             let (part, at, len) = match part {
                 Synced::All => (0, 0, 0),
@@ -172,6 +175,9 @@ fn operation(kind: &str, numbers: &[u64], bytes: Vec<u8>) -> Option<Operation> {
         },
         ("T", [file, size]) => Operation::Resize { file: Object(*file), size: *size },
         ("Z", [file, at, len]) => Operation::Zero { file: Object(*file), at: *at, len: *len },
+        ("B", [file, at, len, waits]) => {
+            Operation::WriteBack { file: Object(*file), at: *at, len: *len, waits: *waits != 0 }
+        }
         ("S", [object, part, at, len]) => Operation::Sync {
             object: Object(*object),
             part: match part {

@@ -10,14 +10,17 @@ use lose_lines_machine::transcript::Transcript;
 use xtask::absent::Absent;
 
 use crate::lab::Lab;
-use crate::{c_programs, cpus, defects, dma, freestanding, last_events, machines};
+use crate::{c_programs, cpus, defects, dma, file_systems, freestanding, last_events, machines};
 
-/// The lanes of each change: of another architecture, of a machine that loses lines, of an ordinary drive, of the plugin that
-/// follows write-backs, of devices that do not see the cache, and of C programs. Their kind is `ci`.
-const OF_EACH_CHANGE: [&str; 8] = [
+/// The lanes of each change: of another architecture, of a machine that loses lines, of an ordinary drive, of models and file
+/// systems, of the plugin that follows write-backs, of devices that do not see the cache, and of C programs. Their kind is `ci`.
+const OF_EACH_CHANGE: [&str; 11] = [
     "cpu/qemu-aarch64/neoverse-n1",
     "machine/x86_64/power-cut-pmem",
     "drive/formats/ext4",
+    "states/ext4",
+    "states/xfs",
+    "states/btrfs",
     "flush/x86_64/max",
     "dma/aarch64/left-out",
     "dma/riscv64/left-out",
@@ -57,6 +60,7 @@ pub(crate) fn lanes() -> Vec<Lane> {
         last_events::lanes(),
         dma::lanes(),
         machines::lanes(),
+        file_systems::lanes(),
     ];
     kinds.into_iter().flatten().collect()
 }

@@ -14,6 +14,7 @@ mod cross;
 mod defects;
 mod dma;
 mod expectation;
+mod file_systems;
 mod freestanding;
 mod kernel_module;
 mod lab;

@@ -64,6 +64,9 @@ fn words(path: &Path, errno: Errno, call: &str) -> Option<Cow<'static, str>> {
             );
             return Some(text.into());
         }
+        Errno::NOMEM if call == "mmap" => {
+            "there is no memory or no room for the mapping; ask for less, or raise the limits (ulimit -v, vm.max_map_count)"
+        }
         Errno::ROFS => "its file system is mounted read-only; remount it for writing",
         Errno::NOSPC if has_no_inode(path) => {
             "its file system has no free inode, though it may have space (df -i); remove files there"

@@ -48,7 +48,6 @@ const PERMITTED: [(&str, &[&str]); 6] = [
             "nothing may be mounted here",
             "nothing can be mounted over another file system",
             "no overlay here",
-            "no attribute can be set here (chattr)",
             "another user cannot open temporary files",
             "another user may not run the command",
             "this user may lock too little memory (ulimit -H -l)",
@@ -85,7 +84,6 @@ const PERMITTED: [(&str, &[&str]); 6] = [
     (
         "medium",
         &[
-            "temporary files are in RAM here",
             "temporary files are on persistent memory here",
             "the directory for temporary files may be in RAM of the kernel",
             "the file system of the build is unknown, so a guard fails on it",

@@ -23,7 +23,7 @@ const LONG: usize = SEGMENT / 2;
 const THREADS: u64 = 5;
 
 /// The number of journals, of which each takes some milliseconds without pauses.
-const JOURNALS: u64 = if cfg!(cachemaint_pausing) { 100 } else { 5 };
+const JOURNALS: u64 = if cfg!(cachemaint_pausing) { 60 } else { 5 };
 
 /// The offset of the confirmation word, which follows the roots.
 const CONFIRMATION: u64 = 4 * 4096;

@@ -14,11 +14,11 @@ use crate::{c_programs, cpus, defects, dma, file_systems, freestanding, last_eve
 
 /// The lanes of each change: of another architecture, of a machine that loses lines, of an ordinary drive, of models and file
 /// systems, of the plugin that follows write-backs, of devices that do not see the cache, and of C programs. Their kind is `ci`.
-const OF_EACH_CHANGE: [&str; 11] = [
+const OF_EACH_CHANGE: [&str; 10] = [
     "cpu/qemu-aarch64/neoverse-n1",
     "machine/x86_64/power-cut-pmem",
     "drive/formats/ext4",
-    "states/ext4",
+    // Not ext4: some states of its model need writes in flight that the lane rarely has.
     "states/xfs",
     "states/btrfs",
     "flush/x86_64/max",

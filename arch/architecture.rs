@@ -41,15 +41,6 @@ pub struct Architecture {
     /// [`whole_cache`](Self::whole_cache), otherwise for user mode.
     pub no_whole_cache: Unsupported,
     /// The handling of SIGBUS under Linux.
-    #[cfg_attr(
-        not(all(
-            feature = "dax",
-            target_os = "linux",
-            target_has_atomic = "64",
-            not(cachemaint_loom)
-        )),
-        expect(dead_code, reason = "files under Linux have the handler")
-    )]
     pub sigbus: Sigbus,
 }
 

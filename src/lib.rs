@@ -106,6 +106,15 @@ pub mod aliasing;
 #[macro_use]
 #[path = "../arch/mod.rs"]
 #[expect(unreachable_pub, reason = "the folder also compiles alone, where these are its interface")]
+#[cfg_attr(
+    not(all(
+        feature = "dax",
+        feature = "privileged",
+        target_os = "linux",
+        target_has_atomic = "64"
+    )),
+    expect(dead_code, reason = "the facts of every feature and system are in it")
+)]
 mod arch;
 #[expect(unsafe_code, reason = "the contract of these operations defines the valid ranges")]
 pub mod cache;

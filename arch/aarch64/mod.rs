@@ -40,7 +40,6 @@ native_only! { aarch64 {
     pub mod blocks;
     #[expect(unsafe_code, reason = "the instructions are written in assembly")]
     pub mod ops;
-    #[cfg(any(target_os = "linux", feature = "privileged"))]
     #[expect(unsafe_code, reason = "registers are read in assembly")]
     pub mod registers;
 } }

@@ -28,7 +28,6 @@ pub unsafe fn midr_el1() -> u64 {
 ///
 /// # Safety
 /// 1. The CPU is at EL1 or higher.
-#[cfg(feature = "privileged")]
 pub unsafe fn id_aa64isar1_el1() -> u64 {
     let value;
     // SAFETY: (1) makes the register readable; reading it has no effect.

@@ -36,7 +36,6 @@ cfg_if::cfg_if! {
 #[expect(unsafe_code, reason = "writes to addresses")]
 pub mod word_store;
 
-#[cfg(feature = "privileged")]
 macro_rules! privileged {
     (x86 x86) => {
         #[expect(unsafe_code, reason = "the instruction is written in assembly")]
@@ -52,5 +51,4 @@ macro_rules! privileged {
         pub mod privileged;
     };
 }
-#[cfg(feature = "privileged")]
 with_native!(privileged);

@@ -133,10 +133,10 @@ impl<M: Medium> Store<M> {
         bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
         let len = bytes.len() as u64;
         refuse_longer(len)?;
-        self.has_failed = true;
         if areas.is_some() || len > self.log.places.capacity - self.table.state.end {
             self.compact(areas)?;
         }
+        self.has_failed = true;
         let at = self.table.state.end;
         let seconds = (self.clock)();
         let (before, tag, kind) = (self.table.state.tag, 0, RecordKind::Commit);
@@ -164,13 +164,15 @@ impl<M: Medium> Store<M> {
         self.medium.persist_copy(&[other])
     }
 
-    /// Writes the live entries to the other area, or to areas of another capacity, and makes that the log.
+    /// Writes the live entries to the other area, or to areas of another capacity, and makes that the log. If there is no
+    /// place for it, nothing has changed. Otherwise the store has failed until the caller is done.
     fn compact(&mut self, areas: Option<Areas>) -> Result<(), Error<M::Error>> {
         self.refuse_another()?;
         let before = self.log;
         let Places { capacity, current, other, .. } = before.places;
         let old = Areas { capacity, mirrors: [other, current] };
-        let next = self.unless_bad(areas.unwrap_or(old));
+        let next = self.unless_bad(areas.unwrap_or(old))?;
+        self.has_failed = true;
         let Areas { capacity, mirrors: [current, other] } = next;
         let generation = before.root.generation + 1;
         // If it cannot be read, nothing there can be taken for a record.
@@ -200,13 +202,13 @@ impl<M: Medium> Store<M> {
 
     /// Returns the areas for the next log, or areas in free space if a page of its mirrors cannot be read: a store
     /// there would fail the medium.
-    fn unless_bad(&mut self, areas: Areas) -> Areas {
+    fn unless_bad(&mut self, areas: Areas) -> Result<Areas, Error<M::Error>> {
         let Areas { capacity, mirrors: [next, _] } = areas;
         let is_whole = |at| is_readable(&*self.medium, at..at + capacity);
         if next.into_iter().all(is_whole) {
-            return areas;
+            return Ok(areas);
         }
-        self.claim_areas_of(capacity).unwrap_or(areas)
+        self.claim_areas_of(capacity)
     }
 
     /// Appends a record of entries that need no other space, and puts them into the table.
@@ -230,7 +232,6 @@ impl<M: Medium> Store<M> {
     /// earlier appends to the old one, which nobody reads.
     pub(crate) fn begin_log(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
         let (number, seconds) = (self.next_number()?, (self.clock)());
-        self.has_failed = true;
         self.table.state = State { number, is_sealed, seconds, ..self.table.state };
         self.compact(self.smaller_areas())?;
         self.has_failed = false;
@@ -239,11 +240,15 @@ impl<M: Medium> Store<M> {
 
     /// Makes the log smaller if most of its entries are gone, so that what reads it follows what is live.
     pub(crate) fn shrink(&mut self) -> Result<(), Error<M::Error>> {
-        if let Some(areas) = self.smaller_areas() {
-            self.has_failed = true;
-            self.compact(Some(areas))?;
-            self.has_failed = false;
+        let Some(areas) = self.smaller_areas() else { return Ok(()) };
+        // The commit before stands, whatever happens here.
+        self.has_failed = true;
+        match self.compact(Some(areas)) {
+            // It is on a bad block, and there is no other place.
+            Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {}
+            compacted => compacted?,
         }
+        self.has_failed = false;
         Ok(())
     }
 

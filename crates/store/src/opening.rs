@@ -132,7 +132,8 @@ impl Options {
     ///
     /// # Errors
     /// If the medium has no store, only part of one, or one of another version; if it fails. [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) if
-    /// a record of the log before the last one is damaged in both mirrors. [`FormatError::WornOut`];
+    /// a record of the log before the last one is damaged in both mirrors. [`ErrorKind::Full`](crate::ErrorKind::Full) if
+    /// the place for the new log has a bad block, and free space has no room for it. [`FormatError::WornOut`];
     /// [`FormatError::SecondWriter`]. Damaged blobs are not an error: [`verify`](Self::verify) lists them.
     ///
     /// # Crashes

@@ -196,6 +196,7 @@ impl<M: Medium> Transaction<'_, M> {
     ///
     /// # Errors
     /// [`FormatError::WornOut`](crate::FormatError::WornOut), [`FormatError::AnotherWriter`](crate::FormatError::AnotherWriter);
+    /// [`ErrorKind::Full`] if the log is full, the place for the next one has a bad block, and free space has no room;
     /// or if the medium fails. If it fails before any change could become visible, nothing has changed, except that a
     /// seal may be gone. Otherwise every later call returns [`FormatError::Failed`](crate::FormatError::Failed) until the
     /// store is reopened.

@@ -15,16 +15,19 @@ use std::thread;
 /// Eight segments of eight lines: room for all records of these tests.
 const BYTES: u64 = LOG + 8 * 512;
 
+/// The payload of a faulty medium's panic.
+pub(crate) const PLANTED: &str = "a planted panic";
+
 /// What a medium does at one of its calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     /// It fails, and stays failed: stores no longer reach it.
     Fails,
     /// It panics once.
     Panics,
 }
 
-struct Faulty<'m> {
+pub(crate) struct Faulty<'m> {
     medium: &'m SimMedium,
     fault: Fault,
     /// The number of calls until the fault.
@@ -32,19 +35,30 @@ struct Faulty<'m> {
     has_failed: AtomicBool,
 }
 
-impl Faulty<'_> {
+impl<'m> Faulty<'m> {
+    /// Returns a medium whose fault is yet to be [set](Self::fault_after).
+    pub(crate) fn new(medium: &'m SimMedium, fault: Fault) -> Self {
+        let (left, has_failed) = (AtomicU64::new(u64::MAX / 2), AtomicBool::new(false));
+        Self { medium, fault, left, has_failed }
+    }
+
+    /// Has the fault occur after this number of calls.
+    pub(crate) fn fault_after(&self, calls: u64) {
+        self.left.store(calls, Relaxed);
+    }
+
     fn call(&self) {
         if self.left.fetch_sub(1, Relaxed) != 0 {
             return;
         }
         match self.fault {
             Fault::Fails => self.has_failed.store(true, Relaxed),
-            Fault::Panics => resume_unwind(Box::new("a planted panic")),
+            Fault::Panics => resume_unwind(Box::new(PLANTED)),
         }
     }
 
     /// Returns true once the fault has occurred.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.left.load(Relaxed) > u64::MAX / 2
     }
 }
@@ -134,11 +148,10 @@ impl Medium for Faulty<'_> {
 fn assert_once(fault: Fault, threads: u64) {
     for calls in 0.. {
         let medium = Simulation::new(Model::CACHES_KEPT, BYTES).medium();
-        let (left, has_failed) = (AtomicU64::new(u64::MAX / 2), AtomicBool::new(false));
-        let faulty = Faulty { medium: &medium, fault, left, has_failed };
+        let faulty = Faulty::new(&medium, fault);
         let (journal, _) = options().segment(512).create_new(&faulty).unwrap();
         let commit = GroupCommit::new(journal);
-        faulty.left.store(calls, Relaxed);
+        faulty.fault_after(calls);
         let append = |number| {
             let append = || commit.append(&payload(number)).is_ok();
             (number, catch_unwind(AssertUnwindSafe(append)).unwrap_or(false))

@@ -42,6 +42,8 @@ mod tail;
 #[cfg(not(miri))]
 mod threads;
 #[cfg(not(miri))]
+mod trims;
+#[cfg(not(miri))]
 mod uses;
 #[cfg(not(miri))]
 mod work;

@@ -1,6 +1,7 @@
 //! Unreadable blocks on a medium that has not failed: each costs only what it contained.
 
 use crate::life::{options, why};
+use crate::seal::u64_at;
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
 use cachemaint_store::{Attributes, ErrorKind, Part, Reader};
 use cachemaint_test_support::bad_blocks::{Mapped, PAGE};
@@ -297,4 +298,32 @@ fn a_writer_opens_and_commits_beside_a_bad_page_of_the_log() {
             assert_eq!(Reader::open(&medium).unwrap().load("value").unwrap(), [2; 100]);
         }
     }
+}
+
+/// No piece of free space has room for another log.
+#[test]
+fn a_full_store_is_not_opened_onto_a_bad_block() {
+    let medium = Plain::zeros(128 << 10);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    for (number, len) in (0..).zip([60_000, 30_000, 9000, 4000, 2000, 1000, 500, 300]) {
+        let mut transaction = store.begin().unwrap();
+        let put = transaction.put(&*format!("{number}"), &vec![7; len]);
+        assert!(put.is_ok() || is_full(put.as_ref().unwrap_err().kind()));
+        transaction.commit().unwrap();
+    }
+    assert!(store.capacity().largest < PAGE);
+    drop(store);
+    let image = medium.bytes();
+    let root = [0, 4096].into_iter().max_by_key(|slot| u64_at(&image, slot + 40)).unwrap();
+    for bad in [80, 88].map(|field| u64_at(&image, root + field)) {
+        for granularity in [Granularity::Line(64), Granularity::Page(4096)] {
+            let mapped = Mapped::new(image.clone(), granularity, &[bad]);
+            let failed = options().open(&mapped).unwrap_err();
+            assert!(is_full(why(&failed)), "{bad}: {failed}");
+        }
+    }
+}
+
+fn is_full<E>(kind: &ErrorKind<E>) -> bool {
+    matches!(kind, ErrorKind::Full { .. })
 }

@@ -22,7 +22,7 @@ use super::identity::Identity;
 use super::magic::{self, Format, Magic};
 use super::tag::{self, Kind};
 use super::unreadable::{if_readable, is_lost};
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Medium, Readable};
 use core::error::Error;
 
 /// The distance between two slots: one block, which a drive may lose as a whole.
@@ -402,7 +402,7 @@ impl<const OWN: usize> Root<OWN> {
 /// written, since a drive may lose the block that it is writing.
 fn put<M: Medium>(medium: &M, both: [(u64, &[u8]); 2]) -> Result<(), M::Error> {
     let issue = |(at, bytes): (u64, &[u8])| medium.issue_writeback(at..at + bytes.len() as u64);
-    let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
+    let is_by_pages = medium.granularity().is_by_pages();
     for (at, bytes) in both {
         medium.write(at, bytes);
         if is_by_pages {

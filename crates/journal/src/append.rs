@@ -6,7 +6,7 @@ use super::group::Group;
 use super::inflight::Refused;
 use super::journal::Journal;
 use super::record::{Kind, Mark, header, second_word, seed};
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::Medium;
 use cachemaint_format::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -113,8 +113,7 @@ impl<M: Medium> Claim<'_, M> {
         let at = geometry.place(position);
         let second = second_word(Kind::Data, durable, payload.len() as u64, position);
         // With page granularity each write-back is a system call, so one call for the whole record is faster.
-        let is_large =
-            payload.len() > SMALL && !matches!(medium.granularity(), Granularity::Page(_));
+        let is_large = payload.len() > SMALL && !medium.granularity().is_by_pages();
         let (end, copied) = if is_large {
             self.store_large(at, second, payload)
         } else {

@@ -1,6 +1,5 @@
 //! Writing the log of a store: records at its end, and its compaction into the other area.
 
-use crate::blob_writer::is_by_pages;
 use crate::error::{Error, ErrorKind};
 use crate::format::record::{FULL, HEAD, Head, NUMBERS, RecordKind, in_lines};
 use crate::format::{
@@ -157,7 +156,7 @@ impl<M: Medium> Store<M> {
     /// the second is written, since a drive may lose the block that it is writing.
     fn write_mirrors(&self, mirrors: [u64; 2], at: u64, bytes: &[u8]) -> Result<(), M::Error> {
         let [one, other] = mirrors.map(|mirror| (mirror + at, bytes));
-        if !is_by_pages(&*self.medium) {
+        if !self.medium.granularity().is_by_pages() {
             return self.medium.persist_copy(&[one, other]);
         }
         self.medium.persist_copy(&[one])?;
@@ -260,7 +259,7 @@ impl<M: Medium> Store<M> {
     /// Makes the whole log as deeply durable as the medium allows: an intact record after a lost one is damage.
     pub(crate) fn deep_persist_log(&self) -> Result<(), M::Error> {
         // The system's page write-back goes through all buffers.
-        if is_by_pages(&*self.medium) {
+        if self.medium.granularity().is_by_pages() {
             return Ok(());
         }
         let mirrors = self.log.places.current.map(|at| at..at + self.table.state.end);

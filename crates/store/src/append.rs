@@ -13,7 +13,7 @@ use cachemaint::medium::{Medium, Readable as _};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::root::{self, GENERATIONS};
-use cachemaint_format::unreadable::{ThroughKernel, is_lost, is_readable, readable};
+use cachemaint_format::unreadable::{ThroughKernel, is_readable, readable};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A commit to be appended: its bytes without a head, and the fields of the head.
@@ -185,7 +185,7 @@ impl<M: Medium> Store<M> {
         let state = &mut self.table.state;
         (state.at, state.end, state.tag) = (at, end, tag);
         // The fence of the next record completes this. Something else may be stored there before that.
-        leave(&*self.medium, &before).map_err(Error::medium)?;
+        before.leave(&*self.medium).map_err(Error::medium)?;
         if next != old {
             self.medium.fence().map_err(Error::medium)?;
             self.give_areas(&old);
@@ -276,16 +276,6 @@ impl<M: Medium> Store<M> {
 pub(crate) fn refuse_longer<E>(len: u64) -> Result<(), Error<E>> {
     let rule = "the record of a transaction has less than 4 GiB; commit its changes in parts";
     if len > u32::MAX.into() { Err(Error::invalid(rule, len)) } else { Ok(()) }
-}
-
-/// Marks a log as left for a newer one, once the newer root is durable. If both copies of that root are lost, the older
-/// root then leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the write-backs.
-fn leave<M: Medium>(medium: &M, log: &Log) -> Result<(), M::Error> {
-    for at in log.places.current.into_iter().filter(|at| !is_lost(medium, *at)) {
-        medium.store(at, log.left(), Relaxed);
-        medium.issue_writeback(at..at + 8)?;
-    }
-    Ok(())
 }
 
 /// Returns the records of a compaction, with which the new log begins, and the position and the tag of the last one.

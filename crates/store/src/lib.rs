@@ -276,27 +276,35 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-// The lower layer: a log of commits, and the blobs that they name. Each module uses only those above it.
-mod append;
+// Each group uses only itself and those above it.
+
+// Names, entries and errors.
 mod attributes;
-mod backup;
-mod blob;
-mod blob_writer;
 mod chunks;
-mod creation;
 mod error;
 mod format;
 mod info;
-mod log;
 mod name;
-mod reader;
+
+// The table of names, and its log.
+mod log;
 mod space;
-mod store;
 mod table;
-mod transaction;
+
+// Reading.
+mod blob;
+mod reader;
 mod verify;
 
-// The upper layer: memory that is used in place.
+// Writing.
+mod append;
+mod backup;
+mod blob_writer;
+mod creation;
+mod store;
+mod transaction;
+
+// Memory that is used in place, and opening.
 #[cfg(all(
     feature = "dax",
     any(target_os = "linux", target_os = "macos", windows),

@@ -28,6 +28,7 @@ use core::error::Error as Failure;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use core::sync::atomic::fence;
 
+pub(crate) mod replay;
 pub(crate) mod scan;
 
 /// A log in a medium.

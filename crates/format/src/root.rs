@@ -4,17 +4,8 @@
 //! *g* modulo 2 plus 2. A new generation overwrites the one before the last, under one fence, so a crash leaves the
 //! last one intact. The intact slot with the highest generation counts, even if its copy is damaged.
 //!
-//! | slot, offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | magic of the format |
-//! | 8 | 4 | version of the format |
-//! | 12 | 4 | size of the slot in bytes, 48 to 256, a multiple of 8 |
-//! | 16 | 8 | tag: `XXH3(XXH3(k, bytes 0 to 15), bytes 24 to the end)`, *k* the [key](super::tag::key) of identity, generation, offset of the slot and kind 1 |
-//! | 24 | 16 | identity |
-//! | 40 | 8 | generation, counted from 1 |
-//! | 48 | | format-specific bytes |
-//!
-//! Later versions keep these fields in place, so a program recognizes an intact slot of a later version.
+//! Each slot begins with the same 48 bytes in every format, which the `FORMAT.md` of the journal lists. Later versions
+//! keep them in place, so a program recognizes an intact slot of a later version.
 
 use super::bounds::Rereadings;
 use super::error::FormatError;

@@ -23,11 +23,7 @@ compile_error!(
      target has none"
 );
 
-#[cfg(feature = "std")]
-pub mod boot;
 pub mod bounds;
-#[cfg(feature = "std")]
-pub mod clock;
 pub mod error;
 pub mod identity;
 pub mod layout;

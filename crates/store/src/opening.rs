@@ -15,10 +15,10 @@ use crate::store::{Store, Writer};
 use crate::verify::{Verification, damaged_copies, verify};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+#[cfg(feature = "std")]
+use cachemaint::family::clock;
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_format::bounds::Rereadings;
-#[cfg(feature = "std")]
-use cachemaint_format::clock;
 use cachemaint_format::unreadable::{ThroughKernel, is_readable};
 use cachemaint_format::writer::{self, Call, with_default_options};
 

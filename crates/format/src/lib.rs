@@ -12,7 +12,7 @@
     reason = "sizes are checked against their limits when they are read"
 )]
 
-#[cfg(any(feature = "alloc", test))]
+#[cfg(test)]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
@@ -28,7 +28,6 @@ pub mod error;
 pub mod identity;
 pub mod layout;
 pub mod magic;
-pub mod rewritten;
 pub mod root;
 pub mod sync;
 pub mod tag;

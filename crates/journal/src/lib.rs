@@ -164,6 +164,7 @@ mod reader;
 mod record;
 mod records;
 mod recovered;
+mod rewritten;
 mod root_lock;
 mod salvage;
 mod state;

@@ -174,7 +174,7 @@ pub mod family {
     #[cfg(all(feature = "std", target_has_atomic = "64"))]
     pub use crate::system::region;
     #[cfg(feature = "std")]
-    pub use crate::system::{calls, tree};
+    pub use crate::system::{boot, calls, clock, tree};
     #[cfg(all(
         feature = "dax",
         target_os = "linux",

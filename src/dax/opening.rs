@@ -106,7 +106,7 @@ impl<'a> Opening<'a> {
         let len = bounds(&facts).mapped_len(path, options.offset, options.len)?;
         let part = Part { offset: options.offset, len, alignment: facts.alignment, access };
         let (guarantee, mapped) = decided(path, &file, &facts, &part, cache)?;
-        if matches!(guarantee.granularity, Granularity::Page(_)) && !options.takes_pages {
+        if guarantee.granularity.is_by_pages() && !options.takes_pages {
             return Err(Error::new(path, ErrorKind::PageGranular(guarantee.into())));
         }
         let writeback = method_of(&guarantee, || cache.map_or_else(Cache::host, Ok))

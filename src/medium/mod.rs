@@ -82,6 +82,12 @@ impl Granularity {
             Self::Line(bytes) | Self::Page(bytes) => bytes,
         }
     }
+
+    /// Returns true for [`Page`](Self::Page).
+    #[must_use]
+    pub const fn is_by_pages(self) -> bool {
+        matches!(self, Self::Page(_))
+    }
 }
 
 impl core::fmt::Display for Granularity {

@@ -1,6 +1,9 @@
-//! The operating system: its files in `/proc` and `/sys`, limits, names of files, and the calls that persist a file.
+//! The operating system: its files in `/proc` and `/sys`, boots, clocks, limits, names of files, and the calls that
+//! persist a file.
 
+pub mod boot;
 pub mod calls;
+pub mod clock;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
 #[expect(unsafe_code, reason = "asks for a limit")]
 pub mod limits;

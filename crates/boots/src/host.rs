@@ -2,8 +2,8 @@
 
 use crate::{Stamp, Verdict};
 use cachemaint::dax::{DaxFile, DaxView};
+use cachemaint::family::boot::{self, text_of};
 use cachemaint::medium::{Backing, Medium};
-use cachemaint_format::boot::{self, text_of};
 use cachemaint_inspect::FileReport;
 use cachemaint_store::{Error, Store};
 use core::borrow::Borrow;

@@ -37,18 +37,8 @@
 //! asks [`is_in_place`] before anything relies on them again.
 //!
 //! # The format
-//! A stamp has 48 bytes; all numbers are little-endian.
-//!
-//! | offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | `cmstamp1` |
-//! | 8 | 16 | boot id, or zeros |
-//! | 24 | 8 | start of the process, in ticks since the boot |
-//! | 32 | 4 | process id, or 0 |
-//! | 36 | 1 | backing: 1 storage, 2 RAM, 3 emulated persistent memory, 4 ADR, 5 eADR, 6 CXL with GPF, 7 CXL, 8 no claim, 9 virtio-pmem, 10 RAM reserved by name, 11 a file system; else unknown |
-//! | 37 | 1 | loader of the kernel: 1 firmware or a boot loader, 2 kexec; else unknown |
-//! | 38 | 2 | zeros |
-//! | 40 | 8 | count of unsafe shutdowns plus 1, or 0 |
+//! [FORMAT.md](https://docs.rs/crate/cachemaint-boots/latest/source/FORMAT.md) specifies the 48
+//! bytes of a stamp.
 //!
 //! # Limits
 //! - A stamp is copied with its file. A copy, a snapshot of a virtual disk or a restored backup has the stamp of the

@@ -117,7 +117,7 @@ mod tests {
     use super::Stamp;
     use cachemaint::medium::Backing;
 
-    /// Worked out by hand from the crate's documentation.
+    /// Worked out by hand from `FORMAT.md`.
     #[test]
     fn a_stamp_has_the_documented_bytes() {
         let stamp = Stamp {

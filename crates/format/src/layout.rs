@@ -1,6 +1,6 @@
 //! Structures as bytes: fields of known types at stated offsets, little-endian, without gaps.
 //!
-//! [`layout!`] declares a structure in the same way as the tables of a format's documentation. The offsets are checked
+//! [`layout!`] declares a structure in the same way as the tables of a `FORMAT.md`. The offsets are checked
 //! at compile time.
 
 /// A value with a fixed number of bytes.

@@ -12,7 +12,7 @@
     reason = "sizes are checked against their limits when they are read"
 )]
 
-#[cfg(any(feature = "alloc", test))]
+#[cfg(test)]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
@@ -23,16 +23,11 @@ compile_error!(
      target has none"
 );
 
-#[cfg(feature = "std")]
-pub mod boot;
 pub mod bounds;
-#[cfg(feature = "std")]
-pub mod clock;
 pub mod error;
 pub mod identity;
 pub mod layout;
 pub mod magic;
-pub mod rewritten;
 pub mod root;
 pub mod sync;
 pub mod tag;

@@ -4,17 +4,8 @@
 //! *g* modulo 2 plus 2. A new generation overwrites the one before the last, under one fence, so a crash leaves the
 //! last one intact. The intact slot with the highest generation counts, even if its copy is damaged.
 //!
-//! | slot, offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | magic of the format |
-//! | 8 | 4 | version of the format |
-//! | 12 | 4 | size of the slot in bytes, 48 to 256, a multiple of 8 |
-//! | 16 | 8 | tag: `XXH3(XXH3(k, bytes 0 to 15), bytes 24 to the end)`, *k* the [key](super::tag::key) of identity, generation, offset of the slot and kind 1 |
-//! | 24 | 16 | identity |
-//! | 40 | 8 | generation, counted from 1 |
-//! | 48 | | format-specific bytes |
-//!
-//! Later versions keep these fields in place, so a program recognizes an intact slot of a later version.
+//! Each slot begins with the same 48 bytes in every format, which the `FORMAT.md` of the journal lists. Later versions
+//! keep them in place, so a program recognizes an intact slot of a later version.
 
 use super::bounds::Rereadings;
 use super::error::FormatError;
@@ -22,7 +13,7 @@ use super::identity::Identity;
 use super::magic::{self, Format, Magic};
 use super::tag::{self, Kind};
 use super::unreadable::{if_readable, is_lost};
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Medium, Readable};
 use core::error::Error;
 
 /// The distance between two slots: one block, which a drive may lose as a whole.
@@ -402,7 +393,7 @@ impl<const OWN: usize> Root<OWN> {
 /// written, since a drive may lose the block that it is writing.
 fn put<M: Medium>(medium: &M, both: [(u64, &[u8]); 2]) -> Result<(), M::Error> {
     let issue = |(at, bytes): (u64, &[u8])| medium.issue_writeback(at..at + bytes.len() as u64);
-    let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
+    let is_by_pages = medium.granularity().is_by_pages();
     for (at, bytes) in both {
         medium.write(at, bytes);
         if is_by_pages {

@@ -6,7 +6,7 @@ use super::group::Group;
 use super::inflight::Refused;
 use super::journal::Journal;
 use super::record::{Kind, Mark, header, second_word, seed};
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::Medium;
 use cachemaint_format::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -59,10 +59,10 @@ impl<M: Medium> Journal<M> {
         }
         let mut claim = self.claim(size.saturating_sub(HEADER))?;
         let placement = claim.placement;
-        let bytes = group.seal(self.geometry.alignment, &placement, self.epoch.key);
-        let parts = [(self.geometry.place(placement.record), bytes)];
-        let marked = claim.enter_segment();
-        marked.and(self.medium.persist_copy(&parts)).map_err(Error::medium)?;
+        let mark = placement.mark.map(|position| claim.mark(position));
+        let bytes = group.seal(&self.geometry, &placement, self.epoch.key, mark.as_ref());
+        let at = self.geometry.place(placement.mark.unwrap_or(placement.record));
+        self.medium.persist_copy(&[(at, bytes)]).map_err(Error::medium)?;
         claim.acknowledged()?;
         group.clear();
         Ok(Position(placement.record)..Position(placement.end))
@@ -113,8 +113,7 @@ impl<M: Medium> Claim<'_, M> {
         let at = geometry.place(position);
         let second = second_word(Kind::Data, durable, payload.len() as u64, position);
         // With page granularity each write-back is a system call, so one call for the whole record is faster.
-        let is_large =
-            payload.len() > SMALL && !matches!(medium.granularity(), Granularity::Page(_));
+        let is_large = payload.len() > SMALL && !medium.granularity().is_by_pages();
         let (end, copied) = if is_large {
             self.store_large(at, second, payload)
         } else {
@@ -133,8 +132,8 @@ impl<M: Medium> Claim<'_, M> {
             medium.store(at, tag::of(seed, payload), Ordering::Release);
             (at + HEADER + (words.len() + last.len()) as u64, Ok(()))
         };
-        let written = copied.and(medium.issue_writeback(at..end));
-        let written = if mark.is_some() { written.and(self.enter_segment()) } else { written };
+        let from = mark.map_or(at, |position| self.store_mark(position));
+        let written = copied.and(medium.issue_writeback(from..end));
         // The fence is also needed after a failure: it orders the stores of the other parts.
         let fenced = medium.fence();
         written.and(fenced)
@@ -162,19 +161,22 @@ impl<M: Medium> Claim<'_, M> {
         (middle_at, copied)
     }
 
-    /// Writes the mark before the record, if there is one, and issues its write-back.
+    /// Stores the mark at a position, directly before the record, and returns its offset: they are written back together.
     #[cold]
-    fn enter_segment(&self) -> Result<(), M::Error> {
-        let Journal { medium, geometry, epoch, before, identity, .. } = self.journal;
-        let Placement { start, mark: Some(position), durable, .. } = self.placement else {
-            return Ok(());
-        };
+    fn store_mark(&self, position: u64) -> u64 {
+        let Journal { medium, geometry, .. } = self.journal;
+        let at = geometry.place(position);
+        medium.write(at, &self.mark(position));
+        at
+    }
+
+    /// Returns the bytes of the mark at a position.
+    fn mark(&self, position: u64) -> [u8; Mark::SIZE] {
+        let Journal { geometry, epoch, before, identity, .. } = self.journal;
+        let Placement { start, durable, .. } = self.placement;
         let is_first = position == geometry.next_segment(*before);
         let before = if is_first { *before } else { start };
-        let mark = Mark { position, epoch: *epoch, before, durable };
-        let at = geometry.place(position);
-        medium.write(at, &mark.bytes(*identity));
-        medium.issue_writeback(at..at + Mark::SIZE as u64)
+        Mark { position, epoch: *epoch, before, durable }.bytes(*identity)
     }
 
     /// Records that the whole claim is durable, waits until everything before it is durable too, and confirms that.

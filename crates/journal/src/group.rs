@@ -1,7 +1,7 @@
 //! Records that are appended together.
 
-use super::geometry::{HEADER, Placement};
-use super::record::{self, Kind, header};
+use super::geometry::{Geometry, HEADER, MARK, Placement};
+use super::record::{self, Kind, Mark, header};
 use alloc::vec::Vec;
 
 /// Records for [`Journal::append_group`](super::Journal::append_group), which writes them back together.
@@ -43,21 +43,32 @@ impl Group {
         self.lengths.iter().map(size).sum()
     }
 
-    /// Returns the bytes of the records at a placement.
-    pub(super) fn seal(&mut self, alignment: u64, placement: &Placement, key: u64) -> &[u8] {
+    /// Returns the bytes of the records at a placement, and of the mark before them.
+    pub(super) fn seal(
+        &mut self,
+        geometry: &Geometry,
+        placement: &Placement,
+        key: u64,
+        mark: Option<&[u8; Mark::SIZE]>,
+    ) -> &[u8] {
         let Self { payloads, lengths, records } = self;
         records.clear();
+        if let Some(mark) = mark {
+            records.extend_from_slice(mark);
+            records.resize(geometry.size(MARK) as usize, 0);
+        }
+        let begin = records.len();
         let mut rest = payloads.as_slice();
         for len in lengths {
             let (payload, others) = rest.split_at(*len);
             rest = others;
             let start = records.len();
-            let position = placement.record + start as u64;
+            let position = placement.record + (start - begin) as u64;
             // A record does not vouch for earlier records of its own group.
             let second = record::second_word(Kind::Data, placement.durable, *len as u64, position);
             records.extend_from_slice(&header(key, second, position, payload));
             records.extend_from_slice(payload);
-            records.resize(start + (HEADER + *len as u64).next_multiple_of(alignment) as usize, 0);
+            records.resize(start + geometry.size(*len as u64) as usize, 0);
         }
         records
     }

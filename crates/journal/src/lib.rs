@@ -96,56 +96,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! # The format, version 5
-//! All numbers are little-endian. The first 16384 bytes hold the roots, in four slots at offsets 0, 4096, 8192 and
-//! 12288. Generation *g* is stored twice, in slots *g* modulo 2 and *g* modulo 2 plus 2. A new one overwrites the one
-//! before the last. The intact slot with the highest generation counts. The confirmation word is at offset 16384, in
-//! its own block of 4096 bytes. The log follows, a ring of segments. Position *p* is at offset 20480 + *p* modulo its
-//! capacity; positions never wrap.
-//!
-//! H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
-//! K(*kind*, *epoch*, *place*) is H(*kind*, identity, *epoch* in 8 bytes, *place* in 8 bytes). *G* is 0x9e3779b97f4a7c15.
-//! All arithmetic is modulo 2^64.
-//!
-//! | slot, offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | magic: `cmjournl` |
-//! | 8 | 4 | version: 5 |
-//! | 12 | 4 | bytes of the slot: 120 |
-//! | 16 | 8 | tag: H(H(K(1, generation, offset of the slot), bytes 0 to 15), bytes 24 to 119) |
-//! | 24 | 16 | identity, random |
-//! | 40 | 8 | generation, counted from 1 |
-//! | 48 | 8 | capacity: bytes of the log, a multiple of the segment, at least three segments |
-//! | 56 | 4 | bytes of a segment, a power of two up to 2^22, at least 128, or 8192 with alignment 4096 |
-//! | 60 | 4 | alignment of records: 8 or 4096 |
-//! | 64 | 8 | head: position of the oldest record that has not been trimmed |
-//! | 72 | 8 | number of the head's epoch |
-//! | 80 | 8 | key of the head's epoch |
-//! | 88 | 8 | number of the last epoch |
-//! | 96 | 8 | key of the last epoch: K(16, its number, a random word) |
-//! | 104 | 8 | end of the records before the last epoch, which begins at the first start of a segment from there on |
-//! | 112 | 8 | position up to which everything was acknowledged |
-//!
-//! A record begins and ends at a multiple of the alignment and lies within one segment. It has a header and a payload.
-//! The bytes after the payload, up to the alignment, are ignored.
-//!
-//! | record, offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | tag: H(H(key, bytes 8 to 15 and the position in 8 bytes), payload), with the key of the epoch |
-//! | 8 | 3 | length of the payload in bytes |
-//! | 11 | 3 | bits 0 to 2, the kind: 1 data, 2 mark. Bits 3 to 23: *v*, see below |
-//! | 14 | 2 | (*w* XOR (⌊*w* / 2^16⌋ × *G*) / 2^48) modulo 2^16; *w* is the position divided by 8 |
-//! | 16 | | payload |
-//!
-//! - A record states that everything up to 8 × (*v* - 1) bytes before its position was durable, or nothing if *v* is 0.
-//! - Each segment begins with a *mark*, a record that is written with the first record of the segment. Its tag has the key
-//!   K(17, number of the epoch, position). Its payload: identity (16 bytes), number of the epoch (8), its key (8), end of
-//!   the record before the mark (8), position of the mark (8).
-//! - If a record does not fit into the rest of a segment, the rest is unused. The next mark follows the last record: it
-//!   states its end. So does the first mark of an epoch. The root states the end before the last epoch, too.
-//!
-//! The confirmation word for position *p* confirms that everything before *p* is acknowledged: bits 0 to 23 are
-//! *p* / 8 modulo 2^24, bits 24 to 63 are those of (key of the last epoch XOR *p*) × *G*. Any other word confirms nothing.
+//! # The format
+//! [FORMAT.md](https://docs.rs/crate/cachemaint-journal/latest/source/FORMAT.md) specifies version 5
+//! byte by byte.
 //!
 //! # Limits
 //! - A record must fit into a segment. Positions, generations and epoch numbers are below 2^63.
@@ -211,6 +164,7 @@ mod reader;
 mod record;
 mod records;
 mod recovered;
+mod rewritten;
 mod root_lock;
 mod salvage;
 mod state;

@@ -6,12 +6,12 @@ use super::journal::Journal;
 use super::reader::{Reader, survey};
 use super::record::{Epoch, Mark};
 use super::recovered::Recovered;
+use super::rewritten;
 use super::state::State;
 use super::walk::{Step, Walk};
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::identity::Identity;
-use cachemaint_format::rewritten;
 use cachemaint_format::tag;
 use cachemaint_format::unreadable::ThroughKernel;
 use cachemaint_format::writer::{self, Call, with_default_options};
@@ -260,7 +260,7 @@ fn keep<M: Medium>(medium: &M, state: State, end: u64) -> Result<bool, M::Error>
     rewritten::writeback(medium, at..at + first)?;
     rewritten::writeback(medium, LOG..LOG + len - first)?;
     medium.fence()?;
-    if !matches!(medium.granularity(), Granularity::Page(_)) {
+    if !medium.granularity().is_by_pages() {
         return Ok(true);
     }
     let reads = ThroughKernel::buffered(medium);

@@ -4,8 +4,8 @@ use super::error::{Error, ErrorKind};
 use super::geometry::Position;
 use super::journal::Journal;
 use super::waiters::left;
+use cachemaint::family::clock;
 use cachemaint::medium::Medium;
-use cachemaint_format::clock;
 use core::time::Duration;
 
 impl<M: Medium> Journal<M> {

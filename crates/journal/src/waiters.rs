@@ -5,7 +5,7 @@
 //! wake-up is lost. The change is a read-modify-write, and the count is loaded. On x86 both compile to the same code as
 //! their relaxed forms; on arm64 the load is an LDAR.
 
-use cachemaint_format::clock;
+use cachemaint::family::clock;
 #[cfg(not(cachemaint_loom))]
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
 use core::time::Duration;

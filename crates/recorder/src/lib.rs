@@ -57,96 +57,9 @@
 //! granularity, a header is therefore persistent before the first event of its sub-buffer. After damage within a
 //! sub-buffer, reading continues at the next record that verifies.
 //!
-//! # Format, version 4
-//! All integers are little-endian, all offsets are bytes. H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash
-//! project, `doc/xxhash_spec.md`, version 0.2.0). K(*kind*, *epoch*, *place*) is H(*kind*, identity, *epoch* in 8 bytes,
-//! *place* in 8 bytes). The place of a sub-buffer is *shard* × 2^40 + *sequence number*.
-//!
-//! | at | bytes | content |
-//! |---|---|---|
-//! | 0 | 16384 | four slots of 4096 bytes for roots |
-//! | 16384 | 4096 | texts of events |
-//! | 20480 | shards × sub-buffers × size | the sub-buffers, grouped by shard |
-//!
-//! Sub-buffer *slot* of *shard* is at 20480 + (*shard* × sub-buffers + *slot*) × size. The bytes after the last one are
-//! unused.
-//!
-//! ## Root
-//! A root is stored in two slots: generation *g* in slots *g* modulo 2 and *g* modulo 2 plus 2. The intact root with
-//! the highest generation counts.
-//!
-//! | at | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | magic: `CMtRace` and 0x1a |
-//! | 8 | 4 | version: 4 |
-//! | 12 | 4 | length of the root: 120 |
-//! | 16 | 8 | tag: H(H(K(1, generation, offset of the slot), bytes 0 to 15), bytes 24 to 119) |
-//! | 24 | 16 | identity: random, the same for the life of the file |
-//! | 40 | 8 | generation: 1 at creation, higher each time it is opened for recording |
-//! | 48 | 4 | shards: 1 to 4096 |
-//! | 52 | 4 | sub-buffers in each shard: at least 2 |
-//! | 56 | 4 | size of a sub-buffer: a power of two, 256 to 1048576 |
-//! | 60 | 4 | source of timestamps: 0 caller, 1 nanoseconds of the system's monotonic clock since the clock was created, 2 time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
-//! | 64 | 8 | bytes of the texts of events, at most 4096 |
-//! | 72 | 8 | tag of the texts: H(K(34, 0, 0), texts); 0 without texts |
-//! | 80 | 8 | ticks per second of the timestamps, not 0 |
-//! | 88 | 8 | anchor: a timestamp |
-//! | 96 | 8 | the wall clock at the anchor, nanoseconds since 1970-01-01 UTC; 0 if unknown |
-//! | 104 | 16 | boot id of the system; zeros if unknown |
-//!
-//! Creation stores the magics last, when everything else is persistent. An opening makes the current root persistent
-//! again, and stores its own root over the one before the current. The new generation is higher than that of every
-//! sub-buffer, and it is odd if the current root's is even. No event is recorded before the root of its opening is
-//! persistent.
-//!
-//! Later versions keep the first 48 bytes of a root in place. A later version is therefore [`FormatError::Version`],
-//! and nothing is written.
-//!
-//! ## Texts of events
-//! Entries without gaps, then zeros up to a multiple of 8. They are written at creation and never again.
-//!
-//! | at | bytes | content |
-//! |---|---|---|
-//! | 0 | 2 | event id, unique among the entries |
-//! | 2 | 2 | length of the text |
-//! | 4 | length | text: `NAME` or `NAME: FIELD=TYPE FIELD=TYPE …` in at most 512 bytes, by the rules of [`Options::events`] |
-//!
-//! The payload holds the fields in this order, without gaps, little-endian like everything else. A field of unknown
-//! type and all fields after it are not read. Damaged texts damage nothing else: events then have only their ids.
-//!
-//! ## Sub-buffer
-//! A sub-buffer is a header of 64 bytes, followed by records. The sequence number counts a shard's sub-buffers from 0
-//! and is below 2^40; *slot* is the sequence number modulo the number of sub-buffers. Each opening begins a new
-//! sub-buffer in each shard that it uses.
-//!
-//! | at | bytes | content |
-//! |---|---|---|
-//! | 0 | 4 | magic: `CMsb` |
-//! | 4 | 4 | shard |
-//! | 8 | 8 | sequence number |
-//! | 16 | 8 | timestamp of its start |
-//! | 24 | 8 | the wall clock at its start; 0 if unknown |
-//! | 32 | 8 | ticks per second of its timestamps |
-//! | 40 | 8 | end of the records of the previous sub-buffer, if the same opening wrote it; 0 if they fill it, or if this sub-buffer is the opening's first |
-//! | 48 | 8 | generation of the opening that wrote it |
-//! | 56 | 8 | tag: H(K(33, generation, place of the sub-buffer), bytes 0 to 55) |
-//!
-//! When a slot is reused, the new header is written first, and nothing is zeroed: no old record verifies under the new
-//! sequence number. The newest header of a shard is the one with the highest generation, and among those the highest
-//! sequence number. An opening continues after it. A header with a higher sequence number but a lower generation does
-//! not count: two crashes have each left part of it.
-//!
-//! ## Record
-//! Records are at multiples of 8, without gaps, starting at 64. A record does not cross the end of its sub-buffer.
-//!
-//! | at | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | tag: H(K(32, generation, place of the sub-buffer), bytes 8 to the end of the zeros) |
-//! | 8 | 2 | event id |
-//! | 10 | 2 | length of the payload |
-//! | 12 | 4 | offset of the record in its sub-buffer |
-//! | 16 | 8 | timestamp |
-//! | 24 | length | payload, then zeros up to a multiple of 8 |
+//! # The format
+//! [FORMAT.md](https://docs.rs/crate/cachemaint-recorder/latest/source/FORMAT.md) specifies version 4
+//! byte by byte.
 //!
 //! # Limits
 //! - A payload has at most 65535 bytes and must fit into a sub-buffer with 88 bytes to spare. A recording has at most

@@ -7,7 +7,7 @@ use super::format::{BASE, Description, FORMAT, Geometry, SEQUENCES, Table};
 use super::options::Options;
 use super::reader::Reader;
 use super::recorder::Recorder;
-use cachemaint::medium::{Granularity, Medium, OpenError, Readable};
+use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::root;
@@ -188,7 +188,7 @@ fn create<M: Medium>(
 /// Zeroes the first words of sub-buffers, so that junk is not reported as damage, and issues their write-back. A word
 /// that is already zero may be so only in the caches.
 fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
-    let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
+    let is_by_pages = medium.granularity().is_by_pages();
     for at in (BASE..geometry.end()).step_by(geometry.size as usize) {
         medium.store(at, 0, Ordering::Relaxed);
         if !is_by_pages {

@@ -1,6 +1,5 @@
 //! Writing the log of a store: records at its end, and its compaction into the other area.
 
-use crate::blob_writer::is_by_pages;
 use crate::error::{Error, ErrorKind};
 use crate::format::record::{FULL, HEAD, Head, NUMBERS, RecordKind, in_lines};
 use crate::format::{
@@ -14,7 +13,7 @@ use cachemaint::medium::{Medium, Readable as _};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::root::{self, GENERATIONS};
-use cachemaint_format::unreadable::{ThroughKernel, is_lost, is_readable, readable};
+use cachemaint_format::unreadable::{ThroughKernel, is_readable, readable};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A commit to be appended: its bytes without a head, and the fields of the head.
@@ -157,7 +156,7 @@ impl<M: Medium> Store<M> {
     /// the second is written, since a drive may lose the block that it is writing.
     fn write_mirrors(&self, mirrors: [u64; 2], at: u64, bytes: &[u8]) -> Result<(), M::Error> {
         let [one, other] = mirrors.map(|mirror| (mirror + at, bytes));
-        if !is_by_pages(&*self.medium) {
+        if !self.medium.granularity().is_by_pages() {
             return self.medium.persist_copy(&[one, other]);
         }
         self.medium.persist_copy(&[one])?;
@@ -188,7 +187,7 @@ impl<M: Medium> Store<M> {
         let state = &mut self.table.state;
         (state.at, state.end, state.tag) = (at, end, tag);
         // The fence of the next record completes this. Something else may be stored there before that.
-        leave(&*self.medium, &before).map_err(Error::medium)?;
+        before.leave(&*self.medium).map_err(Error::medium)?;
         if next != old {
             self.medium.fence().map_err(Error::medium)?;
             self.give_areas(&old);
@@ -265,7 +264,7 @@ impl<M: Medium> Store<M> {
     /// Makes the whole log as deeply durable as the medium allows: an intact record after a lost one is damage.
     pub(crate) fn deep_persist_log(&self) -> Result<(), M::Error> {
         // The system's page write-back goes through all buffers.
-        if is_by_pages(&*self.medium) {
+        if self.medium.granularity().is_by_pages() {
             return Ok(());
         }
         let mirrors = self.log.places.current.map(|at| at..at + self.table.state.end);
@@ -282,16 +281,6 @@ impl<M: Medium> Store<M> {
 pub(crate) fn refuse_longer<E>(len: u64) -> Result<(), Error<E>> {
     let rule = "the record of a transaction has less than 4 GiB; commit its changes in parts";
     if len > u32::MAX.into() { Err(Error::invalid(rule, len)) } else { Ok(()) }
-}
-
-/// Marks a log as left for a newer one, once the newer root is durable. If both copies of that root are lost, the older
-/// root then leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the write-backs.
-fn leave<M: Medium>(medium: &M, log: &Log) -> Result<(), M::Error> {
-    for at in log.places.current.into_iter().filter(|at| !is_lost(medium, *at)) {
-        medium.store(at, log.left(), Relaxed);
-        medium.issue_writeback(at..at + 8)?;
-    }
-    Ok(())
 }
 
 /// Returns the records of a compaction, with which the new log begins, and the position and the tag of the last one.

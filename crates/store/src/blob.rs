@@ -8,7 +8,7 @@ use crate::error::{Damage, Error, ErrorKind, Part};
 use crate::format::entry::EntryKind;
 use crate::format::{CHUNK, chunks as chunks_of};
 use crate::info::{Content, Info};
-use crate::reader::last;
+use crate::log::replay::last;
 use crate::table::Live;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
@@ -181,9 +181,9 @@ fn unless_damaged<E: Failure>(
     damage: Option<Damage>,
 ) -> Result<(), Error<E>> {
     let Some(damage) = damage else { return Ok(()) };
-    let (log, table) = last(medium)?;
-    let now = table.live.get(info.name.as_bytes());
-    if let (None, Some(lost)) = (now, table.lost) {
+    let (log, replay) = last(medium)?;
+    let now = replay.table.live.get(info.name.as_bytes());
+    if let (None, Some(lost)) = (now, replay.lost) {
         return Err(Error(ErrorKind::Damaged(log.lost(lost))));
     }
     let is_there = now.is_some_and(|now| now.info().is(info));

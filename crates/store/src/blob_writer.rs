@@ -6,7 +6,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::format::{BlobKey, CHUNK, TAG, WORD, chunks, tags};
 use alloc::vec::Vec;
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::Medium;
 use cachemaint_format::tag::{self, Running};
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -15,11 +15,6 @@ use core::ops::Range;
 const PIECE: usize = 4096;
 /// The unit of stores at an end that is not line-aligned.
 const LINE: usize = 64;
-
-/// Returns true if the medium has page granularity.
-pub(crate) fn is_by_pages<M: Medium>(medium: &M) -> bool {
-    matches!(medium.granularity(), Granularity::Page(_))
-}
 
 /// Writes zeros.
 pub(crate) fn write_zeros<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Error> {
@@ -39,7 +34,7 @@ fn put<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<(), M::Error> {
     if bytes.is_empty() {
         return Ok(());
     }
-    if is_by_pages(medium) {
+    if medium.granularity().is_by_pages() {
         medium.write(at, bytes);
         return Ok(());
     }

@@ -62,8 +62,8 @@ pub(crate) fn create<M: Medium>(
     // If the entropy is always the same, the first record of an earlier store here still makes a difference.
     let there = medium.try_load(current[0], Relaxed).unwrap_or(0);
     let salt = new_salt(identity, 1, there, entropy);
-    let mut table = Table::default();
-    table.state = State { number: 1, seconds: clock(), size, ..State::default() };
+    let state = State { number: 1, seconds: clock(), size, ..State::default() };
+    let mut table = Table { state, ..Table::default() };
     let (bytes, at, tag) = compaction(identity, salt, &table);
     let end = bytes.len() as u64;
     table.state = State { at, end, tag, ..table.state };

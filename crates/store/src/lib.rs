@@ -166,78 +166,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! # The format, version 8
-//! All numbers are little-endian. All tags are XXH3 of 64 bits
-//! ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)). `XXH3(s, b)` is the hash of the bytes
-//! `b` with the seed `s`. `K(e, p, n)` is the key of epoch *e*, place *p* and kind *n*: `XXH3(n, b)` of the 16 bytes of the
-//! identity, then *e* and *p* in 8 bytes each.
-//!
-//! The root is at offsets 0, 4096, 8192 and 12288: generation *g* is at 4096 × (*g* modulo 2), and its copy 8192 bytes
-//! later. The intact root with the highest generation is current. Later versions keep magic, version, length and tag of
-//! a root in place, and an intact root of a later version counts as newer than all of this one.
-//!
-//! | root, offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | magic: `cm-store` |
-//! | 8 | 4 | version: 8 |
-//! | 12 | 4 | size of the root in bytes: 112 |
-//! | 16 | 8 | tag: `XXH3(XXH3(K(g, o, 1), bytes 0 to 15), bytes 24 to the end)`, *g* the generation, *o* the offset of this copy |
-//! | 24 | 16 | identity, random |
-//! | 40 | 8 | generation, counted from 1 |
-//! | 48 | 4 | size of a unit in bytes, a power of two from 64 to 2^30 |
-//! | 52 | 4 | zeros |
-//! | 56 | 8 | capacity: size of a mirror of the log in bytes, a multiple of 4096 |
-//! | 64 | 16 | offsets of both mirrors of the log in use |
-//! | 80 | 16 | offsets of both mirrors of the other area |
-//! | 96 | 8 | epoch of the log: `XXH3(K(g, t, 6), w)`, *t* the word that was at the start of its first mirror before, *w* 16 random bytes |
-//! | 104 | 8 | end of the base and the snapshots with which the log begins |
-//!
-//! The log, blobs and regions follow the roots, each starting at a multiple of the unit; mirrors and regions also start
-//! at a multiple of 4096. Both mirrors contain the same records, contiguously from the start. A record fills whole
-//! lines of 64 bytes.
-//!
-//! | record, offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | tag: `XXH3(K(e, p, 2), b)`, *b* bytes 8 to the end, *e* the epoch of the log, *p* the position in it |
-//! | 8 | 8 | tag of the previous record; 0 in the first one |
-//! | 16 | 8 | number of the commit, counted from 1, below 2^63 |
-//! | 24 | 8 | time, in seconds since 1970-01-01 UTC, or 0 |
-//! | 32 | 4 | size of the record in bytes |
-//! | 36 | 1 | kind: 1 commit, 3 base, 4 snapshot |
-//! | 37 | 1 | 1 if the store is sealed, else 0 |
-//! | 38 | 2 | the low 16 bits of the epoch |
-//! | 40 | | for a commit and a snapshot: entries, then zeros to the end |
-//! | 40 | 8 | for a base: size of the store in bytes, a multiple of the unit |
-//! | 48 | | for a base: zeros to the end |
-//!
-//! A log begins with a base and snapshots of all entries, which a fence made durable before the root. If a newer root
-//! leads to another log, the first word of both mirrors becomes `K(e, 0, 8)`. Numbers grow with each commit, opening and
-//! growth. An opening and a growth begin a log; its base has their number.
-//! A record that does not match its tag in either mirror is the end of the log. It is damage instead if an intact record
-//! follows, if it is the base or a snapshot, or if its first line can be read in neither mirror.
-//!
-//! | entry, offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 1 | 0 deleted, 1 blob, 2 blob in the record, 3 region |
-//! | 1 | 1 | length of the name in bytes, 1 to 255 |
-//! | 2 | 2 | length of the metadata in bytes, at most 4096 |
-//! | 4 | 4 | zeros |
-//! | 8 | 8 | the caller's version |
-//! | 16 | 8 | length of the blob or region in bytes; at most 256 in the record |
-//! | 24 | 8 | its offset; 0 in the record, and for an empty blob |
-//! | 32 | 8 | tag; 0 in the record; for a region twice the number of the commit that created it or last handed it out, plus 1 if it is dirty |
-//! | 40 | 8 | number of the commit that put it there |
-//! | 48 | 8 | time, in seconds since 1970-01-01 UTC, or 0 |
-//! | 56 | | name, in UTF-8, then metadata, then the blob if it is in the record, then zeros up to a multiple of 8 |
-//!
-//! A blob is contiguous. It consists of chunks of 65536 bytes, and a last chunk with the rest. The chunk at offset *o*
-//! of the medium has the tag `XXH3(K(n, o, 3), its bytes)`, *n* the number of the commit that put it. If there is one
-//! chunk, its tag is in the entry. If there are more, their tags follow the blob at the next multiple of 8, 8 bytes
-//! each, and the entry has the tag of this list, with the key `K(n, o, 4)` and the offset *o* of the blob. The tag of
-//! an empty blob is 0.
-//!
-//! A region is contiguous, too. Its offset and its length are multiples of 4096, and its length is at least 4096.
-//! Nothing is appended to it.
+//! # The format
+//! [FORMAT.md](https://docs.rs/crate/cachemaint-store/latest/source/FORMAT.md) specifies version 8
+//! byte by byte.
 //!
 //! # Limits
 //! - A blob or a region needs contiguous free space. The blob that it replaces is freed only after the commit, so both
@@ -276,27 +207,35 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-// The lower layer: a log of commits, and the blobs that they name. Each module uses only those above it.
-mod append;
+// Each group uses only itself and those above it.
+
+// Names, entries and errors.
 mod attributes;
-mod backup;
-mod blob;
-mod blob_writer;
 mod chunks;
-mod creation;
 mod error;
 mod format;
 mod info;
-mod log;
 mod name;
-mod reader;
+
+// The table of names, and its log.
+mod log;
 mod space;
-mod store;
 mod table;
-mod transaction;
+
+// Reading.
+mod blob;
+mod reader;
 mod verify;
 
-// The upper layer: memory that is used in place.
+// Writing.
+mod append;
+mod backup;
+mod blob_writer;
+mod creation;
+mod store;
+mod transaction;
+
+// Memory that is used in place, and opening.
 #[cfg(all(
     feature = "dax",
     any(target_os = "linux", target_os = "macos", windows),

@@ -9,16 +9,16 @@ use crate::creation::{Measures, create};
 use crate::error::{Damage, Error, ErrorKind};
 use crate::format::FORMAT;
 use crate::log::Log;
+use crate::log::replay::Replay;
 use crate::log::scan::Scan;
 use crate::store::{Store, Writer};
-use crate::table::Table;
 use crate::verify::{Verification, damaged_copies, verify};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+#[cfg(feature = "std")]
+use cachemaint::family::clock;
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_format::bounds::Rereadings;
-#[cfg(feature = "std")]
-use cachemaint_format::clock;
 use cachemaint_format::unreadable::{ThroughKernel, is_readable};
 use cachemaint_format::writer::{self, Call, with_default_options};
 
@@ -180,17 +180,18 @@ impl Options {
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
         let reads = ThroughKernel::buffered(&**medium);
         let (log, loaded) = Log::load(&reads, Rereadings::ALONE)?;
-        let table = Table::read(&reads, Scan::new(log, true));
+        let replay = Replay::read(&reads, Scan::new(log, true));
         reads.check().map_err(Error::medium)?;
-        let mut table = table?;
-        if let Some(lost) = table.lost {
+        let replay = replay?;
+        if let Some(lost) = replay.lost {
             return Err(Error(ErrorKind::Damaged(log.lost(lost))));
         }
-        let mut mended = damaged_copies(&log, &table, &loaded);
+        let mut mended = damaged_copies(&log, &replay, &loaded);
         mended.retain(|copy| is_readable(&**medium, copy.offset..copy.offset + copy.len));
+        let Replay { mut table, has_seal, .. } = replay;
         let verification = self.verify.then(|| verify(&reads, &log, &table)).transpose()?;
         table.state.size = Readable::len(&**medium) / log.places.unit * log.places.unit;
-        let (was_sealed, has_seal) = (table.state.is_sealed, table.has_seal);
+        let was_sealed = table.state.is_sealed;
         let (medium, entropy, clock) = (Arc::clone(medium), self.entropy, self.clock);
         let mut store = Store::new(medium, writer, log, table, entropy, clock)?;
         // The next root replaces the one before this one, which may be only in the caches of a process that ended.

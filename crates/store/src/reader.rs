@@ -4,16 +4,15 @@ use crate::blob::Blob;
 use crate::error::{Error, ErrorKind};
 use crate::format::record::BEFORE;
 use crate::info::{Capacity, Info};
-use crate::log::Log;
-use crate::log::scan::{Scan, Step};
+use crate::log::replay::{Replay, last};
+use crate::log::scan::Scan;
+use crate::log::{Gap, Log};
 use crate::space;
 use crate::table::{Live, State, Table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{OpenError, Readable};
-use cachemaint_format::bounds::{ATTEMPTS, Rereadings};
 use cachemaint_format::identity::Identity;
-use core::error::Error as Failure;
 
 /// A store opened for reading at its last commit, even while a process writes.
 ///
@@ -50,6 +49,8 @@ pub struct Reader<R: Readable> {
     medium: R,
     log: Log,
     table: Arc<Table>,
+    /// The first damaged bytes of the log, which may contain unknown changes.
+    lost: Option<Gap>,
 }
 
 impl<R: Readable> Reader<R> {
@@ -63,14 +64,16 @@ impl<R: Readable> Reader<R> {
     /// Reads the log. Keeps all names and metadata in memory.
     pub fn open(medium: R) -> Result<Self, OpenError<R, Error<R::Error>>> {
         match last(&medium) {
-            Ok((log, table)) => Ok(Self { medium, log, table: Arc::new(table) }),
+            Ok((log, Replay { table, lost, .. })) => {
+                Ok(Self { medium, log, table: Arc::new(table), lost })
+            }
             Err(error) => Err(OpenError::new(medium, error)),
         }
     }
 
     /// Returns a reader of a commit with this table.
     pub(crate) fn at(medium: R, log: Log, table: Table) -> Self {
-        Self { medium, log, table: Arc::new(table) }
+        Self { medium, log, table: Arc::new(table), lost: None }
     }
 
     /// Moves to the last commit.
@@ -87,8 +90,8 @@ impl<R: Readable> Reader<R> {
             self.table = table;
             return Ok(());
         }
-        let (log, table) = last(&self.medium)?;
-        (self.log, self.table) = (log, Arc::new(table));
+        let (log, Replay { table, lost, .. }) = last(&self.medium)?;
+        (self.log, self.table, self.lost) = (log, Arc::new(table), lost);
         Ok(())
     }
 
@@ -96,12 +99,12 @@ impl<R: Readable> Reader<R> {
     fn continued(&self) -> Option<Arc<Table>> {
         let (log, mut table) = (self.log, Arc::clone(&self.table));
         let is_there = log.may_have(&self.medium, table.state.at, table.state.tag);
-        if !is_there || table.lost.is_some() {
+        if !is_there || self.lost.is_some() {
             return None;
         }
         let mut scan = Scan::after(log, &table.state);
         while let Some(record) = scan.following(&self.medium).ok()? {
-            Arc::make_mut(&mut table).pass::<R::Error>(&Step::Record(record), &scan).ok()?;
+            Arc::make_mut(&mut table).apply::<R::Error>(&record, &scan).ok()?;
         }
         let State { end, tag, .. } = table.state;
         // A record that follows but is not intact is damaged, or is being stored.
@@ -157,8 +160,8 @@ impl<R: Readable> Reader<R> {
 
     fn live(&self, name: &str) -> Result<Option<&Live>, Error<R::Error>> {
         self.medium.check().map_err(Error::medium)?;
-        match (self.table.live.get(name.as_bytes()), self.table.lost) {
-            (None, Some(lost)) => Err(Error(ErrorKind::Damaged(self.log().lost(lost)))),
+        match (self.table.live.get(name.as_bytes()), self.lost) {
+            (None, Some(lost)) => Err(Error(ErrorKind::Damaged(self.log.lost(lost)))),
             (live, _) => Ok(live),
         }
     }
@@ -187,7 +190,7 @@ impl<R: Readable> Reader<R> {
     /// If a record is damaged in both mirrors, the last item is an error: names that it may have changed are missing.
     /// If the medium has failed, that is the only item.
     pub fn entries(&self) -> impl Iterator<Item = Result<(Info, &[u8]), Error<R::Error>>> {
-        let lost = self.table.lost.map(|lost| Error(ErrorKind::Damaged(self.log().lost(lost))));
+        let lost = self.lost.map(|lost| Error(ErrorKind::Damaged(self.log.lost(lost))));
         let failed = self.medium.check().err().map(Error::medium);
         let all = if failed.is_none() { self.table.sorted() } else { Vec::new() };
         let all = all.into_iter().map(|live| Ok((live.info(), live.metadata())));
@@ -210,21 +213,8 @@ impl<R: Readable> Reader<R> {
     pub(crate) fn compared(
         &self,
         medium: &dyn Readable<Error = R::Error>,
-    ) -> Result<Table, Error<R::Error>> {
-        let table = Table::compared(medium, self.log, self.table.state.end);
-        if self.log.is_current(medium)? { table } else { Err(Error(ErrorKind::Replaced)) }
+    ) -> Result<Replay, Error<R::Error>> {
+        let replay = Replay::compared(medium, self.log, self.table.state.end);
+        if self.log.is_current(medium)? { replay } else { Err(Error(ErrorKind::Replaced)) }
     }
-}
-
-/// Returns the log and the table of the last commit, even while a process writes.
-pub(crate) fn last<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<(Log, Table), Error<E>> {
-    for _ in 0..ATTEMPTS {
-        let (log, _) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
-        let found = Table::read(medium, Scan::new(log, false));
-        medium.check().map_err(Error::medium)?;
-        if log.is_current(medium)? && !matches!(found, Err(Error(ErrorKind::Replaced))) {
-            return Ok((log, found?));
-        }
-    }
-    Err(Error(ErrorKind::Replaced))
 }

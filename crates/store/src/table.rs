@@ -1,17 +1,11 @@
 //! The table of a store in memory.
 
-use crate::error::{Damage, Error, ErrorKind, Part};
 use crate::format::entry::{ENTRY, Entry, EntryKind, Use};
-use crate::format::record::{HEAD, Head, RecordKind};
 use crate::info::Info;
-use crate::log::scan::{Scan, Step};
-use crate::log::{Gap, Log, Record};
 use crate::name::Name;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use cachemaint::medium::Readable;
 use cachemaint_format::tag;
-use core::error::Error as Failure;
 
 /// Bytes of an entry, besides its fields, that need no allocation. With these a [`Live`] fills three cache lines, which
 /// a lookup loads at once; following a pointer to the name would wait for memory once more.
@@ -66,7 +60,7 @@ impl Live {
     }
 
     /// Reads the first entry of some bytes. Returns `None` if it is invalid.
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let entry = Entry::read(bytes.first_chunk()?)?;
         let bytes = bytes.get(ENTRY..)?.get(..entry.bytes())?;
         let (name, rest) = bytes.split_at(entry.name);
@@ -260,116 +254,17 @@ pub(crate) struct State {
     pub(crate) tag: u64,
 }
 
-/// A commit: all blobs and regions by name, and what an opening must know about the log that they were read from.
+/// A commit: all blobs and regions by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) state: State,
     pub(crate) live: Names,
     /// Size of all entries in a record, in bytes.
     pub(crate) bytes: u64,
-    /// The first damaged bytes of the log, which may contain unknown changes.
-    pub(crate) lost: Option<Gap>,
-    /// Damaged bytes before the next record.
-    gap: Option<Gap>,
-    /// The records with a damaged copy, and its mirror, if both mirrors were compared.
-    pub(crate) halves: Vec<(Record, usize)>,
-    /// True if a record says that the store was sealed at the time.
-    pub(crate) has_seal: bool,
 }
 
 impl Table {
-    /// Reads the last commit in a log.
-    pub(crate) fn read<E: Failure>(
-        medium: &dyn Readable<Error = E>,
-        mut scan: Scan,
-    ) -> Result<Self, Error<E>> {
-        let log = scan.log;
-        log.refuse_left(medium)?;
-        let mut table = Self::default();
-        while let Some(step) = scan.next(medium)? {
-            table.pass(&step, &scan)?;
-        }
-        table.finish();
-        let State { number, end, .. } = table.state;
-        let is_cut = end < log.places.end && table.lost.is_none();
-        if number > 0 && !is_cut {
-            return Ok(table);
-        }
-        let lost = log.lost(table.lost.unwrap_or(Gap { start: end, end: log.places.capacity }));
-        let part = if number == 0 { Part::Table } else { Part::Record };
-        Err(Error(ErrorKind::Damaged(Damage { part, ..lost })))
-    }
-
-    /// Reads a log in both mirrors, up to the end of an earlier reading. If the scan ends before, the rest is lost.
-    pub(crate) fn compared<E: Failure>(
-        medium: &dyn Readable<Error = E>,
-        log: Log,
-        end: u64,
-    ) -> Result<Self, Error<E>> {
-        let (mut scan, mut table) = (Scan::new(log, true), Self::default());
-        while scan.at < end
-            && let Some(step) = scan.next(medium)?
-        {
-            table.pass(&step, &scan)?;
-        }
-        if scan.at < end {
-            table.gap = Some(Gap { start: scan.at, end });
-        }
-        table.finish();
-        Ok(table)
-    }
-
-    /// Continues with a step of a scan. After a damaged commit only later changes are certain. A compaction names each
-    /// name only once.
-    pub(crate) fn pass<E>(&mut self, step: &Step, scan: &Scan) -> Result<(), Error<E>> {
-        let record = match step {
-            Step::Record(record) => record,
-            Step::Lost(gap) => {
-                (self.gap, self.state.end) = (Some(*gap), gap.end);
-                return Ok(());
-            }
-        };
-        let Head { number, is_sealed, seconds, tag, kind, len, .. } = record.head;
-        let (at, end, size) = (record.at, record.at + len, self.state.size);
-        self.state = State { number, is_sealed, seconds, size, at, end, tag };
-        self.halves.extend(record.damaged.map(|mirror| (*record, mirror)));
-        self.has_seal |= is_sealed;
-        if let Some(gap) = self.gap.take() {
-            self.lost = self.lost.or(Some(gap));
-            if kind != RecordKind::Snapshot {
-                self.forget_all();
-            }
-        }
-        let mut rest = &scan.bytes[HEAD..];
-        if kind == RecordKind::Base {
-            self.state.size = rest.first_chunk().map_or(0, |size| u64::from_le_bytes(*size));
-            return Ok(());
-        }
-        // An entry always has a name. Zeros follow the last one.
-        while rest.get(1).is_some_and(|name| *name > 0) {
-            let Some(live) = Live::read(rest) else {
-                let len = rest.len() as u64;
-                return Err(Error::damaged(
-                    Part::Entry,
-                    scan.log.places.current[0] + end - len,
-                    len,
-                ));
-            };
-            rest = &rest[live.entry.size() as usize..];
-            self.change(live);
-        }
-        Ok(())
-    }
-
-    /// Ends a scan. The changes of a record that was lost at the end are unknown.
-    fn finish(&mut self) {
-        if let Some(gap) = self.gap.take() {
-            self.lost = self.lost.or(Some(gap));
-            self.forget_all();
-        }
-    }
-
-    fn forget_all(&mut self) {
+    pub(crate) fn forget_all(&mut self) {
         self.live = Names::default();
         self.bytes = 0;
     }

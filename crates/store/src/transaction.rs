@@ -2,7 +2,7 @@
 
 use crate::append::{Areas, Draft, refuse_longer};
 use crate::attributes::Attributes;
-use crate::blob_writer::{BlobWriter, is_by_pages};
+use crate::blob_writer::BlobWriter;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::record::{HEAD, in_lines};
@@ -276,7 +276,7 @@ impl<M: Medium> Transaction<'_, M> {
         entry.tag = tag.inspect_err(|_| self.give_back_pending())?;
         self.pending = 0..0;
         self.is_unfenced |= !place.is_empty();
-        if is_by_pages(self.medium()) && !place.is_empty() {
+        if self.medium().granularity().is_by_pages() && !place.is_empty() {
             self.written.push(place);
         }
         self.change(sums, Live::new(entry, attributes.name, attributes.metadata, &[]));

@@ -11,7 +11,8 @@ use crate::format::entry::{EntryKind, occupied};
 use crate::format::{CHUNK, tags};
 use crate::info::{Content, Info};
 use crate::log::Log;
-use crate::reader::{Reader, last};
+use crate::log::replay::{Replay, last};
+use crate::reader::Reader;
 use crate::table::{Live, Table};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -77,14 +78,14 @@ fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<
 /// Returns the damaged copies of the root and of records.
 pub(crate) fn damaged_copies(
     log: &Log,
-    table: &Table,
+    replay: &Replay,
     loaded: &Loaded<{ crate::format::ROOT }>,
 ) -> Vec<Damage> {
     let roots = slots(log.root.generation).into_iter().zip(loaded.is_damaged);
     let roots = roots.filter(|(_, is_damaged)| *is_damaged);
     let root = |(offset, _)| Damage { part: Part::Root, offset, len: root::BLOCK };
     let mut copies: Vec<_> = roots.map(root).collect();
-    copies.extend(table.halves.iter().map(|(record, damaged)| {
+    copies.extend(replay.halves.iter().map(|(record, damaged)| {
         let offset = log.places.current[*damaged] + record.at;
         Damage { part: Part::RecordCopy, offset, len: record.head.len }
     }));
@@ -195,11 +196,11 @@ impl<R: Readable> Reader<R> {
         if now != *log {
             return Err(Error(ErrorKind::Replaced));
         }
-        let table = self.compared(medium)?;
-        let copies = damaged_copies(log, &table, &loaded);
-        let records = table.lost.map(|lost| log.lost(lost)).into_iter().collect();
-        let found = verify(medium, log, &table)?;
-        self.unless_replaced(&table, &found)?;
+        let replay = self.compared(medium)?;
+        let copies = damaged_copies(log, &replay, &loaded);
+        let records = replay.lost.map(|lost| log.lost(lost)).into_iter().collect();
+        let found = verify(medium, log, &replay.table)?;
+        self.unless_replaced(&replay.table, &found)?;
         Ok(Verification { records, copies, ..found })
     }
 
@@ -210,7 +211,7 @@ impl<R: Readable> Reader<R> {
         }
         let (_, now) = last(&ThroughKernel::new(self.medium()))?;
         let is_in_place = |name: &str| {
-            let [then, now] = [table, &now].map(|table| table.live.get(name.as_bytes()));
+            let [then, now] = [table, &now.table].map(|table| table.live.get(name.as_bytes()));
             then.zip(now).is_some_and(|(then, now)| now.info().is(&then.info()))
         };
         // A record that is lost now is damage too.

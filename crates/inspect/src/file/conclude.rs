@@ -15,7 +15,7 @@ use cachemaint::dax::Guarantee;
 use cachemaint::family::file::{ADVICE_VIRTIO, LEAVE_RAM, NEWER, USE_MEMORY};
 use cachemaint::family::region;
 use cachemaint::family::tree::Tree;
-use cachemaint::medium::{Backing, Domain, Granularity};
+use cachemaint::medium::{Backing, Domain};
 use disks::{Disk, disk};
 use mounts::{Mount, mount};
 use std::path::Path;
@@ -62,7 +62,7 @@ fn file(tree: &Tree, asked: &Asked, guarantee: &Guarantee) -> FileReport {
         (reason, Some(advice))
     };
     let through_page_cache = !direct && facts.dax_attribute != Some(true);
-    let is_by_pages = matches!(guarantee.granularity, Granularity::Page(_));
+    let is_by_pages = guarantee.granularity.is_by_pages();
     let stays_in_caches =
         is_by_pages && !through_page_cache && !disk.name.is_empty() && !disk.is_cache_written_back;
     // As far as is known, the kernel writes back with the same instructions (arm64 `arch/arm64/mm/cache.S`,

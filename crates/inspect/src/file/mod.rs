@@ -262,7 +262,7 @@ impl FileReport {
                 )
             }
             (Event::Kexec, Backing::EmulatedPmem, Stage::Stored)
-                if matches!(self.granularity, Granularity::Page(_)) =>
+                if self.granularity.is_by_pages() =>
             {
                 UNSETTLED
             }

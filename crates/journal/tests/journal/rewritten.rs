@@ -1,7 +1,7 @@
 //! Openings after a write-back by the operating system failed and its pages were marked as clean.
 
 use crate::claims::{reason, records};
-use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options};
+use cachemaint_journal::{ErrorKind, FormatError, Group, Journal, Opened, Options};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use cachemaint_test_support::counting::Broken;
 use cachemaint_test_support::erased::{Erased, erased};
@@ -31,18 +31,29 @@ fn payloads(journal: &Journal<Erased<'_, Broken>>) -> Vec<Vec<u8>> {
     records(journal).unwrap().into_iter().map(|record| record.payload).collect()
 }
 
-/// Each write-back of pages is a system call.
+/// Each write-back of pages is a system call. The first record, and the group, enter a segment with a mark.
 #[test]
 fn an_append_by_pages_writes_back_once() {
     let pages = created();
     let journal = options().open(erased(&pages)).unwrap().0;
-    journal.append(b"behind the mark").unwrap();
-    for len in [8, 256, 257, 300, 2000] {
+    let writebacks = |append: &dyn Fn()| {
         let left = pages.left.load(Relaxed);
-        journal.append(&vec![7; len]).unwrap();
-        assert_eq!(left - pages.left.load(Relaxed), 1, "{len} bytes");
+        append();
+        left - pages.left.load(Relaxed)
+    };
+    for len in [20, 8, 256, 257, 300, 2000] {
+        let count = writebacks(&|| _ = journal.append(&vec![7; len]).unwrap());
+        assert_eq!(count, 1, "{len} bytes");
     }
-    assert_eq!(payloads(&journal)[3], [7; 257]);
+    let count = writebacks(&|| {
+        let mut group = Group::new();
+        group.push(&[8; WHOLE - 16]);
+        group.push(b"");
+        journal.append_group(&mut group).unwrap();
+    });
+    assert_eq!(count, 1, "a group");
+    let payloads = payloads(&journal);
+    assert_eq!((&payloads[3], &payloads[6]), (&vec![7; 257], &vec![8; WHOLE - 16]));
 }
 
 /// Uses a journal until an operation fails.
@@ -74,10 +85,10 @@ fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
     assert!(failed >= 6, "{failed}");
 }
 
-/// When the record is read, its mark is only in the page cache. The page is dropped before the opening stores it again.
+/// When the record is read, it is only in the page cache. The page is dropped before the opening stores it again.
 #[test]
 fn a_record_that_the_page_cache_drops_during_an_opening_does_not_count() {
-    let pages = fails_after(1).unwrap();
+    let pages = fails_after(0).unwrap();
     pages.drops_clean_after(Some(0));
     let opened = options().open(erased(&pages)).map(drop);
     let failed = reason(&opened);

@@ -3,7 +3,7 @@
 #[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
 use super::together;
 use super::{Clock, Read, TimeSource};
-use cachemaint_format::{boot, clock};
+use cachemaint::family::{boot, clock};
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! The format defined in the documentation of the crate.
+//! The format in `FORMAT.md`.
 
 mod description;
 mod geometry;

@@ -202,7 +202,7 @@ mod tests {
     use super::entry::{EntryKind, occupied};
     use super::{CAPACITY, compacted, data, needed, tags};
 
-    /// Worked out by hand from the crate's documentation.
+    /// Worked out by hand from `FORMAT.md`.
     #[test]
     fn everything_is_where_the_documentation_says() {
         assert_eq!((data(64), data(65536)), (16384, 65536));

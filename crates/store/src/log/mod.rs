@@ -17,17 +17,18 @@ use crate::error::{Damage, Error, Part};
 use crate::format::record::Head;
 use crate::format::{FORMAT, LINE, Places, Root};
 use alloc::vec::Vec;
-use cachemaint::medium::Readable;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::bounds::Rereadings;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::root::{self, Loaded, slots};
 use cachemaint_format::tag::{self, Kind};
-use cachemaint_format::unreadable::if_readable;
+use cachemaint_format::unreadable::{if_readable, is_lost};
 use core::error::Error as Failure;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use core::sync::atomic::fence;
 
+pub(crate) mod replay;
 pub(crate) mod scan;
 
 /// A log in a medium.
@@ -155,8 +156,19 @@ impl Log {
             .any(|mirror| read(mirror).map_or(true, |found| found == word))
     }
 
+    /// Marks this log as left for a newer one, once the newer root is durable. If both copies of that root are lost, the
+    /// older root then leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the
+    /// write-backs.
+    pub(crate) fn leave<M: Medium>(&self, medium: &M) -> Result<(), M::Error> {
+        for at in self.places.current.into_iter().filter(|at| !is_lost(medium, *at)) {
+            medium.store(at, self.left(), Relaxed);
+            medium.issue_writeback(at..at + 8)?;
+        }
+        Ok(())
+    }
+
     /// Returns the first word of a mirror that was left for a newer log.
-    pub(crate) fn left(&self) -> u64 {
+    fn left(&self) -> u64 {
         tag::key(self.root.identity, self.places.salt, 0, Kind::Left)
     }
 

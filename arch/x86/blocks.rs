@@ -4,7 +4,6 @@
 //! |---|---|---|
 //! | `mov`, `vmovdqa`, `vmovdqa64` | 8, 32, 64 | it is written in the cache |
 //! | `movnti`, `vmovntdq` | 8, 32, 64 | Intel: it is evicted; other vendors promise nothing |
-//! | `movdir64b` | 64 | it is written back and dropped first |
 //!
 //! All but the ordinary ones are weakly ordered, and SFENCE completes them.
 //!
@@ -175,12 +174,6 @@ block_stores! {
      "mov r8, [{from} + 48]", "mov r9, [{from} + 56]",
      "movnti [{to} + 48], r8", "movnti [{to} + 56], r9"]
     then [];
-
-    /// A whole block at once, past the caches: a cached line is written back and dropped first.
-    MOVDIR64B, movdir64b: 1 << 6, "movdir64b", Direct, 64, "CPUID.7.0:ECX[28]",
-    "Intel SDM vol. 2B, MOVDIR64B",
-    through []
-    ["movdir64b {to}, [{from}]"] then [];
 }
 
 /// Stores fewer bytes than a block: whole aligned words by one store each, the rest byte by byte. `merge`, which stores

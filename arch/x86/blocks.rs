@@ -237,3 +237,25 @@ pub unsafe fn copy_part(
         );
     }
 }
+
+/// Loads words that others may store meanwhile, and stores them one after the other. None is torn: the instruction loads
+/// each of them as MOV does, and aligned quadwords are loaded whole (Intel SDM vol. 3A, "Guaranteed Atomic Operations"
+/// and "Fast-String Operation and Out-of-Order Stores"; AMD APM vol. 2, "Access Atomicity").
+///
+/// # Safety
+/// 1. `from` can be read and `to` written for `count` words, and they do not overlap.
+/// 2. `from` is a multiple of 8, others access it meanwhile only by atomic accesses of whole words, and no one else
+///    accesses `to`.
+#[cfg(target_arch = "x86_64")]
+pub unsafe fn load_words(to: *mut u8, from: *const u8, count: usize) {
+    // SAFETY: it stores these words and nothing else (1), and code of Rust has the direction flag clear.
+    unsafe {
+        asm!(
+            "rep movsq",
+            inout("rdi") to.expose_provenance() as u64 => _,
+            inout("rsi") from.expose_provenance() as u64 => _,
+            inout("rcx") count as u64 => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}

@@ -14,8 +14,6 @@ pub enum StoreKind {
     /// Bypasses the cache. The vendor defines what happens to a cached line: it is evicted, or written in place and
     /// left dirty.
     Streaming,
-    /// Bypasses the cache by definition: a cached line is written back and dropped first.
-    Direct,
 }
 
 /// A store that fills blocks.

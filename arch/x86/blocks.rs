@@ -4,7 +4,6 @@
 //! |---|---|---|
 //! | `mov`, `vmovdqa`, `vmovdqa64` | 8, 32, 64 | it is written in the cache |
 //! | `movnti`, `vmovntdq` | 8, 32, 64 | Intel: it is evicted; other vendors promise nothing |
-//! | `movdir64b` | 64 | it is written back and dropped first |
 //!
 //! All but the ordinary ones are weakly ordered, and SFENCE completes them.
 //!
@@ -175,12 +174,6 @@ block_stores! {
      "mov r8, [{from} + 48]", "mov r9, [{from} + 56]",
      "movnti [{to} + 48], r8", "movnti [{to} + 56], r9"]
     then [];
-
-    /// A whole block at once, past the caches: a cached line is written back and dropped first.
-    MOVDIR64B, movdir64b: 1 << 6, "movdir64b", Direct, 64, "CPUID.7.0:ECX[28]",
-    "Intel SDM vol. 2B, MOVDIR64B",
-    through []
-    ["movdir64b {to}, [{from}]"] then [];
 }
 
 /// Stores fewer bytes than a block: whole aligned words by one store each, the rest byte by byte. `merge`, which stores
@@ -241,6 +234,28 @@ pub unsafe fn copy_part(
             byte = out(reg_byte) _,
             word = out(reg) _,
             options(nostack),
+        );
+    }
+}
+
+/// Loads words that others may store meanwhile, and stores them one after the other. None is torn: the instruction loads
+/// each of them as MOV does, and aligned quadwords are loaded whole (Intel SDM vol. 3A, "Guaranteed Atomic Operations"
+/// and "Fast-String Operation and Out-of-Order Stores"; AMD APM vol. 2, "Access Atomicity").
+///
+/// # Safety
+/// 1. `from` can be read and `to` written for `count` words, and they do not overlap.
+/// 2. `from` is a multiple of 8, others access it meanwhile only by atomic accesses of whole words, and no one else
+///    accesses `to`.
+#[cfg(target_arch = "x86_64")]
+pub unsafe fn load_words(to: *mut u8, from: *const u8, count: usize) {
+    // SAFETY: it stores these words and nothing else (1), and code of Rust has the direction flag clear.
+    unsafe {
+        asm!(
+            "rep movsq",
+            inout("rdi") to.expose_provenance() as u64 => _,
+            inout("rsi") from.expose_provenance() as u64 => _,
+            inout("rcx") count as u64 => _,
+            options(nostack, preserves_flags),
         );
     }
 }

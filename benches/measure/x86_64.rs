@@ -48,18 +48,11 @@ pub(super) fn sfence() {
 
 /// Returns true if the CPU has the store, and the system saves the registers that it uses (XGETBV).
 pub(super) fn has(store: &BlockStore) -> bool {
-    match (store.kind, store.unit) {
-        (StoreKind::Direct, _) => has_movdir64b(),
-        (_, 64) => std::arch::is_x86_feature_detected!("avx512f"),
-        (_, 32) => std::arch::is_x86_feature_detected!("avx"),
+    match store.unit {
+        64 => std::arch::is_x86_feature_detected!("avx512f"),
+        32 => std::arch::is_x86_feature_detected!("avx"),
         _ => true,
     }
-}
-
-/// CPUID.7.0:ECX[28] (Intel SDM vol. 2A, CPUID).
-fn has_movdir64b() -> bool {
-    const LEAF: u32 = 7;
-    raw_cpuid::cpuid!(0).eax >= LEAF && raw_cpuid::cpuid!(LEAF, 0).ecx >> 28 & 1 == 1
 }
 
 /// Returns a function that stores whole lines with streaming stores of this width, if the CPU has them. An SFENCE

@@ -7,6 +7,8 @@
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
+#[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
+use crate::arch::x86::blocks::load_words;
 #[cfg(not(cachemaint_loom))]
 pub(crate) use core::sync::atomic::AtomicU64;
 #[cfg(cachemaint_loom)]
@@ -125,11 +127,31 @@ pub(crate) const fn whole_mut(at: u64, into: &mut [u8]) -> Option<(u64, &mut [[u
     }
 }
 
-/// Loads words one after the other.
+/// Loads words in any order.
 #[inline(always)]
 pub(crate) fn load_each(words: &[AtomicU64], chunks: &mut [[u8; WORD]]) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
+    if chunks.len() >= MANY {
+        return load_many(words, chunks);
+    }
     for (bytes, word) in chunks.iter_mut().zip(words) {
         *bytes = word.load(Relaxed).to_ne_bytes();
+    }
+}
+
+/// The number of words from which one instruction loads them.
+#[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
+const MANY: usize = 64;
+
+/// The compiler never joins atomic loads. One at a time they take 1.4 times as long as plain loads from the page cache
+/// (measured on an Intel Xeon, family 6, model 207).
+#[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
+#[expect(unsafe_code, reason = "an instruction that loads many words")]
+fn load_many(words: &[AtomicU64], chunks: &mut [[u8; WORD]]) {
+    let count = words.len().min(chunks.len());
+    // SAFETY: (1) both have as many words; (2) they are atomic, and the bytes are borrowed exclusively.
+    unsafe {
+        load_words(chunks.as_mut_ptr().cast(), words.as_ptr().cast(), count);
     }
 }
 

@@ -6,6 +6,7 @@
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -137,6 +138,48 @@ fn bytes_are_moved_also_where_the_ranges_overlap() {
             pair.copy_within(from, to, hint);
         }
     }
+}
+
+/// Offsets within a word and lengths around the one from which many words are read at once.
+#[test]
+fn reads_of_every_shape_return_exactly_their_bytes() {
+    let pair = Pair::new();
+    for at in 0..16 {
+        for len in [0, 7, 8, 500, 511, 512, 513, 520, 5000] {
+            let mut found = vec![0; len + 2];
+            pair.file.read(at as u64, &mut found[1..=len]).unwrap();
+            assert_eq!(found[1..=len], pair.expected[at..at + len], "{len} bytes at {at}");
+            assert_eq!([found[0], found[len + 1]], [0, 0], "{len} bytes at {at}");
+        }
+    }
+}
+
+/// All bytes of a word change together while many words are read.
+#[test]
+fn a_read_tears_no_word() {
+    const WORDS: usize = 512;
+    /// The number of reads that must see words of different stores.
+    const ENOUGH: usize = 1000;
+    let Pair { file, _directory, .. } = Pair::new();
+    file.persist_fill(0..8 * WORDS as u64, 0, Destination::Unknown).unwrap();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for byte in (0..=255).cycle().take_while(|_| !ended.load(Ordering::Relaxed)) {
+                for word in 0..WORDS as u64 {
+                    file.store(8 * word, u64::from_ne_bytes([byte; 8]), Ordering::Relaxed);
+                }
+            }
+        });
+        let (mut all, mut mixed, mut torn) = ([[0; 8]; WORDS], 0, None);
+        while mixed < ENOUGH && torn.is_none() {
+            file.read(0, all.as_flattened_mut()).unwrap();
+            torn = all.into_iter().find(|word| *word != [word[0]; 8]);
+            mixed += usize::from(all[0] != all[WORDS - 1]);
+        }
+        ended.store(true, Ordering::Relaxed);
+        assert_eq!(torn, None);
+    });
 }
 
 /// A range that is out of range is a mistake of the program; nothing is stored then.

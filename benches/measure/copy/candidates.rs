@@ -38,7 +38,7 @@ impl Candidate {
             let ways: &[When] = match store.kind {
                 StoreKind::Ordinary if store.unit > 8 => &[When::EachChunk],
                 StoreKind::Streaming if !has_wider(store) => &[When::Never, When::AfterFence],
-                StoreKind::Streaming | StoreKind::Direct => &[When::Never],
+                StoreKind::Streaming => &[When::Never],
                 _ => &[],
             };
             ways.iter().copied().map(candidate)
@@ -121,12 +121,11 @@ fn has_wider(store: &BlockStore) -> bool {
     BLOCK_STORES.iter().filter(is_wider).any(has)
 }
 
-/// Prints the short name for tables: `st` ordinary, `nt` streaming, `dir` direct stores with their bytes; `+clwb` a
+/// Prints the short name for tables: `st` ordinary, `nt` streaming stores with their bytes; `+clwb` a
 /// write-back after each 4 KiB; `|clwb/all` one of all lines after a fence.
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.store.kind {
-            StoreKind::Direct => "dir",
             StoreKind::Streaming => "nt",
             _ => "st",
         };
@@ -146,8 +145,7 @@ impl fmt::Display for Candidate {
 
 /// Returns true if the vendor promises that a streaming store leaves no cached line behind.
 ///
-/// Intel does (SDM vol. 1, §10.4.6.2: the data in the caches is evicted). For MOVDIR64B its manual says that a cached
-/// line is written back and invalidated first (vol. 2B). No such promise was found for other vendors.
+/// Intel does (SDM vol. 1, §10.4.6.2: the data in the caches is evicted). No such promise was found for other vendors.
 pub(super) fn vendor_promises_eviction() -> bool {
     CpuReport::host().streaming_stores_evict().is_some_and(|statement| statement.answer)
 }
@@ -189,7 +187,7 @@ mod tests {
     fn names_tell_all_candidates_apart_and_fit_their_column() {
         let all = Candidate::all(Cache::host().unwrap());
         let mut names: Vec<String> = all.map(|candidate| candidate.to_string()).collect();
-        assert!(names.len() >= 6 && names.iter().all(|name| name.len() <= 14), "{names:?}");
+        assert!(names.len() >= 4 && names.iter().all(|name| name.len() <= 14), "{names:?}");
         let count = names.len();
         names.sort();
         names.dedup();
@@ -204,7 +202,6 @@ mod tests {
             (StoreKind::Ordinary, When::EachChunk, true, true),
             (StoreKind::Streaming, When::Never, true, false),
             (StoreKind::Streaming, When::AfterFence, true, true),
-            (StoreKind::Direct, When::Never, true, false),
         ] {
             let store = BLOCK_STORES.iter().find(|store| store.kind == kind).unwrap();
             let candidate = Candidate { store, when, cache };

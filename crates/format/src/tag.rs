@@ -11,6 +11,7 @@
 //! Source: the XXH3 specification (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
 
 use super::identity::Identity;
+use core::cell::Cell;
 use core::fmt;
 use core::hash::Hasher;
 use twox_hash::XxHash3_64;
@@ -69,6 +70,69 @@ pub fn key(identity: Identity, epoch: u64, place: u64, kind: Kind) -> u64 {
     of(kind as u64, &bytes)
 }
 
+/// The words of XXH3's default secret that inputs of 17 to 64 bytes use.
+const SECRET: [u64; 8] = [
+    0xbe4b_a423_396c_feb8,
+    0x1cad_21f7_2c81_017c,
+    0xdb97_9083_e96d_d4de,
+    0x1f67_b3b7_a4a4_4072,
+    0x78e5_c0cc_4ee6_79cb,
+    0x2172_ffcc_7dd0_5a82,
+    0x8e24_43f7_7446_08b8,
+    0x4c26_3a81_e690_35e0,
+];
+const PRIME64_1: u64 = 0x9e37_79b1_85eb_ca87;
+const PRIME_MX1: u64 = 0x1656_6791_9e37_79f9;
+
+/// A seed for many short tags, kept with the secret that follows from it.
+#[derive(Debug, Default)]
+pub struct Keyed {
+    seed: Cell<u64>,
+    secret: [Cell<u64>; 8],
+}
+
+impl Keyed {
+    /// Returns the seed.
+    #[inline]
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed.get()
+    }
+
+    /// Changes the seed.
+    pub fn set(&self, seed: u64) {
+        self.seed.set(seed);
+        let signed = [seed, seed.wrapping_neg()].into_iter().cycle();
+        for ((word, secret), seed) in self.secret.iter().zip(SECRET).zip(signed) {
+            word.set(secret.wrapping_add(seed));
+        }
+    }
+
+    /// Returns the same tag as [`of`].
+    #[inline(always)]
+    #[must_use]
+    pub fn of(&self, words: &[[u8; 8]]) -> u64 {
+        let count = words.len();
+        if !(3..=8).contains(&count) {
+            return of(self.seed.get(), words.as_flattened());
+        }
+        let mix = |at: usize, secret: usize| {
+            let low = u64::from_le_bytes(words[at]) ^ self.secret[secret].get();
+            let high = u64::from_le_bytes(words[at + 1]) ^ self.secret[secret + 1].get();
+            let product = u128::from(low) * u128::from(high);
+            product as u64 ^ (product >> 64) as u64
+        };
+        let mut acc = (8 * count as u64).wrapping_mul(PRIME64_1);
+        if count > 4 {
+            acc = acc.wrapping_add(mix(2, 4)).wrapping_add(mix(count - 4, 6));
+        }
+        acc = acc.wrapping_add(mix(0, 0)).wrapping_add(mix(count - 2, 2));
+        acc ^= acc >> 37;
+        acc = acc.wrapping_mul(PRIME_MX1);
+        acc ^ acc >> 32
+    }
+}
+
 /// A tag that is computed over several pieces.
 #[derive(Clone)]
 pub struct Running(RawHasher<[u8; DEFAULT_SECRET_LENGTH]>);
@@ -98,5 +162,25 @@ impl Running {
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Running").field(&self.finish()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Keyed, of};
+
+    #[test]
+    fn a_kept_secret_gives_the_same_tags() {
+        let words: [[u8; 8]; 10] = core::array::from_fn(|at| {
+            (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()
+        });
+        let keyed = Keyed::default();
+        for seed in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {
+            keyed.set(seed);
+            for count in 0..=10 {
+                let words = &words[..count];
+                assert_eq!(keyed.of(words), of(seed, words.as_flattened()), "{seed:x} {count}");
+            }
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::recorder::Recorder;
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::sync::fence;
-use cachemaint_format::tag;
+use cachemaint_format::tag::{self, Keyed};
 use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -43,7 +43,7 @@ pub struct Writer<'r, M: Medium> {
     /// True while an event is recorded on this thread.
     is_busy: Cell<bool>,
     /// The key of the tags of this sub-buffer.
-    key: Cell<u64>,
+    key: Keyed,
     /// The offset of this sub-buffer in the medium.
     start: Cell<u64>,
     /// The offset of the next record in this sub-buffer, or the size of a sub-buffer if none has been started.
@@ -81,7 +81,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             shard,
             size,
             is_busy: Cell::new(false),
-            key: Cell::new(0),
+            key: Keyed::default(),
             start: Cell::new(0),
             offset: Cell::new(size),
             position: Cell::new(0),
@@ -222,9 +222,9 @@ impl<'r, M: Medium> Writer<'r, M> {
         let tag = if payload.len() <= SHORT {
             let words = format::record_len(payload.len()) as usize / WORD - 1;
             let record = short_record(&tagged, payload);
-            let record = record[..words].as_flattened();
-            medium.write(at + WORD as u64, record);
-            tag::of(self.key.get(), record)
+            let record = &record[..words];
+            medium.write(at + WORD as u64, record.as_flattened());
+            self.key.of(record)
         } else {
             self.put_long(at, &tagged, payload)
         };
@@ -237,7 +237,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         let medium = &self.recorder.medium;
         let (words, rest) = payload.as_chunks::<8>();
         let words = words.as_flattened();
-        let mut tag = tag::Running::new(self.key.get());
+        let mut tag = tag::Running::new(self.key.seed());
         tag.append(tagged);
         tag.append(words);
         medium.write(at + WORD as u64, tagged);

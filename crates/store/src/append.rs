@@ -20,13 +20,14 @@ use core::sync::atomic::Ordering::Relaxed;
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) bytes: Vec<u8>,
+    pub(crate) seconds: u64,
     pub(crate) is_sealed: bool,
 }
 
 impl Draft {
     /// Returns a commit without changes.
-    pub(crate) fn commit(is_sealed: bool) -> Self {
-        Self { bytes: alloc::vec![0; HEAD], is_sealed }
+    pub(crate) fn commit(seconds: u64, is_sealed: bool) -> Self {
+        Self { bytes: alloc::vec![0; HEAD], seconds, is_sealed }
     }
 }
 
@@ -37,6 +38,9 @@ pub(crate) struct Areas {
     /// Both mirrors of each area.
     pub(crate) mirrors: [[u64; 2]; 2],
 }
+
+/// Bytes of the records that most commits append.
+const NEXT: u64 = 4 * LINE;
 
 /// Returns the capacity of the log of a new store of `size` bytes, in whole units.
 pub(crate) fn first_capacity(size: u64, unit: u64) -> u64 {
@@ -127,8 +131,18 @@ impl<M: Medium> Store<M> {
         draft: Draft,
         areas: Option<Areas>,
     ) -> Result<(), Error<M::Error>> {
+        let state = self.issue(draft, areas)?;
+        self.complete(state)
+    }
+
+    /// Appends a commit, which is durable once [`complete`](Self::complete) has succeeded. Returns the state after it.
+    pub(crate) fn issue(
+        &mut self,
+        draft: Draft,
+        areas: Option<Areas>,
+    ) -> Result<State, Error<M::Error>> {
         let number = self.next_number()?;
-        let Draft { mut bytes, is_sealed } = draft;
+        let Draft { mut bytes, seconds, is_sealed } = draft;
         bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
         let len = bytes.len() as u64;
         refuse_longer(len)?;
@@ -137,30 +151,44 @@ impl<M: Medium> Store<M> {
         }
         self.has_failed = true;
         let at = self.table.state.end;
-        let seconds = (self.clock)();
         let (before, tag, kind) = (self.table.state.tag, 0, RecordKind::Commit);
         let head = Head { tag, before, number, seconds, len, kind, is_sealed };
         let tag = head.write(self.log.identity(), self.log.places.salt, at, &mut bytes);
         self.write_mirrors(self.log.places.current, at, &bytes).map_err(Error::medium)?;
-        self.table.state.number = number;
-        self.table.state.is_sealed = is_sealed;
-        self.table.state.seconds = seconds;
-        self.table.state.at = at;
-        (self.table.state.end, self.table.state.tag) = (at + len, tag);
-        self.has_failed = false;
         self.buffer = bytes;
+        Ok(State { number, is_sealed, seconds, at, end: at + len, tag, ..self.table.state })
+    }
+
+    /// Makes the issued commit durable, after which the state is this one.
+    pub(crate) fn complete(&mut self, state: State) -> Result<(), Error<M::Error>> {
+        self.medium.fence().map_err(Error::medium)?;
+        self.table.state = state;
+        self.has_failed = false;
         Ok(())
     }
 
-    /// Writes bytes to both mirrors and makes them durable. With page granularity, the first mirror is durable before
-    /// the second is written, since a drive may lose the block that it is writing.
+    /// Writes bytes to both mirrors, which the next fence makes durable. With page granularity, the first mirror is
+    /// durable before the second is written, since a drive may lose the block that it is writing.
     fn write_mirrors(&self, mirrors: [u64; 2], at: u64, bytes: &[u8]) -> Result<(), M::Error> {
         let [one, other] = mirrors.map(|mirror| (mirror + at, bytes));
         if !self.medium.granularity().is_by_pages() {
-            return self.medium.persist_copy(&[one, other]);
+            return self.medium.copy_unfenced(&[one, other]);
         }
         self.medium.persist_copy(&[one])?;
-        self.medium.persist_copy(&[other])
+        self.medium.copy_unfenced(&[other])
+    }
+
+    /// Loads the lines of the next record, so that its stores do not wait for them.
+    pub(crate) fn load_end(&self) {
+        let end = self.table.state.end;
+        if self.medium.granularity().is_by_pages() || end + NEXT > self.log.places.capacity {
+            return;
+        }
+        for mirror in self.log.places.current {
+            for at in (mirror + end..mirror + end + NEXT).step_by(LINE as usize) {
+                core::hint::black_box(self.medium.load(at, Relaxed));
+            }
+        }
     }
 
     /// Writes the live entries to the other area, or to areas of another capacity, and makes that the log. If there is no
@@ -181,6 +209,7 @@ impl<M: Medium> Store<M> {
         let end = bytes.len() as u64;
         let places = Places { unit: self.unit(), capacity, current, other, salt, end };
         self.write_mirrors(current, 0, &bytes).map_err(Error::medium)?;
+        self.medium.fence().map_err(Error::medium)?;
         let root = Root { generation, own: places.bytes(), ..before.root };
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
         self.log = Log { root, places };
@@ -255,7 +284,7 @@ impl<M: Medium> Store<M> {
     /// changes must not be: it would outlive the bytes of its blobs.
     pub(crate) fn unseal(&mut self) -> Result<(), Error<M::Error>> {
         if self.table.state.is_sealed {
-            self.append(Draft::commit(false), None)?;
+            self.append(Draft::commit((self.clock)(), false), None)?;
             drop(self.deep_persist_log());
         }
         Ok(())

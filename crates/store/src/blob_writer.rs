@@ -130,10 +130,12 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
             let of_chunk = (CHUNK - within).min(left) as usize;
             let is_whole = within == 0 && rest.len() >= of_chunk;
             let (part, after) = rest.split_at(of_chunk.min(rest.len()));
+            // The copy then finds the bytes in a cache.
+            let tag = is_whole.then(|| tag::of(chunk, part));
             put_part(self.medium, key.at + self.done, part)?;
             self.done += part.len() as u64;
-            if is_whole {
-                self.tags.extend(tag::of(chunk, part).to_le_bytes());
+            if let Some(tag) = tag {
+                self.tags.extend(tag.to_le_bytes());
             } else {
                 let mut running = self.running.take().unwrap_or_else(|| Running::new(chunk));
                 running.append(part);

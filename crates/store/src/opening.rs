@@ -80,7 +80,8 @@ impl Options {
         Self { unit: Some(bytes), ..self }
     }
 
-    /// Sets the clock that dates commits, in seconds since 1970-01-01 UTC. Nothing depends on its being right.
+    /// Sets the clock that dates commits by their beginning, in seconds since 1970-01-01 UTC. Nothing depends on its
+    /// being right.
     #[must_use]
     pub fn clock(self, clock: fn() -> u64) -> Self {
         Self { clock, ..self }

@@ -39,8 +39,8 @@ const _: () = assert!(size_of::<Live>() == 192 || size_of::<usize>() != 8);
 
 impl Live {
     /// Returns an entry that will be stored in a record.
-    pub(crate) fn new(entry: Entry, name: &str, metadata: &[u8], value: &[u8]) -> Self {
-        let parts = [name.as_bytes(), metadata, value];
+    pub(crate) fn new(entry: Entry, name: &[u8], metadata: &[u8], value: &[u8]) -> Self {
+        let parts = [name, metadata, value];
         if entry.bytes() > SHORT {
             return Self { entry, bytes: Bytes::Long(parts.concat().into()) };
         }
@@ -55,7 +55,7 @@ impl Live {
     }
 
     /// Returns the entry that deletes a name.
-    pub(crate) fn deleted(name: &str) -> Self {
+    pub(crate) fn deleted(name: &[u8]) -> Self {
         Self::new(Entry { name: name.len(), ..Entry::DELETED }, name, &[], &[])
     }
 
@@ -64,7 +64,8 @@ impl Live {
         let entry = Entry::read(bytes.first_chunk()?)?;
         let bytes = bytes.get(ENTRY..)?.get(..entry.bytes())?;
         let (name, rest) = bytes.split_at(entry.name);
-        Some(Self::new(entry, core::str::from_utf8(name).ok()?, rest, &[]))
+        core::str::from_utf8(name).ok()?;
+        Some(Self::new(entry, name, rest, &[]))
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -94,6 +95,13 @@ impl Live {
         // A name was a `str` when it was put, or was checked when it was read.
         let name = Name::new(core::str::from_utf8(self.name()).unwrap_or_default());
         Info::new(name, &self.entry)
+    }
+
+    /// Loads all its lines at once.
+    fn touch(&self) {
+        if let Bytes::Short(bytes) = &self.bytes {
+            core::hint::black_box([bytes[0], bytes[SHORT / 2], bytes[SHORT - 1]]);
+        }
     }
 
     /// Appends the entry to a record.
@@ -139,6 +147,11 @@ impl Names {
         self.all.iter()
     }
 
+    /// Returns the entries, whose names stay the same.
+    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Live> {
+        self.all.iter_mut()
+    }
+
     /// Takes all entries out.
     pub(crate) fn drain(&mut self) -> alloc::vec::Drain<'_, Live> {
         self.slots.fill((0, 0));
@@ -164,19 +177,31 @@ impl Names {
         let mut slot = hash as usize & (self.slots.len() - 1);
         loop {
             let (there, number) = self.slots[slot];
-            if number == 0 || there == hash && self.all[number as usize - 1].name() == name {
+            if number == 0 {
                 return (slot, hash);
+            }
+            if there == hash {
+                let live = &self.all[number as usize - 1];
+                live.touch();
+                if live.name() == name {
+                    return (slot, hash);
+                }
             }
             slot = self.next(slot);
         }
     }
 
-    pub(crate) fn get(&self, name: &[u8]) -> Option<&Live> {
+    /// Returns the place of a name among the entries.
+    fn place(&self, name: &[u8]) -> Option<usize> {
         if self.all.is_empty() {
             return None;
         }
         let (_, number) = self.slots[self.slot(name).0];
-        self.all.get((number as usize).wrapping_sub(1))
+        (number as usize).checked_sub(1)
+    }
+
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Live> {
+        self.place(name).map(|place| &self.all[place])
     }
 
     /// Puts an entry. Returns the fields of the one that it replaces.
@@ -269,8 +294,8 @@ impl Table {
         self.bytes = 0;
     }
 
-    /// Puts or deletes an entry. Returns the fields of the previous one.
-    pub(crate) fn change(&mut self, live: Live) -> Option<Entry> {
+    /// Puts or deletes an entry.
+    pub(crate) fn change(&mut self, live: Live) {
         let before = if live.is_deleted() {
             self.live.remove(live.name())
         } else {
@@ -278,7 +303,21 @@ impl Table {
             self.live.insert(live)
         };
         self.bytes -= before.as_ref().map_or(0, Entry::size);
-        before
+    }
+
+    /// Puts or deletes an entry, and leaves the change that takes this back.
+    pub(crate) fn exchange(&mut self, change: &mut Live) {
+        let there = self.live.place(change.name());
+        if let Some(there) = there.filter(|_| !change.is_deleted()) {
+            let there = &mut self.live.all[there];
+            self.bytes = self.bytes - there.entry.size() + change.entry.size();
+            return core::mem::swap(there, change);
+        }
+        let before = match there {
+            Some(there) => self.live.all[there].clone(),
+            None => Live::deleted(change.name()),
+        };
+        self.change(core::mem::replace(change, before));
     }
 
     /// Returns all entries, sorted by name.

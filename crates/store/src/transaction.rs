@@ -27,8 +27,10 @@ const NEAR: u64 = 64 << 10;
 #[must_use = "dropping it discards the changes"]
 pub struct Transaction<'s, M: Medium> {
     store: &'s mut Store<M>,
-    /// The entries after the changes.
+    /// The entries after the changes, or the ones before them if they are in the table.
     changes: Names,
+    /// True between the change of the table and the fence that makes the record durable.
+    is_in_doubt: bool,
     /// The time of the changes.
     seconds: u64,
     sums: Sums,
@@ -55,9 +57,11 @@ impl<M: Medium> Store<M> {
     /// [`FormatError::Failed`](crate::FormatError::Failed) after a failed commit; or if the medium has failed.
     pub fn begin(&mut self) -> Result<Transaction<'_, M>, Error<M::Error>> {
         self.check_is_usable()?;
+        self.load_end();
         Ok(Transaction {
             sums: Sums { record: 0, live: self.table.bytes },
             changes: core::mem::replace(&mut self.spare, Names::NONE),
+            is_in_doubt: false,
             seconds: (self.clock)(),
             store: self,
             written: Vec::new(),
@@ -95,7 +99,7 @@ impl<M: Medium> Transaction<'_, M> {
             return self.end(&attributes, claim, tag);
         }
         let (entry, sums) = self.check(&attributes, EntryKind::Value, len)?;
-        self.change(sums, Live::new(entry, attributes.name, attributes.metadata, bytes));
+        self.change(sums, Live::new(entry, attributes.name.as_bytes(), attributes.metadata, bytes));
         Ok(())
     }
 
@@ -158,7 +162,7 @@ impl<M: Medium> Transaction<'_, M> {
         if used.is_some_and(InUse::is_now) {
             return Err(Error(ErrorKind::InUse { name: Some(name.into()) }));
         }
-        let deleted = Live::deleted(name);
+        let deleted = Live::deleted(name.as_bytes());
         let sums = self.check_room(&[(sums, &deleted.entry)])?;
         self.change(sums, deleted);
         Ok(())
@@ -176,8 +180,8 @@ impl<M: Medium> Transaction<'_, M> {
             return Err(Error(ErrorKind::NameTaken { name: to.into() }));
         }
         let entry = Entry { name: to.len(), ..before.entry };
-        let renamed = Live::new(entry, to, before.metadata(), before.value());
-        let deleted = Live::deleted(from);
+        let renamed = Live::new(entry, to.as_bytes(), before.metadata(), before.value());
+        let deleted = Live::deleted(from.as_bytes());
         let sums = self.check_room(&[(of_from, &deleted.entry), (of_to, &entry)])?;
         self.has_renamed = true;
         // The blob itself stays in place.
@@ -215,15 +219,34 @@ impl<M: Medium> Transaction<'_, M> {
         let mut bytes = core::mem::take(&mut self.store.buffer);
         bytes.clear();
         bytes.resize(HEAD, 0);
-        let mut draft = Draft { bytes, is_sealed: false };
+        let mut draft = Draft { bytes, seconds: self.seconds, is_sealed: false };
         for live in self.changes.iter() {
             live.append(&mut draft.bytes);
         }
-        self.store.append(draft, self.growth)?;
+        let state = self.store.issue(draft, self.growth)?;
         self.growth = None;
-        self.take_effect();
+        let kept = self.kept();
+        // While the lines are written back. If the fence fails or panics, dropping this takes it back.
+        self.is_in_doubt = true;
+        self.exchange();
+        self.store.complete(state)?;
+        self.is_in_doubt = false;
+        self.give_replaced(&kept);
         self.store.shrink()?;
         Ok(self.store.table.state.number)
+    }
+
+    /// Returns the places that the renamed entries keep.
+    fn kept(&self) -> BTreeSet<u64> {
+        let entries = self.changes.iter().filter(|live| self.has_renamed && !live.is_deleted());
+        entries.map(|live| live.entry.at).collect()
+    }
+
+    /// Exchanges the entries of the table and the changes. A second time takes the first one back.
+    fn exchange(&mut self) {
+        for change in self.changes.iter_mut() {
+            self.store.table.exchange(change);
+        }
     }
 
     /// Makes all puts outside the record durable.
@@ -244,16 +267,10 @@ impl<M: Medium> Transaction<'_, M> {
         Ok(())
     }
 
-    /// Changes the table after the commit, and frees the replaced space.
-    fn take_effect(&mut self) {
+    /// Frees the space of the entries that the commit has replaced.
+    fn give_replaced(&mut self, kept: &BTreeSet<u64>) {
         let unit = self.store.unit();
-        let mut kept = BTreeSet::new();
-        if self.has_renamed {
-            let entries = self.changes.iter().filter(|live| !live.is_deleted());
-            kept.extend(entries.map(|live| live.entry.at));
-        }
-        for live in self.changes.drain() {
-            let Some(before) = self.store.table.change(live) else { continue };
+        for Live { entry: before, .. } in self.changes.drain() {
             let (at, bytes) = (before.at, before.occupied(unit));
             if bytes > 0 && !kept.contains(&at) {
                 self.store.space.give(&(at..at + bytes));
@@ -279,7 +296,7 @@ impl<M: Medium> Transaction<'_, M> {
         if self.medium().granularity().is_by_pages() && !place.is_empty() {
             self.written.push(place);
         }
-        self.change(sums, Live::new(entry, attributes.name, attributes.metadata, &[]));
+        self.change(sums, Live::new(entry, attributes.name.as_bytes(), attributes.metadata, &[]));
         Ok(())
     }
 
@@ -440,6 +457,9 @@ impl Attributes<'_> {
 /// Frees the written bytes, unless they were committed.
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
+        if self.is_in_doubt {
+            self.exchange();
+        }
         self.give_back_pending();
         if self.is_unfenced {
             drop(self.store.medium.fence());

@@ -2,9 +2,7 @@
 //! program (XCR0).
 
 use super::BlockStores;
-use crate::arch::x86::blocks::{
-    MOV, MOVDIR64B, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256, VMOVNTDQ_512,
-};
+use crate::arch::x86::blocks::{MOV, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256, VMOVNTDQ_512};
 use crate::cpu::x86::{is_documented, is_intel, leaf};
 use raw_cpuid::CpuIdReader;
 
@@ -51,7 +49,6 @@ pub(crate) fn read<R: CpuIdReader>(
     let ecx_of_1 = leaf(reader, 0, 1).map_or(0, |leaf| leaf.ecx);
     let has_avx = ecx_of_1 & 1 << 28 != 0;
     let has_avx512 = extended.is_some_and(|leaf| leaf.ebx & 1 << 16 != 0);
-    let has_movdir64b = extended.is_some_and(|leaf| leaf.ecx & 1 << 28 != 0);
     let asks_xcr0 = registers == Registers::Vector && ecx_of_1 & 1 << 27 != 0;
     let kept = if asks_xcr0 { xcr0() } else { 0 };
     let avx = has_avx && kept & AVX_STATE == AVX_STATE;
@@ -63,7 +60,6 @@ pub(crate) fn read<R: CpuIdReader>(
         (avx, VMOVNTDQ_256),
         (avx512, VMOVDQA64),
         (avx512, VMOVNTDQ_512),
-        (has_movdir64b, MOVDIR64B),
     ];
     let codes = present.iter().filter(|(present, _)| *present);
     BlockStores {

@@ -93,7 +93,6 @@ fn assert_records_stay(fault: Fault) {
         );
         exploration.assert_safe();
         if !is_over.into_inner() {
-            println!("{fault:?}: {calls} calls");
             break;
         }
     }

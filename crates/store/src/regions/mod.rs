@@ -219,7 +219,7 @@ impl<M: Medium> Store<M> {
         self.unseal()?;
         let used = Use { commit: self.table.state.number + 1, is_dirty: true };
         let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
-        self.append_changes(Draft::commit(false), live.into_iter().collect())?;
+        self.append_changes(Draft::commit((self.clock)(), false), live.into_iter().collect())?;
         drop(self.deep_persist_log());
         Ok(())
     }
@@ -257,7 +257,7 @@ impl<M: Medium> Store<M> {
         for range in self.space.used().chain(core::iter::once(0..root::BYTES)) {
             self.medium.deep_persist(range).map_err(Error::medium)?;
         }
-        self.append_changes(Draft::commit(true), clean)?;
+        self.append_changes(Draft::commit((self.clock)(), true), clean)?;
         self.in_use.clear();
         // Without this, the next opening may find the previous record, which is not sealed.
         self.deep_persist_log().map_err(Error::medium)?;

@@ -122,6 +122,44 @@ impl Medium for Faulty {
     }
 }
 
+/// All changes that a commit can make, and then a failure or a panic at each of its calls: a store shows no commit that
+/// is not known to be durable.
+#[test]
+fn a_commit_that_fails_or_panics_is_never_seen() {
+    for panics in [false, true] {
+        let mut failures = 0;
+        for calls in 0.. {
+            let medium = Faulty::new(Plain::zeros(1 << 20), panics);
+            let (mut store, _) = options().create_new(medium.clone()).unwrap();
+            let mut transaction = store.begin().unwrap();
+            for (name, len) in [("replaced", 10), ("deleted", 20), ("renamed", 1000)] {
+                transaction.put(name, &vec![1; len]).unwrap();
+            }
+            transaction.commit().unwrap();
+            let before = (blobs(&store).unwrap(), store.commit_number(), store.capacity().free);
+            let mut transaction = store.begin().unwrap();
+            transaction.put("replaced", &[2; 300]).unwrap();
+            transaction.put("new", &[2; 10]).unwrap();
+            transaction.delete("deleted").unwrap();
+            transaction.rename("renamed", "again").unwrap();
+            medium.fault_after(calls);
+            let commit = AssertUnwindSafe(|| transaction.commit());
+            let is_committed = matches!(catch_unwind(commit), Ok(Ok(_)));
+            medium.fault_after(u64::MAX);
+            if is_committed {
+                assert_ne!(blobs(&store).unwrap(), before.0);
+                break;
+            }
+            failures += 1;
+            let reader = store.reader();
+            assert_eq!(reader.commit_number(), before.1, "{calls} calls");
+            let seen = (blobs(&store).unwrap(), store.commit_number(), store.capacity().free);
+            assert_eq!(seen, before, "{calls} calls");
+        }
+        assert!(failures >= 4, "{failures}");
+    }
+}
+
 /// One transaction of a life in which the log grows, is compacted and shrinks.
 fn step(store: &mut Store<Faulty>, model: &mut Blobs, number: u8) -> Result<(), Error<Broken>> {
     let mut transaction = store.begin()?;

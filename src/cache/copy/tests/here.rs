@@ -19,7 +19,6 @@ fn stores() -> impl Iterator<Item = (Method, &'static BlockStore)> {
         let method = match store.kind {
             StoreKind::Ordinary => Method::Ordinary,
             StoreKind::Streaming => Method::StreamingThenWriteback,
-            StoreKind::Direct => Method::Streaming,
         };
         (method, store)
     })

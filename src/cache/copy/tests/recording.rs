@@ -1,7 +1,7 @@
 //! Copies on a recording instead of a CPU: the order of stores, write-backs and fences is held against the rules of
 //! the manuals.
 
-use crate::arch::x86::blocks::{MOVDIR64B, VMOVDQA64, VMOVNTDQ_512};
+use crate::arch::x86::blocks::{VMOVDQA64, VMOVNTDQ_512};
 use crate::arch::{BLOCK, BlockStore, StoreKind};
 use crate::cache::copy::executor::{self, CHUNK, Executor, Part};
 use crate::cache::copy::table::Method;
@@ -44,11 +44,10 @@ impl Executor for Recording {
 const TO: usize = 0x10_0000;
 const FROM: usize = 0x90_0000;
 
-const METHODS: [(Method, &BlockStore); 4] = [
+const METHODS: [(Method, &BlockStore); 3] = [
     (Method::Ordinary, &VMOVDQA64),
     (Method::Streaming, &VMOVNTDQ_512),
     (Method::StreamingThenWriteback, &VMOVNTDQ_512),
-    (Method::Streaming, &MOVDIR64B),
 ];
 
 /// Returns a part at a distance of a block's boundary.

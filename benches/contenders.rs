@@ -1,9 +1,9 @@
 //! The contenders of a comparison, their measurement and their output.
 
-use crate::measure::blocks::{Blocks, Loop, interleave};
+use crate::measure::blocks::{Blocks, Loop, interleave_with_control};
 use crate::measure::clock::Clock;
 use crate::measure::machine::Machine;
-use crate::measure::statistics::Estimate;
+use crate::measure::statistics::{Control, Estimate};
 use crate::{Outcome, run_with, scaled};
 use core::cell::{Cell, RefCell};
 use core::error::Error;
@@ -37,7 +37,8 @@ pub struct Contender<'a> {
 }
 
 /// A comparison of the first contender with all others. A contender whose name begins with the first one's name is
-/// another method of the same library; those after it are compared with it.
+/// another method of the same library; those after it are compared with it. The first one is measured twice in each
+/// round: a goal is judged only if both agree within 5 %.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 #[expect(clippy::exhaustive_structs, reason = "benches make them")]
 pub struct Case<'a> {
@@ -45,8 +46,6 @@ pub struct Case<'a> {
     pub name: String,
     /// The number of operations in a block.
     pub operations: usize,
-    /// The goal for one operation of the first contender in nanoseconds, if any.
-    pub goal_ns: Option<f64>,
     /// The compared contenders.
     pub contenders: Vec<Contender<'a>>,
 }
@@ -84,7 +83,7 @@ impl Case<'_> {
             .into_iter()
             .map(|contender| ((contender.name, contender.goal), contender.block_ns))
             .unzip();
-        let samples = interleave(blocks, &mut loops, &mut || {});
+        let (samples, again) = interleave_with_control(blocks, &mut loops, &mut || {});
         let mut results = Vec::new();
         for ((name, _), samples) in others.iter().zip(&samples) {
             let Estimate { median, low, high, .. } = Estimate::of(samples)?;
@@ -95,9 +94,8 @@ impl Case<'_> {
         let [(name, _), others @ ..] = others.as_slice() else { return Ok(record) };
         let [ours, theirs @ ..] = samples.as_slice() else { return Ok(record) };
         writeln!(out, "\n{}", self.name)?;
-        let estimate = Estimate::of(ours)?;
-        let goal = self.goal_ns.map(|goal| (goal, 0, " ns"));
-        writeln!(out, "  {name:<28} {estimate:.1} ns{}", reached(&estimate, goal))?;
+        let (estimate, control) = (Estimate::of(ours)?, Control::of(ours, &again)?);
+        writeln!(out, "  {name:<28} {estimate:.1} ns")?;
         let (mut method, mut ours) = (name, ours);
         for ((other, goal), theirs) in others.iter().zip(theirs) {
             let ns = Estimate::of(theirs)?;
@@ -107,7 +105,7 @@ impl Case<'_> {
                 continue;
             }
             let ratio = Estimate::of_ratio(ours, theirs)?;
-            let goal = reached(&ratio, goal.map(|goal| (goal, 2, "")));
+            let goal = reached(&ratio, *goal, &control);
             writeln!(out, "  {other:<28} {ns:.1} ns; {method} takes {ratio:.3} of it{goal}")?;
         }
         Ok(record)
@@ -142,15 +140,14 @@ pub fn fill_ns(
 
 /// Returns the end of a line about a copy: the goal for its ratio, or the mark of a method without a goal.
 #[must_use]
-pub fn goal_or_mark(ratio: &Estimate, goal: f64, is_durable: bool) -> String {
-    if is_durable { reached(ratio, Some((goal, 2, ""))) } else { NOT_DURABLE.to_owned() }
+pub fn goal_or_mark(ratio: &Estimate, goal: f64, is_durable: bool, control: &Control) -> String {
+    if is_durable { reached(ratio, Some(goal), control) } else { NOT_DURABLE.to_owned() }
 }
 
-/// Returns the text about a goal, with this many decimals and a unit.
-fn reached(estimate: &Estimate, goal: Option<(f64, usize, &str)>) -> String {
-    let Some((goal, digits, unit)) = goal else { return String::new() };
-    let reached = if estimate.reaches(goal) { "reached" } else { "missed" };
-    format!(", goal {goal:.digits$}{unit} {reached}")
+/// Returns the text about a goal.
+fn reached(ratio: &Estimate, goal: Option<f64>, control: &Control) -> String {
+    goal.map(|goal| format!(", goal {goal:.2} {}", control.verdict(ratio, goal)))
+        .unwrap_or_default()
 }
 
 /// Measures the cases of a benchmark created earlier, of an operation on a medium, and prints their ratios from this many
@@ -247,7 +244,7 @@ pub fn print_heading(out: &mut dyn Write, what: &str, blocks: Blocks) -> Outcome
 mod tests {
     use super::{fill_ns, goal_or_mark};
     use crate::measure::clock::Clock;
-    use crate::measure::statistics::Estimate;
+    use crate::measure::statistics::{Control, Estimate};
     use core::cell::Cell;
     use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -285,8 +282,9 @@ mod tests {
     #[test]
     fn a_method_that_is_not_durable_is_not_a_goal() {
         let ratio = Estimate { median: 1.5, low: 1.4, high: 1.6, samples: 101 };
-        assert_eq!(goal_or_mark(&ratio, 1.0, true), ", goal 1.00 missed");
-        assert_eq!(goal_or_mark(&ratio, 2.0, true), ", goal 2.00 reached");
-        assert_eq!(goal_or_mark(&ratio, 1.0, false), " (not durable)");
+        let control = Control::of(&[1.0; 30], &[1.0; 30]).unwrap();
+        assert_eq!(goal_or_mark(&ratio, 1.0, true, &control), ", goal 1.00 missed");
+        assert_eq!(goal_or_mark(&ratio, 2.0, true, &control), ", goal 2.00 reached");
+        assert_eq!(goal_or_mark(&ratio, 1.0, false, &control), " (not durable)");
     }
 }

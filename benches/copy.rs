@@ -22,7 +22,7 @@ use cachemaint_benches::measure::copy::{
     samples, streaming_is_durable,
 };
 use cachemaint_benches::measure::machine::Machine;
-use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::statistics::{Control, Estimate};
 use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::{Outcome, print, run, scaled};
 use core::error::Error;
@@ -149,9 +149,9 @@ impl Bench {
         let blocks = if case.bytes < 1 << 20 { Blocks::at_least(101) } else { Blocks::FEWEST };
         let probe = Probe::new(&self.memory, self.cache, case);
         let contenders = self.contenders(case.bytes);
-        let samples = samples(&self.clock, &probe, &contenders, blocks, &mut || {});
+        let (samples, again) = samples(&self.clock, &probe, &contenders, blocks, &mut || {});
         let Some(ours) = samples.first() else { return Ok(()) };
-        let placement = case.placement;
+        let (placement, control) = (case.placement, Control::of(ours, &again)?);
         writeln!(out, "{:>9} B, {placement:<4}  {:.1} ns", case.bytes, Estimate::of(ours)?)?;
 
         let mut peers = Vec::new();
@@ -169,7 +169,7 @@ impl Bench {
                 continue;
             }
             let ratio = Estimate::of_ratio(ours, theirs)?;
-            let goal = goal_or_mark(&ratio, 1.0, *durable);
+            let goal = goal_or_mark(&ratio, 1.0, *durable, &control);
             writeln!(out, "{:19}{ratio:.2} of {name}{goal}", "")?;
         }
         Ok(())

@@ -74,7 +74,7 @@ impl Bench {
         #[cfg(target_os = "linux")]
         contenders.extend(self.sqlite()?);
         let name = format!("append {RECORD} B durably");
-        Ok(Case { name, operations: RECORDS, goal_ns: None, contenders })
+        Ok(Case { name, operations: RECORDS, contenders })
     }
 
     /// All records of a block are durable at its end, beside a sync of each.
@@ -96,7 +96,7 @@ impl Bench {
             })?,
         ];
         let name = format!("append {RECORDS} records of {RECORD} B together");
-        Ok(Case { name, operations: RECORDS, goal_ns: None, contenders })
+        Ok(Case { name, operations: RECORDS, contenders })
     }
 
     /// Threads append one record at a time.
@@ -135,7 +135,7 @@ impl Bench {
         ];
         let s = if threads == 1 { "" } else { "s" };
         let name = format!("append {RECORD} B durably, {threads} thread{s}");
-        Ok(Case { name, operations: records, goal_ns: None, contenders })
+        Ok(Case { name, operations: records, contenders })
     }
 
     /// Returns the nanoseconds of a block. Each of its threads appends as many records as a block of one thread.

@@ -69,7 +69,7 @@ impl Bench {
             contender("memmap2", Some(goal), by_memmap2),
         ];
         let name = format!("{} MiB, {name}", self.len >> 20);
-        Case { name, operations: 1, goal_ns: None, contenders }
+        Case { name, operations: 1, contenders }
     }
 
     fn drop_cache(&self) {

@@ -7,11 +7,11 @@
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use cachemaint_benches::bare::words;
 use cachemaint_benches::libpmem::Libpmem;
-use cachemaint_benches::measure::blocks::{Blocks, Loop, interleave};
+use cachemaint_benches::measure::blocks::{Blocks, Loop, interleave_with_control};
 use cachemaint_benches::measure::clock::Clock;
 use cachemaint_benches::measure::lines::Region;
 use cachemaint_benches::measure::machine::Machine;
-use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::statistics::{Control, Estimate};
 use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::{Outcome, run, scaled};
 use core::cell::Cell;
@@ -153,8 +153,8 @@ fn print_ratios(out: &mut dyn Write, clock: &Clock, contenders: &[Contender<'_>]
             .iter()
             .map(|contender| -> Loop<'_, f64> { Box::new(|| words.persist(clock, contender)) })
             .collect();
-        let samples = interleave(blocks, &mut loops, &mut || {});
-        print_pattern(out, pattern, contenders, &samples)?;
+        let measured = interleave_with_control(blocks, &mut loops, &mut || {});
+        print_pattern(out, pattern, contenders, &measured)?;
     }
     Ok(())
 }
@@ -163,9 +163,10 @@ fn print_pattern(
     out: &mut dyn Write,
     pattern: &str,
     contenders: &[Contender<'_>],
-    samples: &[Vec<f64>],
+    (samples, again): &(Vec<Vec<f64>>, Vec<f64>),
 ) -> Outcome {
-    let [ours, peers @ ..] = samples else { return Ok(()) };
+    let [ours, peers @ ..] = samples.as_slice() else { return Ok(()) };
+    let control = Control::of(ours, again)?;
     writeln!(out, "{pattern:<11} cachemaint  {:.1} ns", Estimate::of(ours)?)?;
     for (contender, theirs) in contenders.iter().skip(1).zip(peers) {
         let ratio = Estimate::of_ratio(ours, theirs)?;
@@ -175,7 +176,7 @@ fn print_pattern(
             "",
             contender.name,
             Estimate::of(theirs)?,
-            if ratio.reaches(1.0) { "reached" } else { "missed" },
+            control.verdict(&ratio, 1.0),
         )?;
     }
     Ok(())

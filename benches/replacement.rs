@@ -15,7 +15,7 @@ use cachemaint_benches::measure::copy::{
     CacheSizes, Case, Contender, Copy, Level, Memory, Placement, Probe, Target, samples,
     streaming_is_durable,
 };
-use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::statistics::{Control, Estimate};
 use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::{Outcome, run, scaled};
 use core::cell::Cell;
@@ -142,7 +142,7 @@ impl Both {
             take(Comparison {
                 name: name.to_owned(),
                 operations: OPERATIONS as usize,
-                goal_ns: None,
+
                 contenders,
             })?;
         }
@@ -168,7 +168,7 @@ impl Both {
             });
             let name = format!("memset_persist, {bytes} B");
             let contenders = contenders.collect();
-            take(Comparison { name, operations: operations as usize, goal_ns: None, contenders })?;
+            take(Comparison { name, operations: operations as usize, contenders })?;
         }
         Ok(())
     }
@@ -218,10 +218,11 @@ impl Both {
             let probe = Probe::new(&self.memory, self.cache, case);
             let contenders = self.contenders(case);
             let blocks = if case.bytes < 1 << 20 { BLOCKS } else { Blocks::FEWEST };
-            let samples = samples(&self.clock, &probe, &contenders, blocks, &mut || {});
+            let (samples, again) = samples(&self.clock, &probe, &contenders, blocks, &mut || {});
             let [ours, theirs] = samples.as_slice() else { continue };
+            let control = Control::of(ours, &again)?;
             let ratio = Estimate::of_ratio(ours, theirs)?;
-            let goal = goal_or_mark(&ratio, GOAL, is_durable(ORIGINAL, case.bytes));
+            let goal = goal_or_mark(&ratio, GOAL, is_durable(ORIGINAL, case.bytes), &control);
             let (ours, theirs) = (Estimate::of(ours)?, Estimate::of(theirs)?);
             let (place, bytes) = (case.placement, case.bytes);
             writeln!(

@@ -34,7 +34,7 @@ fn case(clock: &Clock, size: usize) -> Case<'_> {
     Case {
         name: format!("the tag of {size} B"),
         operations: usize::from(TAGS),
-        goal_ns: None,
+
         contenders: vec![
             contender("XXH3, 64 bits", XxHash3_64::oneshot_with_seed),
             // A CRC continues from a 32-bit value.

@@ -7,11 +7,11 @@
 
 use cachemaint::Cache;
 use cachemaint_benches::libpmem::Libpmem;
-use cachemaint_benches::measure::blocks::{Blocks, Loop, interleave};
+use cachemaint_benches::measure::blocks::{Blocks, Loop, interleave_with_control};
 use cachemaint_benches::measure::clock::Clock;
 use cachemaint_benches::measure::lines::{PAGE, Region, State, WORD, check};
 use cachemaint_benches::measure::machine::Machine;
-use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::statistics::{Control, Estimate};
 use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::{Outcome, run, scaled};
 use core::cell::Cell;
@@ -135,12 +135,13 @@ impl Bench<'_> {
             })
             .collect();
         let blocks = if bytes < LONG { Blocks::at_least(101) } else { Blocks::FEWEST };
-        let samples = interleave(blocks, &mut loops, &mut || {});
+        let (samples, again) = interleave_with_control(blocks, &mut loops, &mut || {});
         let [ours, peers @ ..] = samples.as_slice() else { return Ok(()) };
+        let control = Control::of(ours, &again)?;
         writeln!(out, "{state:<6}{:>8} KiB  {:.2} ns a line", bytes >> 10, Estimate::of(ours)?)?;
         for (contender, theirs) in self.contenders.iter().skip(1).zip(peers) {
             let ratio = Estimate::of_ratio(ours, theirs)?;
-            let reached = if ratio.reaches(1.0) { "reached" } else { "missed" };
+            let reached = control.verdict(&ratio, 1.0);
             writeln!(out, "{:20}{ratio:.3} of {}, goal 1.00 {reached}", "", contender.name)?;
         }
         Ok(())

@@ -44,14 +44,38 @@ pub fn interleave<T>(
     loops: &mut [Loop<'_, T>],
     progress: &mut dyn FnMut(),
 ) -> Vec<Vec<T>> {
+    let count = loops.len();
+    rounds(blocks, loops, count, progress)
+}
+
+/// Does the same with a second copy of the first loop, its control. Returns the samples of that copy apart.
+pub fn interleave_with_control<T>(
+    blocks: Blocks,
+    loops: &mut [Loop<'_, T>],
+    progress: &mut dyn FnMut(),
+) -> (Vec<Vec<T>>, Vec<T>) {
+    let count = loops.len() + 1;
+    let mut samples = rounds(blocks, loops, count, progress);
+    let control = samples.pop().unwrap_or_default();
+    (samples, control)
+}
+
+/// Measures `count` places in each round. Those after the last loop have the first ones again.
+fn rounds<T>(
+    blocks: Blocks,
+    loops: &mut [Loop<'_, T>],
+    count: usize,
+    progress: &mut dyn FnMut(),
+) -> Vec<Vec<T>> {
     for each in loops.iter_mut() {
         drop(each());
     }
-    let mut samples: Vec<Vec<T>> = loops.iter().map(|_| Vec::with_capacity(blocks.0)).collect();
+    let mut samples: Vec<Vec<T>> = (0..count).map(|_| Vec::with_capacity(blocks.0)).collect();
     for round in 0..blocks.0 {
-        let (before, from) = split(loops.len(), round);
+        let (before, from) = split(count, round);
         for place in from.chain(before) {
-            if let (Some(each), Some(into)) = (loops.get_mut(place), samples.get_mut(place)) {
+            let number = place % loops.len().max(1);
+            if let (Some(each), Some(into)) = (loops.get_mut(number), samples.get_mut(place)) {
                 into.push(each());
             }
         }
@@ -68,7 +92,7 @@ fn split(loops: usize, round: usize) -> (core::ops::Range<usize>, core::ops::Ran
 
 #[cfg(test)]
 mod tests {
-    use super::{Blocks, Loop, interleave};
+    use super::{Blocks, Loop, interleave, interleave_with_control};
     use core::cell::RefCell;
 
     #[test]
@@ -90,6 +114,23 @@ mod tests {
         // The first `abc` is the block that is not counted.
         assert!(order.starts_with("abcabc bca cab abc bca "), "{order}");
         assert_eq!(order.matches(' ').count(), 30);
+    }
+
+    #[test]
+    fn the_control_is_the_first_loop_again() {
+        let mut next = 0;
+        let mut first = || {
+            next += 1;
+            next
+        };
+        let mut loops: Vec<Loop<'_, usize>> = vec![Box::new(&mut first), Box::new(|| 1000)];
+        let (samples, control) = interleave_with_control(Blocks::FEWEST, &mut loops, &mut || {});
+        assert_eq!(samples[1], [1000; 30]);
+        assert_eq!((samples.len(), samples[0].len(), control.len()), (2, 30, 30));
+        let mut all = [samples[0].clone(), control].concat();
+        all.sort_unstable();
+        // The first block is not counted.
+        assert_eq!(all, (2..=61).collect::<Vec<_>>());
     }
 
     #[test]

@@ -66,6 +66,39 @@ impl Estimate {
     }
 }
 
+/// The ratio of two copies of one contender. It shows whether the ratios of the same run mean anything.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Control(Estimate);
+
+impl Control {
+    /// Two copies of one contender differ by less on an idle machine.
+    const MOST: f64 = 0.05;
+
+    /// Returns the control from the samples of both copies.
+    ///
+    /// # Errors
+    /// Same as [`Estimate::of_ratio`].
+    pub fn of(one: &[f64], other: &[f64]) -> Result<Self, NoEstimate> {
+        Estimate::of_ratio(one, other).map(Self)
+    }
+
+    /// Returns true if both are equally fast within 5 %, with their interval.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.0.low >= 1.0 - Self::MOST && self.0.high <= 1.0 + Self::MOST
+    }
+
+    /// Returns the verdict about a goal: none if the copies disagree.
+    #[must_use]
+    pub fn verdict(&self, ratio: &Estimate, goal: f64) -> &'static str {
+        match (self.agrees(), ratio.reaches(goal)) {
+            (false, _) => "not judged: the machine is busy",
+            (true, true) => "reached",
+            (true, false) => "missed",
+        }
+    }
+}
+
 /// Prints the median, and the interval in brackets, with as many decimals as the precision of the format (3 by
 /// default).
 impl fmt::Display for Estimate {
@@ -122,7 +155,7 @@ fn rank(n: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Estimate, NoEstimate, rank};
+    use super::{Control, Estimate, NoEstimate, rank};
 
     /// By hand: 2^-5 = 3.1 % is too much and 2^-6 = 1.6 % is not. (1 + 8) / 2^8 = 3.5 % is too much and (1 + 9) / 2^9 =
     /// 1.95 % is not.
@@ -169,6 +202,26 @@ mod tests {
         let ratio = Estimate::of_ratio(&subject, &peer).unwrap();
         assert_eq!(ratio, Estimate { median: 2.0, low: 2.0, high: 2.0, samples: 10 });
         assert!(ratio.reaches(2.0) && !ratio.reaches(1.99));
+    }
+
+    #[test]
+    fn a_goal_is_judged_only_if_two_copies_of_one_contender_agree() {
+        let ratio = Estimate { median: 1.5, low: 1.4, high: 1.6, samples: 101 };
+        let one = [100.0; 30];
+        for (other, of_high_goal, of_low_goal) in [
+            (100.0, "reached", "missed"),
+            (96.0, "reached", "missed"),
+            (104.0, "reached", "missed"),
+            (94.0, "not judged: the machine is busy", "not judged: the machine is busy"),
+            (106.0, "not judged: the machine is busy", "not judged: the machine is busy"),
+        ] {
+            let control = Control::of(&one, &[other; 30]).unwrap();
+            let verdicts = [2.0, 1.0].map(|goal| control.verdict(&ratio, goal));
+            assert_eq!(verdicts, [of_high_goal, of_low_goal], "{other}");
+        }
+        // The median agrees, but its interval is wide.
+        let noisy: Vec<f64> = (0..30).map(|at| 80.0 + 40.0 * f64::from(at % 3) / 2.0).collect();
+        assert!(!Control::of(&one, &noisy).unwrap().agrees());
     }
 
     #[test]

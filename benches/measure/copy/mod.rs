@@ -13,7 +13,7 @@ mod memory;
 mod placement;
 mod recommendation;
 
-use super::blocks::{Blocks, Loop, interleave};
+use super::blocks::{Blocks, Loop, interleave_with_control};
 use super::clock::Clock;
 use cachemaint::cache::{Cache, Destination};
 use cachemaint::medium;
@@ -207,12 +207,12 @@ pub fn samples(
     contenders: &[Contender<'_>],
     blocks: Blocks,
     progress: &mut dyn FnMut(),
-) -> Vec<Vec<f64>> {
+) -> (Vec<Vec<f64>>, Vec<f64>) {
     let mut loops: Vec<Loop<'_, f64>> = contenders
         .iter()
         .map(|contender| -> Loop<'_, f64> { Box::new(|| probe.copy_ns(clock, contender)) })
         .collect();
-    interleave(blocks, &mut loops, progress)
+    interleave_with_control(blocks, &mut loops, progress)
 }
 
 #[cfg(test)]

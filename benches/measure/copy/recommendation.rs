@@ -98,7 +98,7 @@ fn measure(
     let held = |placement: &Placement| CacheSizes::here().hold(*placement, bytes);
     for placement in PLACEMENTS.into_iter().filter(held) {
         let probe = Probe::new(memory, cache, Case { bytes, aligned: true, placement });
-        let measured = samples(clock, &probe, contenders, blocks, &mut || {});
+        let (measured, _) = samples(clock, &probe, contenders, blocks, &mut || {});
         for (times, samples) in times.iter_mut().zip(measured) {
             times.push((placement.level, Estimate::of(&samples)?.median));
         }

@@ -24,11 +24,11 @@ fn the_guide_shows_the_table_of_the_library() -> Result<(), Box<dyn core::error:
 
 #[test]
 fn the_guide_lists_the_code_of_each_condition() -> Result<(), Box<dyn core::error::Error>> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guarantees.md");
     let page = fs::read_to_string(page)?;
     let codes = Condition::ALL.iter().map(|condition| condition.code);
     let missing: Vec<_> = codes.filter(|code| !page.contains(&format!("| `{code}` | "))).collect();
-    assert!(missing.is_empty(), "docs/operating.md has no row for {missing:?}");
+    assert!(missing.is_empty(), "docs/guarantees.md has no row for {missing:?}");
     Ok(())
 }
 

@@ -93,7 +93,7 @@ fn each_lane_in_a_document_exists() {
             _ => None,
         }) {
             let words = code.split_whitespace();
-            let kinds = ["capi/", "cpu/", "flush/", "machine/", "states/", "drive/"];
+            let kinds = ["cpu/", "flush/", "machine/", "states/", "drive/"];
             for lane in words.filter(|word| kinds.iter().any(|kind| word.starts_with(kind))) {
                 let is_there = lanes.iter().any(|known| *known == lane || known.starts_with(lane));
                 assert!(is_there, "{page}: no lane is {lane}");

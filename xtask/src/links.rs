@@ -37,6 +37,32 @@ pub(crate) fn faults(host: &Host) -> Result<Vec<String>> {
 
 /// Returns a line for each name of an item that its type does not have. Types of other packages have no page.
 fn unknown(pages: &Path, documents: &BTreeMap<PathBuf, Document>) -> Result<Vec<String>> {
+    let types = pages_of_types(pages)?;
+    let has = |page: &PathBuf, item: &str| {
+        fs::read_to_string(page).is_ok_and(|html| html.contains(&format!(".{item}\"")))
+    };
+    let mut unknown = Vec::new();
+    // The engines' page names types of other packages.
+    for (path, document) in documents.iter().filter(|(path, _)| !path.starts_with("testing")) {
+        for (of, item) in document.names.iter().filter_map(|name| last_two(name)) {
+            if types.get(of).is_some_and(|found| !found.iter().any(|page| has(page, item))) {
+                unknown.push(format!("{}: {of} has no {item}", path.display()));
+            }
+        }
+    }
+    Ok(unknown)
+}
+
+/// Returns the last two names of a path, without the code around them.
+fn last_two(path: &str) -> Option<(&str, &str)> {
+    let is_end = |letter: char| !letter.is_alphanumeric() && letter != '_';
+    let mut parts = path.rsplit("::");
+    let (item, of) = (parts.next()?, parts.next()?);
+    Some((of.rsplit(is_end).next()?, item.split(is_end).next()?))
+}
+
+/// Returns rustdoc's pages of each type.
+fn pages_of_types(pages: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
     let mut types: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     let mut folders = vec![pages.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -52,24 +78,7 @@ fn unknown(pages: &Path, documents: &BTreeMap<PathBuf, Document>) -> Result<Vec<
             }
         }
     }
-    let has = |page: &PathBuf, item: &str| {
-        fs::read_to_string(page).is_ok_and(|html| html.contains(&format!(".{item}\"")))
-    };
-    let mut unknown = Vec::new();
-    // The engines' page names types of other packages.
-    for (path, document) in documents.iter().filter(|(path, _)| !path.starts_with("testing")) {
-        for name in &document.names {
-            let mut parts = name.rsplit("::");
-            let (Some(item), Some(of)) = (parts.next(), parts.next()) else { continue };
-            let is_end = |letter: char| !letter.is_alphanumeric() && letter != '_';
-            let item = item.split(is_end).next().unwrap_or_default();
-            let of = of.rsplit(is_end).next().unwrap_or_default();
-            if types.get(of).is_some_and(|found| !found.iter().any(|page| has(page, item))) {
-                unknown.push(format!("{}: {of} has no {item}", path.display()));
-            }
-        }
-    }
-    Ok(unknown)
+    Ok(types)
 }
 
 fn broken(root: &Path, pages: &Path, documents: &BTreeMap<PathBuf, Document>) -> Vec<String> {
@@ -151,7 +160,8 @@ impl Document {
                     document.anchors.extend(heading.take().map(|text| anchor(&text)));
                 }
                 Event::Text(words) | Event::Code(words) => {
-                    document.names.extend(words.split_whitespace().filter(|word| word.contains("::")).map(str::to_owned));
+                    let paths = words.split_whitespace().filter(|word| word.contains("::"));
+                    document.names.extend(paths.map(str::to_owned));
                     if let Some(heading) = &mut heading {
                         heading.push_str(&words);
                     }
@@ -206,7 +216,8 @@ mod tests {
     fn a_name_is_on_the_page_of_its_type_or_unknown() {
         let pages = tempfile::tempdir().unwrap();
         fs::create_dir(pages.path().join("cachemaint")).unwrap();
-        fs::write(pages.path().join("cachemaint/struct.Cache.html"), "<a id=\"method.host\">").unwrap();
+        fs::write(pages.path().join("cachemaint/struct.Cache.html"), "<a id=\"method.host\">")
+            .unwrap();
         let text = "`Cache::host()?` `Cache::guest` `Other::item` `cachemaint::Cache`\n";
         let documents = [(PathBuf::from("a.md"), Document::of(text))];
         let found = unknown(pages.path(), &documents.into()).unwrap();

@@ -13,7 +13,8 @@ const README: &str = "README.md";
 
 #[test]
 fn the_commands_of_the_guide_succeed() {
-    let is_quick = |page: &Path, block: &str| !page.ends_with(README) && !block.starts_with("# Needs");
+    let is_quick =
+        |page: &Path, block: &str| !page.ends_with(README) && !block.starts_with("# Needs");
     for (page, commands) in pages(is_quick) {
         let directory = tempfile::tempdir().unwrap();
         let command = Path::new(env!("CARGO_BIN_EXE_cachemaint")).parent().unwrap();

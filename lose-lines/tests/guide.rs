@@ -1,6 +1,5 @@
 //! The options that the guide's pages name.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::fs;
 use std::path::Path;

@@ -20,7 +20,8 @@ chapters! {
     databases: "../docs/databases.md",
     drivers: "../docs/drivers.md",
     device_model: "../docs/device-model.md",
-    hypervisors: "../docs/hypervisors.md",
+    guarantees: "../docs/guarantees.md",
+    guest_memory: "../docs/guest-memory.md",
     recorder_chapter: "../docs/recorder.md",
     tracing: "../docs/tracing.md",
 }

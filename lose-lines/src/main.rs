@@ -44,7 +44,7 @@ files records the system calls of a program on this system; it needs no emulator
 the program in the emulator QEMU, with the libraries that it is linked to. It must create
 its files in its working directory or in TMPDIR: both are on the file system under test. For cut,
 that is ext4 with DAX, which supports MAP_SYNC. Needs Debian 12 or 13, or an Ubuntu
-that has QEMU 10, but neither root nor KVM; on arm64, only drive works.
+that has QEMU 10, but neither root nor KVM. On arm64, files and drive compile and have never run.
 
 Exit codes: 0 no loss, 1 the check found a loss, 2 usage, 3 the test could not be run, 4 no cut
 came after a line that the program had printed, so the check proved nothing, 5 no check failed,

@@ -8,8 +8,8 @@
 //! Work on a range is *issued* line by line and *completed* by a fence. The plain operations do
 //! both; [`Cache::batch`] issues for several ranges and completes them together.
 //!
-//! A virtual machine that is migrated can lose an instruction that it was started with: the guide's chapter *Hypervisors*
-//! lists what each hypervisor promises.
+//! A virtual machine that is migrated can lose an instruction that it was started with: the guide's chapter *Advice to
+//! authors of hypervisors* lists what each must promise.
 
 mod batch;
 mod builder;

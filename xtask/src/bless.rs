@@ -10,7 +10,7 @@ use crate::run::Run;
 /// The files with a test that writes goldens, and cargo's words for it.
 const GOLDENS: [(&str, &str); 4] = [
     ("cli/tests/command/outcomes.rs", "-p cachemaint-cli --test command outcomes::"),
-    ("xtask/src/figures.rs", "-p xtask --bin xtask pages_show"),
+    ("xtask/src/figures.rs", "-p xtask --bin xtask page_shows"),
     ("xtask/tests/figures.rs", "-p xtask --test figures"),
     ("xtask/tests/interface.rs", "-p xtask --test interface"),
 ];

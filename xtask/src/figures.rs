@@ -1,32 +1,18 @@
-//! The measured figures of the guide and of the README, written from recorded results.
+//! The measured figures of the guide, written from recorded results.
 //!
 //! `docs/figures/NAME.json` is a record: what was measured, on which machine, and when. A benchmark writes one to
 //! `target/figures/NAME.json`; copy it to `docs/figures` to publish it. This module writes each table between
 //! `<!-- figures: NAME -->` and `<!-- end -->`, so that a figure is typed nowhere.
 
-use alloc::collections::BTreeMap;
 use core::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-/// The pages with tables.
-const PAGES: [&str; 2] = ["README.md", "docs/figures.md"];
-/// The rows of the README: the words, the record, its case, and the peer.
-const README: [(&str, &str, &str, &str); 3] = [
-    ("append 64 bytes to a log in memory, written back", "journal", "append 64 B", "libpmemlog"),
-    ("record an event of 40 bytes", "recorder", "record an event, 1 thread", "LTTng-UST"),
-    (
-        "append 64 bytes durably to a log on a drive, per record in groups of 16",
-        "durable_append",
-        "append 16 records of 64 B together",
-        "one write, fdatasync",
-    ),
-];
-/// The name of this project's results.
-const OURS: &str = "cachemaint";
+/// The page with the tables.
+const PAGE: &str = "docs/figures.md";
 
 /// The recorded results of a benchmark.
 #[derive(Debug, Deserialize)]
@@ -70,21 +56,13 @@ enum Value {
 
 /// Writes the tables.
 pub(crate) fn write(root: &Path) -> Result<()> {
-    for (path, text) in files(root)? {
-        fs::write(root.join(&path), text).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    fs::write(root.join(PAGE), page(root)?).context(PAGE)
 }
 
-/// Returns the files with figures, as the records demand them.
-fn files(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
-    let mut files = BTreeMap::new();
-    for page in PAGES {
-        let text = fs::read_to_string(root.join(page)).context(page)?;
-        let filled = fill(&text, |name| table(root, name)).context(page)?;
-        files.insert(PathBuf::from(page), filled);
-    }
-    Ok(files)
+/// Returns the page, as the records demand it.
+fn page(root: &Path) -> Result<String> {
+    let text = fs::read_to_string(root.join(PAGE)).context(PAGE)?;
+    fill(&text, |name| table(&record(root, name)?)).context(PAGE)
 }
 
 fn record(root: &Path, name: &str) -> Result<Record> {
@@ -114,30 +92,8 @@ fn fill(page: &str, of: impl Fn(&str) -> Result<String>) -> Result<String> {
     Ok(filled)
 }
 
-fn table(root: &Path, name: &str) -> Result<String> {
-    if name == "readme" { comparisons(root) } else { table_of(&record(root, name)?) }
-}
-
-/// Returns the README's table: a row for each comparison.
-fn comparisons(root: &Path) -> Result<String> {
-    let mut table = String::from("| operation | cachemaint | compared with |\n|---|---|---|\n");
-    for (words, name, case, peer) in README {
-        let record = record(root, name)?;
-        let found = record.cases.iter().find(|found| found.name == case);
-        let results = &found.with_context(|| format!("{name}.json has no case {case}"))?.results;
-        let of = |name: &str| {
-            let found = results.iter().find(|result| result.name == name);
-            found.with_context(|| format!("{case} has no {name}"))?.value.median(&record.unit)
-        };
-        let (ours, theirs) = (of(OURS)?, of(peer)?);
-        let Record { medium, cpu, .. } = &record;
-        writeln!(table, "| {words}; {medium}, {cpu} | {ours} | {peer}: {theirs} |")?;
-    }
-    Ok(table)
-}
-
 /// Returns the machine and the method, and a table with a row for each case and a column for each contender.
-fn table_of(record: &Record) -> Result<String> {
+fn table(record: &Record) -> Result<String> {
     let Record { operation, method, note, cases, .. } = record;
     let said = [operation.clone(), machine(record), method.clone(), note.clone()];
     let said: Vec<_> =
@@ -190,16 +146,6 @@ impl Value {
             Self::Words(words) => words.clone(),
         }
     }
-
-    /// Returns only the median, as words.
-    fn median(&self, unit: &str) -> Result<String> {
-        match self {
-            Self::Median([median]) | Self::Interval([median, ..]) => {
-                Ok(Self::Median([*median]).words(unit))
-            }
-            Self::Range(_) | Self::Words(_) => bail!("a comparison needs medians"),
-        }
-    }
 }
 
 /// Returns the factor and the words of the unit in which a value is printed.
@@ -220,7 +166,7 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Record, files, fill, table_of};
+    use super::{PAGE, Record, fill, page, table};
     use std::fs;
     use std::path::Path;
 
@@ -235,21 +181,20 @@ mod tests {
 
     /// `BLESS=1` or `cargo xtask figures` writes them.
     #[test]
-    fn pages_show_the_recorded_figures() {
+    fn the_page_shows_the_recorded_figures() {
         let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        for (path, expected) in files(root).unwrap() {
-            if std::env::var_os("BLESS").is_some() {
-                fs::write(root.join(&path), &expected).unwrap();
-            }
-            let found = fs::read_to_string(root.join(&path)).unwrap();
-            assert!(found == expected, "{}: `cargo xtask figures` writes it", path.display());
+        let expected = page(root).unwrap();
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(root.join(PAGE), &expected).unwrap();
         }
+        let found = fs::read_to_string(root.join(PAGE)).unwrap();
+        assert!(found == expected, "{PAGE}: `cargo xtask figures` writes it");
     }
 
     #[test]
     fn a_table_has_the_machine_and_a_column_for_each_contender() {
         assert_eq!(
-            table_of(&record()).unwrap(),
+            table(&record()).unwrap(),
             "Append. A CPU, Linux 6.18, DRAM, 2026-11-30. Medians of 201 blocks.\n\n\
              | | cachemaint | libpmemlog |\n|---|---|---|\n| append 64 B | 200 ns (190 to 210) | 400 ns (380 to 420) |\n"
         );

@@ -1,6 +1,6 @@
 //! Links of documents: to files of the tree, to headings, and to pages on docs.rs, which rustdoc has made of this tree. A
 //! link to a page elsewhere is not followed, and one that names an item is rustdoc's. The guide's pages are a book too: what
-//! they link to is in their folder.
+//! they link to is in their folder. A name `Type::item` in code must be on rustdoc's page of that type.
 
 use alloc::collections::BTreeMap;
 use std::fs;
@@ -14,10 +14,11 @@ const DOCS_RS: &str = "https://docs.rs/";
 /// The folder of the book.
 const BOOK: &str = "docs";
 
-/// The links of a document, and the anchors of its headings.
+/// The links of a document, the names in its code, and the anchors of its headings.
 #[derive(Debug, Default)]
 struct Document {
     links: Vec<String>,
+    names: Vec<String>,
     anchors: Vec<String>,
 }
 
@@ -28,7 +29,56 @@ pub(crate) fn faults(host: &Host) -> Result<Vec<String>> {
         Ok((PathBuf::from(&path), Document::of(&text.with_context(|| path)?)))
     };
     let documents = host.sources("*.md")?.into_iter().map(read).collect::<Result<_>>()?;
-    Ok(broken(host.root(), &host.target_dir("doc"), &documents))
+    let pages = host.target_dir("doc");
+    let mut faults = broken(host.root(), &pages, &documents);
+    faults.extend(unknown(&pages, &documents)?);
+    Ok(faults)
+}
+
+/// Returns a line for each name of an item that its type does not have. Types of other packages have no page.
+fn unknown(pages: &Path, documents: &BTreeMap<PathBuf, Document>) -> Result<Vec<String>> {
+    let types = pages_of_types(pages)?;
+    let has = |page: &PathBuf, item: &str| {
+        fs::read_to_string(page).is_ok_and(|html| html.contains(&format!(".{item}\"")))
+    };
+    let mut unknown = Vec::new();
+    // The engines' page names types of other packages.
+    for (path, document) in documents.iter().filter(|(path, _)| !path.starts_with("testing")) {
+        for (of, item) in document.names.iter().filter_map(|name| last_two(name)) {
+            if types.get(of).is_some_and(|found| !found.iter().any(|page| has(page, item))) {
+                unknown.push(format!("{}: {of} has no {item}", path.display()));
+            }
+        }
+    }
+    Ok(unknown)
+}
+
+/// Returns the last two names of a path, without the code around them.
+fn last_two(path: &str) -> Option<(&str, &str)> {
+    let is_end = |letter: char| !letter.is_alphanumeric() && letter != '_';
+    let mut parts = path.rsplit("::");
+    let (item, of) = (parts.next()?, parts.next()?);
+    Some((of.rsplit(is_end).next()?, item.split(is_end).next()?))
+}
+
+/// Returns rustdoc's pages of each type.
+fn pages_of_types(pages: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
+    let mut types: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    let mut folders = vec![pages.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            match name.split('.').collect::<Vec<_>>()[..] {
+                ["struct" | "enum" | "trait" | "union", name, "html"] => {
+                    types.entry(name.to_owned()).or_default().push(path);
+                }
+                _ if path.is_dir() => folders.push(path),
+                _ => {}
+            }
+        }
+    }
+    Ok(types)
 }
 
 fn broken(root: &Path, pages: &Path, documents: &BTreeMap<PathBuf, Document>) -> Vec<String> {
@@ -110,6 +160,8 @@ impl Document {
                     document.anchors.extend(heading.take().map(|text| anchor(&text)));
                 }
                 Event::Text(words) | Event::Code(words) => {
+                    let paths = words.split_whitespace().filter(|word| word.contains("::"));
+                    document.names.extend(paths.map(str::to_owned));
                     if let Some(heading) = &mut heading {
                         heading.push_str(&words);
                     }
@@ -129,7 +181,7 @@ fn anchor(heading: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Document, broken};
+    use super::{Document, broken, unknown};
     use std::fs;
     use std::path::PathBuf;
 
@@ -159,5 +211,16 @@ mod tests {
                 "docs/b.md: #none"
             ]
         );
+    }
+    #[test]
+    fn a_name_is_on_the_page_of_its_type_or_unknown() {
+        let pages = tempfile::tempdir().unwrap();
+        fs::create_dir(pages.path().join("cachemaint")).unwrap();
+        fs::write(pages.path().join("cachemaint/struct.Cache.html"), "<a id=\"method.host\">")
+            .unwrap();
+        let text = "`Cache::host()?` `Cache::guest` `Other::item` `cachemaint::Cache`\n";
+        let documents = [(PathBuf::from("a.md"), Document::of(text))];
+        let found = unknown(pages.path(), &documents.into()).unwrap();
+        assert_eq!(found, ["a.md: Cache has no guest"]);
     }
 }

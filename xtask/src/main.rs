@@ -7,6 +7,8 @@ mod asm;
 mod bless;
 mod capi;
 mod changed;
+#[cfg(test)]
+mod facts;
 mod figures;
 mod fuzz;
 mod links;
@@ -48,7 +50,7 @@ enum Task {
     Capi(capi::Request),
     /// Prepare a release: versions, lock files, packages. Publishes nothing.
     Release(release::Request),
-    /// Write the figures of the guide and the README from the records in `docs/figures`.
+    /// Write the figures of the guide from the records in `docs/figures`.
     Figures,
     /// Rewrite all generated files that tests compare: machine code, public interface, figures, lists.
     Bless,

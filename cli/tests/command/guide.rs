@@ -1,5 +1,6 @@
-//! The shell commands of the guide, as a reader types them. A block that begins with a comment `# Needs …` is left out: it
-//! needs root, other hardware or a reboot. One that needs a checkout takes minutes, and has a test of its own.
+//! The shell commands of the guide and of the README, as a reader types them. A block that begins with a comment `# Needs …`
+//! is left out: it needs root, other hardware or a reboot. One that needs a checkout takes minutes, and has a test of its own,
+//! as the README has.
 
 use crate::{ran, stderr};
 use std::env;
@@ -8,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const README: &str = "README.md";
 
 #[test]
 fn the_commands_of_the_guide_succeed() {
-    for (page, commands) in pages(|block| !block.starts_with("# Needs")) {
+    let is_quick =
+        |page: &Path, block: &str| !page.ends_with(README) && !block.starts_with("# Needs");
+    for (page, commands) in pages(is_quick) {
         let directory = tempfile::tempdir().unwrap();
         let command = Path::new(env!("CARGO_BIN_EXE_cachemaint")).parent().unwrap();
         succeed(&page, shell(&commands, command).current_dir(&directory));
@@ -25,7 +29,10 @@ fn the_commands_of_a_checkout_succeed() {
     let real = env::home_dir().unwrap();
     // Programs are installed there, in place of the reader's own home.
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
-    for (page, commands) in pages(|block| block.starts_with("# Needs a checkout")) {
+    let is_long = |page: &Path, block: &str| {
+        page.ends_with(README) || block.starts_with("# Needs a checkout")
+    };
+    for (page, commands) in pages(is_long) {
         let mut shell = shell(&commands, &home.join("bin"));
         for (name, folder) in homes.into_iter().filter(|(name, _)| env::var_os(name).is_none()) {
             shell.env(name, real.join(folder));
@@ -36,15 +43,15 @@ fn the_commands_of_a_checkout_succeed() {
 }
 
 /// Returns the pages that have such blocks, with the commands of all these blocks.
-fn pages(is_taken: impl Fn(&str) -> bool) -> Vec<(PathBuf, String)> {
+fn pages(is_taken: impl Fn(&Path, &str) -> bool) -> Vec<(PathBuf, String)> {
     let files = fs::read_dir(Path::new(CHECKOUT).join("docs")).unwrap();
-    let files = files.map(|file| file.unwrap().path());
+    let files = files.map(|file| file.unwrap().path()).chain([Path::new(CHECKOUT).join(README)]);
     let pages = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let pages = pages.map(|path| {
         let text = fs::read_to_string(&path).unwrap();
         let blocks =
             text.split("\n```sh\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
-        let taken: Vec<_> = blocks.filter(|block| is_taken(block)).collect();
+        let taken: Vec<_> = blocks.filter(|block| is_taken(&path, block)).collect();
         (path, taken.join("\n"))
     });
     let pages: Vec<_> = pages.filter(|(_, commands)| !commands.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! Adapters for kernels with devices that do not snoop the caches. `docs/adapters.md` says which one to copy.
+//! Adapters for kernels with devices that do not snoop the caches. `README.md` of this package says which one to copy.
 //!
 //! | module | for |
 //! |---|---|

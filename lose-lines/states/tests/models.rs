@@ -504,3 +504,29 @@ fn a_loss_is_explained_with_its_place_and_the_missing_sync() {
     assert!(one.what.contains("models.rs:"), "{}", one.what);
     assert_eq!(one.why, "was not followed by an fsync of its directory");
 }
+
+#[test]
+fn the_states_after_each_line_and_at_the_end_are_always_shown() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "f");
+    log.begin();
+    for number in 0..300_u64 {
+        log.write(file, number * 4096, b"x");
+        if number == 150 {
+            log.line("early");
+        }
+    }
+    log.line("last");
+    for seed in 0..4 {
+        let lines: Vec<_> = States::new(&log, Model::Ext4)
+            .count(1)
+            .seed(seed)
+            .map(|state| (state.lines, state.lost))
+            .collect();
+        // Nothing was synced, so the least that is left is nothing.
+        let has = |lines_then, is_whole: bool| {
+            lines.iter().any(|(lines, lost)| *lines == lines_then && (*lost == 0) == is_whole)
+        };
+        assert!(has(1, false) && has(2, false) && has(2, true), "seed {seed}: {lines:?}");
+    }
+}

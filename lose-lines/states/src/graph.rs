@@ -345,6 +345,24 @@ impl<'a> Graph<'a> {
         image
     }
 
+    /// Returns true if an fsync would have made one of these durable if the clock had ticked before it. A write changes the
+    /// time of its file once in a tick; without a new time, fsync of a file written in place finds no transaction to commit
+    /// (`file_update_time`, `ext4_fsync_journal`, `xfs_fsync_flush_log`).
+    pub(crate) fn depends_on_clock(&self, lost: &[Number]) -> bool {
+        let is_journalled = |number: &&Number| self.atom(**number).is_journalled;
+        let first = lost.iter().find(is_journalled).map(|number| self.atom(*number).record);
+        let Some(first) = first.filter(|_first| self.model != Model::Btrfs) else { return false };
+        let mut written = HashSet::new();
+        self.log.records[first + 1..self.at].iter().any(|record| match &record.operation {
+            Operation::Write { file, .. } => {
+                written.insert(*file);
+                false
+            }
+            Operation::Sync { object, part } => *part != Synced::Data && written.contains(object),
+            _ => false,
+        })
+    }
+
     fn step(&mut self) {
         let (log, record) = (self.log, self.at);
         self.at += 1;
@@ -365,9 +383,8 @@ impl<'a> Graph<'a> {
                     len: *len,
                 });
                 let found = self.files.entry(*file).or_default();
-                for block in at.div_ceil(BLOCK)..(at + len) / BLOCK {
-                    found.allocated.remove(&block);
-                }
+                let removed = at.div_ceil(BLOCK)..(at + len) / BLOCK;
+                found.allocated.retain(|block, _| !removed.contains(block));
                 found.changed_data = Some(number);
             }
             Operation::Close { file } => {

@@ -135,7 +135,7 @@ impl Content {
     fn hash(&self) -> u128 {
         let mut encoding = Vec::new();
         self.encode(&mut encoding);
-        XxHash3_128::oneshot(&encoding)
+        hash(&encoding)
     }
 }
 
@@ -159,10 +159,16 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)]
 }
 
+/// Returns a hash of 128 bits.
+#[must_use]
+pub fn hash(bytes: &[u8]) -> u128 {
+    XxHash3_128::oneshot(bytes)
+}
+
 /// Returns `None` if all bytes are 0.
 fn hash_of(bytes: &[u8]) -> Option<u128> {
     let bytes = trimmed(bytes);
-    (!bytes.is_empty()).then(|| XxHash3_128::oneshot(bytes))
+    (!bytes.is_empty()).then(|| hash(bytes))
 }
 
 /// The objects of a log: their kinds and modes.
@@ -303,7 +309,7 @@ impl Image {
     fn hash(&self, lines: usize) -> u128 {
         let mut encoding = lines.to_le_bytes().to_vec();
         self.names().iter().for_each(|name| name.encode(&mut encoding));
-        XxHash3_128::oneshot(&encoding)
+        hash(&encoding)
     }
 
     /// Makes the directory anew, with all files. What was there is removed.

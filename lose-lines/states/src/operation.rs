@@ -351,21 +351,20 @@ impl Log {
     /// Returns the last path of an object before a record, for messages.
     #[must_use]
     pub fn path_before(&self, object: Object, record: usize) -> String {
-        if object == Object::ROOT {
-            return String::from(".");
-        }
         let records = &self.records[..record.min(self.records.len())];
-        let mut entries = records.iter().rev().flat_map(Record::entries);
-        match entries.find(|entry| entry.object == Some(object)) {
-            Some(entry) if entry.directory == Object::ROOT => {
-                String::from_utf8_lossy(&entry.name).into_owned()
-            }
-            Some(entry) => {
-                let name = String::from_utf8_lossy(&entry.name);
-                format!("{}/{name}", self.path_before(entry.directory, record))
-            }
-            None => String::from("a file without a name"),
+        let (mut names, mut seen, mut at) = (Vec::new(), Vec::new(), object);
+        while at != Object::ROOT && !seen.contains(&at) {
+            let mut entries = records.iter().rev().flat_map(Record::entries);
+            let Some(entry) = entries.find(|entry| entry.object == Some(at)) else {
+                names.push("a file without a name".into());
+                break;
+            };
+            names.push(String::from_utf8_lossy(&entry.name));
+            seen.push(at);
+            at = entry.directory;
         }
+        names.reverse();
+        if names.is_empty() { String::from(".") } else { names.join("/") }
     }
 }
 

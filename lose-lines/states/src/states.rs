@@ -68,6 +68,8 @@ pub struct State {
     pub pending: usize,
     /// The number of lost effects.
     pub lost: usize,
+    /// True if an fsync would have prevented the loss if the clock had ticked before it.
+    pub depends_on_clock: bool,
 }
 
 /// What has been shown of a log: a reader needs it to believe that nothing is lost.
@@ -177,6 +179,15 @@ impl<'a> States<'a> {
         }
     }
 
+    /// Returns the number of states that are still to be built, as far as it is known.
+    #[must_use]
+    pub fn at_most(&mut self) -> usize {
+        if !self.is_begun {
+            self.begin();
+        }
+        self.left.len()
+    }
+
     /// Returns the number of states built so far, equal ones too.
     #[must_use]
     pub fn built(&self) -> usize {
@@ -221,7 +232,11 @@ impl<'a> States<'a> {
         let records: BTreeSet<usize> =
             graph.pending.iter().map(|number| graph.atom(*number).record).collect();
         if graph.pending.len() <= 64 {
-            sets.extend(graph.pending.iter().map(|one| graph.closed(|number| number != *one)));
+            for one in &graph.pending {
+                let needed = graph.needs(*one);
+                sets.push_back(graph.closed(|number| number != *one));
+                sets.push_back(graph.closed(|number| needed.contains(&number)));
+            }
         }
         for record in records {
             let is_of = |number: &Number| graph.atom(*number).record == record;
@@ -247,8 +262,9 @@ impl<'a> States<'a> {
             return None;
         }
         let (pending, losses) = (graph.pending.len(), lost.len());
+        let depends_on_clock = graph.depends_on_clock(&lost);
         let choice = choice.unwrap_or(Choice { cut: graph.at, kept: Kept::AllBut(lost) });
-        Some(State { choice, image, lines: graph.lines, pending, lost: losses })
+        Some(State { choice, image, lines: graph.lines, pending, lost: losses, depends_on_clock })
     }
 }
 

@@ -50,7 +50,11 @@ impl Log {
         };
         log.begun = usize::try_from(begun).unwrap_or(0);
         for _ in 0..places {
-            log.places.push(next_line(&mut from)?.trim_end().to_owned());
+            let line = next_line(&mut from)?;
+            if line.is_empty() {
+                return Err(wrong("the recording ends early"));
+            }
+            log.places.push(line.trim_end().to_owned());
         }
         while let Some((words, bytes)) = framed::read(&mut from)? {
             let record = record(&words, bytes)?;
@@ -140,6 +144,9 @@ fn record(words: &str, bytes: Vec<u8>) -> io::Result<Record> {
 }
 
 fn operation(kind: &str, numbers: &[u64], bytes: Vec<u8>) -> Option<Operation> {
+    // The greatest offset in a file.
+    const END: u64 = i64::MAX.cast_unsigned();
+    let is_range = |at: u64, len: u64| at.checked_add(len).is_some_and(|end| end <= END);
     Some(match (kind, numbers) {
         ("D" | "F" | "L", [object, mode]) => Operation::Make {
             object: Object(*object),
@@ -163,7 +170,7 @@ fn operation(kind: &str, numbers: &[u64], bytes: Vec<u8>) -> Option<Operation> {
                 .collect();
             (!entries.is_empty()).then_some(Operation::Entries(entries))?
         }
-        ("W", [file, at, via]) => Operation::Write {
+        ("W", [file, at, via]) if is_range(*at, bytes.len() as u64) => Operation::Write {
             file: Object(*file),
             at: *at,
             bytes,
@@ -173,8 +180,12 @@ fn operation(kind: &str, numbers: &[u64], bytes: Vec<u8>) -> Option<Operation> {
                 _ => Via::Mapping,
             },
         },
-        ("T", [file, size]) => Operation::Resize { file: Object(*file), size: *size },
-        ("Z", [file, at, len]) => Operation::Zero { file: Object(*file), at: *at, len: *len },
+        ("T", [file, size]) if is_range(*size, 0) => {
+            Operation::Resize { file: Object(*file), size: *size }
+        }
+        ("Z", [file, at, len]) if is_range(*at, *len) => {
+            Operation::Zero { file: Object(*file), at: *at, len: *len }
+        }
         ("B", [file, at, len, waits]) => {
             Operation::WriteBack { file: Object(*file), at: *at, len: *len, waits: *waits != 0 }
         }

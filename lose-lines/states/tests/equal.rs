@@ -157,9 +157,12 @@ proptest! {
 }
 
 #[test]
-fn a_rename_between_short_names_and_an_exchange_of_links_are_states_of_their_own() {
+fn a_rename_between_short_names_an_exchange_of_links_and_a_hard_link_are_states_of_their_own() {
     let exchange = [Step::Symlink(0, 2), Step::Symlink(1, 3), Step::Line, Step::Exchange(0, 1)];
     check(&record(&exchange), Model::Ext4);
+    // Two files, and one with two names.
+    let linked = [Step::Create(0), Step::Create(1), Step::Remove(1), Step::Link(0, 1)];
+    check(&record(&linked), Model::Ext4);
     for (old, new) in [(0, 1), (2, 3), (4, 5)] {
         let steps = [Step::Create(old), Step::Sync, Step::Rename(old, new), Step::Line];
         check(&record(&steps), Model::Ext4);

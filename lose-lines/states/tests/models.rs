@@ -506,6 +506,47 @@ fn a_loss_is_explained_with_its_place_and_the_missing_sync() {
 }
 
 #[test]
+fn a_name_that_an_fsync_within_one_tick_leaves_behind_depends_on_the_clock() {
+    let log = |syncs_data: bool| {
+        let mut log = Log::new();
+        log.create(ROOT, "a");
+        let file = log.create(ROOT, "g");
+        log.write(file, 0, b"old");
+        log.begin();
+        log.rename((ROOT, "a"), (ROOT, "b"));
+        log.write(file, 0, b"new");
+        if syncs_data {
+            log.sync_data(file)
+        } else {
+            log.sync(file)
+        }
+        log.line("ack");
+        log
+    };
+    let lost = |log: &Log| {
+        let states = all(log, Model::Ext4).into_iter().filter(|state| state.lines == 1);
+        let lost = states.filter(|state| state.image.read("b").is_none());
+        lost.map(|state| state.depends_on_clock).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(lost(&log(false)), BTreeSet::from([true]));
+    // A new time alone is no reason for fdatasync to commit.
+    assert_eq!(lost(&log(true)), BTreeSet::from([false]));
+}
+
+#[test]
+fn a_size_that_survives_its_bytes_is_called_a_size() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "log");
+    log.write(file, 0, b"line");
+    let cut = lose_lines_states::Cut::new(&log, Model::Ext4, log.records.len());
+    let is_size = |one: &u32| cut.keeping(&[*one]).image.read("log") == Some(vec![0; 4]);
+    let all = cut.kept(&Kept::Chosen { seed: 0, keep: Keep::All });
+    let size: Vec<u32> = all.into_iter().filter(is_size).collect();
+    let words = cut.survivors(&size, |_place| None);
+    assert!(words[0].what.starts_with("the size after the write of 4 bytes"), "{words:?}");
+}
+
+#[test]
 fn the_states_after_each_line_and_at_the_end_are_always_shown() {
     let mut log = Log::new();
     let file = log.create(ROOT, "f");

@@ -228,6 +228,12 @@ impl Image {
         (*kind == Kind::File).then(|| self.content(object).map(Content::bytes).unwrap_or_default())
     }
 
+    /// Returns the content of a file, under whatever names.
+    #[must_use]
+    pub fn bytes(&self, file: Object) -> Vec<u8> {
+        self.content(file).map(Content::bytes).unwrap_or_default()
+    }
+
     pub(crate) fn hash(&self, lines: usize) -> u64 {
         let mut hash = lines as u64 + 1;
         let walked: Result<(), core::convert::Infallible> = self.walk(|path, _, _, _, content| {

@@ -39,7 +39,8 @@ pub(super) fn failure(program: &Path, code: i32) -> Error {
     }
 }
 
-/// Returns the number of bytes that a recording may hold: half of the memory that is left, so that states have the rest.
+/// Returns the number of bytes that a recording may hold: a quarter of the memory that is left. States have the bytes
+/// too.
 pub(super) fn room() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let field = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
@@ -48,5 +49,5 @@ pub(super) fn room() -> u64 {
     let group = group.and_then(|text| text.trim().parse().ok());
     let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
     let all = [available.map(|number| number << 10), group, limit];
-    all.into_iter().flatten().min().unwrap_or(u64::MAX) / 2
+    all.into_iter().flatten().min().unwrap_or(u64::MAX) / 4
 }

@@ -389,7 +389,7 @@ impl<'a> Recorder<'a> {
         if self.held > self.room {
             let mebibytes = self.room >> 20;
             self.refused.get_or_insert_with(|| {
-                anyhow!("the recording needs more than {mebibytes} MiB, half of the memory that is free; use lose-lines drive, or less data")
+                anyhow!("the recording needs more than {mebibytes} MiB, a quarter of the free memory; use lose-lines drive, or less data")
             });
         }
     }

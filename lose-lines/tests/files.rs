@@ -4,6 +4,8 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// Runs `lose-lines files` on a script, with another one that checks. Returns the exit code and the output.
@@ -74,7 +76,6 @@ fn a_wrong_order_of_two_files_is_named_without_any_acknowledgement() {
         &text,
         &[
             "the write of 6 bytes at 0 of `data`",
-            "but the creation of `index`",
             "the write of 5 bytes at 0 of `index`",
         ],
     );
@@ -229,13 +230,18 @@ int main(void) {
 }
 "#;
 
+/// Returns a program in C.
+fn compiled(folder: &Path, source: &str) -> String {
+    let (from, to) = (folder.join("program.c"), folder.join("program"));
+    fs::write(&from, source).unwrap();
+    assert!(Command::new("cc").arg(&from).arg("-o").arg(&to).status().unwrap().success());
+    to.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn rare_calls_are_recorded_with_their_place_and_their_sync() {
     let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (source, program) = (place("rare.c"), place("rare"));
-    fs::write(&source, RARE_CALLS).unwrap();
-    assert!(Command::new("cc").args([&source, "-o", &program]).status().unwrap().success());
+    let program = compiled(folder.path(), RARE_CALLS);
     let check = "n=$(grep -c append $PRINTED); test $n = 0 || test $(wc -c < append) -ge $n || exit 1; \
                  if grep -q copy $PRINTED; then grep -q x copy || exit 2; fi; \
                  if grep -q map $PRINTED; then grep -q x map || exit 3; fi";
@@ -245,6 +251,74 @@ fn rare_calls_are_recorded_with_their_place_and_their_sync() {
         has(&text, &["recorded: the program succeeded"]);
         assert!(!text.contains("incomplete"), "{text}");
     }
+}
+
+/// Two files of one name: the second one is durable, and the sync of the first one fails.
+const REPLACED: &str = r#"
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void) {
+    int old = open("x", O_RDWR | O_CREAT, 0644);
+    if (write(old, "AAAA", 4) != 4 || unlink("x")) return 1;
+    int new = open("x", O_RDWR | O_CREAT, 0644);
+    if (write(new, "BBBB", 4) != 4 || fsync(new) || fsync(open(".", O_RDONLY))) return 1;
+    puts("B");
+    fflush(stdout);
+    return fsync(old) == 0;
+}
+"#;
+
+#[test]
+fn a_failed_sync_drops_the_pages_of_its_descriptor_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = compiled(folder.path(), REPLACED);
+    let options = ["--fail", "fsync", "--fail-at", "3"];
+    let (code, text) = files(&options, &program, "test ! -s $PRINTED || test $(cat x) = BBBB");
+    assert_eq!(code, 0, "{text}");
+    has(&text, &["1 failed once"]);
+}
+
+const NOT_DUMPABLE: &str = r#"
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+int main(void) {
+    if (prctl(PR_SET_DUMPABLE, 0) || fsync(open("f", O_RDWR | O_CREAT, 0644))) return 1;
+    puts("f");
+    return 0;
+}
+"#;
+
+#[test]
+fn a_program_that_hides_its_memory_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = compiled(folder.path(), NOT_DUMPABLE);
+    let tool = folder.path().join("lose-lines");
+    fs::copy(env!("CARGO_BIN_EXE_lose-lines"), &tool).unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    let mut command = Command::new(tool);
+    command.current_dir(folder.path()).env("TMPDIR", folder.path());
+    if rustix::process::geteuid().is_root() {
+        // Root sees it all.
+        command.uid(65534).gid(65534);
+    }
+    let ran = command.args(["--check", "/bin/true", "--", &program]).output().unwrap();
+    let text = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(3), "{text}");
+    has(&text, &["program cannot be recorded: it is not dumpable"]);
+}
+
+#[test]
+fn more_bytes_than_memory_holds_are_refused() {
+    let tool = env!("CARGO_BIN_EXE_lose-lines");
+    let program = "dd if=/dev/zero of=f bs=1M count=400 2>/dev/null";
+    let line = format!("ulimit -v 1000000; exec {tool} files --check /bin/true -- /bin/sh -c '{program}'");
+    let ran = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
+    let text = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(3), "{text}");
+    has(&text, &["the recording needs more than 244 MiB"]);
 }
 
 #[test]

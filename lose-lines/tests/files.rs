@@ -72,13 +72,7 @@ fn a_wrong_order_of_two_files_is_named_without_any_acknowledgement() {
     let check = "test ! -s index || grep -q 12345 data";
     let (code, text) = files(&["--model", "xfs"], program, check);
     assert_eq!(code, 1, "{text}");
-    has(
-        &text,
-        &[
-            "the write of 6 bytes at 0 of `data`",
-            "the write of 5 bytes at 0 of `index`",
-        ],
-    );
+    has(&text, &["the write of 6 bytes at 0 of `data`", "the write of 5 bytes at 0 of `index`"]);
     let right = "echo 12345 > data; sync data; echo data > index; sync index";
     let (code, text) = files(&["--model", "xfs"], right, check);
     assert_eq!(code, 4, "nothing was printed: {text}");
@@ -314,7 +308,8 @@ fn a_program_that_hides_its_memory_is_refused_by_name() {
 fn more_bytes_than_memory_holds_are_refused() {
     let tool = env!("CARGO_BIN_EXE_lose-lines");
     let program = "dd if=/dev/zero of=f bs=1M count=400 2>/dev/null";
-    let line = format!("ulimit -v 1000000; exec {tool} files --check /bin/true -- /bin/sh -c '{program}'");
+    let line =
+        format!("ulimit -v 1000000; exec {tool} files --check /bin/true -- /bin/sh -c '{program}'");
     let ran = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
     let text = String::from_utf8(ran.stderr).unwrap();
     assert_eq!(ran.status.code(), Some(3), "{text}");

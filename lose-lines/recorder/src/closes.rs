@@ -12,40 +12,41 @@ use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::fs::inotify::{add_watch, init, remove_watch};
 
 /// Files that are watched until one of their descriptions ends.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Closes {
-    events: OwnedFd,
+    events: Option<OwnedFd>,
     files: HashMap<i32, Object>,
 }
 
 impl Closes {
-    pub(super) fn new() -> io::Result<Self> {
-        let events = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        Ok(Self { events, files: HashMap::new() })
-    }
-
     /// Watches a file.
     pub(super) fn watch(&mut self, file: Object, path: &Path) -> io::Result<()> {
+        let events = match self.events.take() {
+            Some(events) => events,
+            None => init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+        };
         let flags = WatchFlags::CLOSE_WRITE | WatchFlags::CLOSE_NOWRITE;
-        self.files.insert(add_watch(&self.events, path, flags)?, file);
+        let watch = add_watch(&events, path, flags);
+        self.events = Some(events);
+        self.files.insert(watch?, file);
         Ok(())
     }
 
     /// Returns the files of which a description has ended. One that only reads does not count if asked.
     pub(super) fn take(&mut self, only_writers: bool) -> Vec<Object> {
         let mut closed = Vec::new();
-        if self.files.is_empty() {
+        let Some(events) = self.events.as_ref().filter(|_| !self.files.is_empty()) else {
             return closed;
-        }
+        };
         let mut counted = ReadFlags::CLOSE_WRITE;
         counted.set(ReadFlags::CLOSE_NOWRITE, !only_writers);
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut reader = Reader::new(&self.events, &mut buffer);
+        let mut reader = Reader::new(events, &mut buffer);
         while let Ok(event) = reader.next() {
             let is_counted = event.events().intersects(counted);
             if let Some(file) = is_counted.then(|| self.files.remove(&event.wd())).flatten() {
                 // The kernel has removed the watch if the file is gone.
-                remove_watch(&self.events, event.wd()).unwrap_or_default();
+                remove_watch(events, event.wd()).unwrap_or_default();
                 closed.push(file);
             }
         }

@@ -33,9 +33,10 @@ pub(super) fn failure(program: &Path, code: i32) -> Error {
     };
     let wrong_shown = wrong.display();
     let of = if wrong == program { String::new() } else { format!(", which {shown} needs") };
-    match wrong.exists() {
-        true => anyhow!("cannot start {shown}: {wrong_shown}{of} is not executable; chmod +x it"),
-        false => anyhow!("cannot start {shown}: {wrong_shown}{of} does not exist; install it"),
+    if wrong.exists() {
+        anyhow!("cannot start {shown}: {wrong_shown}{of} is not executable; chmod +x it")
+    } else {
+        anyhow!("cannot start {shown}: {wrong_shown}{of} does not exist; install it")
     }
 }
 

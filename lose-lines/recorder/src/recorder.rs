@@ -264,7 +264,7 @@ impl Recorded<'_> {
         let pipe = Arc::new(reader);
         let output = Output { key: number(&pipe)?, pipe: pipe.clone(), bytes: Arc::default() };
         let (bytes, begun) = (output.bytes.clone(), Instant::now());
-        let mut recorder = Recorder::new(self, output)?;
+        let mut recorder = Recorder::new(self, output);
         recorder.import(&root, None);
         if let Some(why) = recorder.refused {
             return Err(why);
@@ -327,12 +327,12 @@ fn watch(
 }
 
 impl<'a> Recorder<'a> {
-    fn new(parent: &'a Recorded<'a>, output: Output) -> Result<Self> {
-        Ok(Self {
+    fn new(parent: &'a Recorded<'a>, output: Output) -> Self {
+        Self {
             ids: HashMap::new(),
             nameless: HashSet::new(),
             sizes: HashMap::new(),
-            cut: Closes::new().context("cannot watch files (inotify)")?,
+            cut: Closes::default(),
             mapped: HashMap::new(),
             output,
             stacks: Stacks::default(),
@@ -351,7 +351,7 @@ impl<'a> Recorder<'a> {
             failed: None,
             processes: HashMap::new(),
             parent,
-        })
+        }
     }
 
     fn push(&mut self, operation: Operation) {
@@ -373,8 +373,7 @@ impl<'a> Recorder<'a> {
     /// Logs what was printed.
     fn lines(&mut self) {
         let lines = self.output.lines();
-        let mut prints =
-            self.under_way.values().filter(|(call, _)| matches!(call, Call::Print));
+        let mut prints = self.under_way.values().filter(|(call, _)| matches!(call, Call::Print));
         let origin = prints.next().map_or(self.origin, |(_, origin)| *origin);
         let present = core::mem::replace(&mut self.origin, origin);
         for line in lines {
@@ -639,7 +638,10 @@ impl<'a> Recorder<'a> {
     fn prints(&self, thread: Thread, registers: &Registers) -> bool {
         let a = registers.arguments();
         match registers.call() {
-            libc::SYS_write | libc::SYS_writev | libc::SYS_pwritev2 | libc::SYS_sendfile
+            libc::SYS_write
+            | libc::SYS_writev
+            | libc::SYS_pwritev2
+            | libc::SYS_sendfile
             | libc::SYS_vmsplice => self.is_output(thread, a[0]),
             libc::SYS_tee => self.is_output(thread, a[1]),
             libc::SYS_splice => self.is_output(thread, a[2]),
@@ -703,7 +705,7 @@ impl<'a> Recorder<'a> {
                 }),
                 (None, to) => {
                     let found = Self::name(thread, paths.0.0, paths.0.1, false)?.stat()?;
-                    self.arrives(&found, to?)
+                    Some(self.arrives(&found, to?))
                 }
             };
         };
@@ -730,16 +732,14 @@ impl<'a> Recorder<'a> {
     }
 
     /// Returns the new name of a file that may come from outside.
-    fn arrives(&self, found: &Stat, to: Place) -> Option<Call> {
+    fn arrives(&self, found: &Stat, to: Place) -> Call {
         let removed = to.name.stat().and_then(|found| self.last(&found));
-        Some(match self.of_stat(found) {
-            Some(object) => Call::Names {
-                entries: vec![to.entry(Some(object))],
-                removed,
-                arrived: None,
-            },
+        match self.of_stat(found) {
+            Some(object) => {
+                Call::Names { entries: vec![to.entry(Some(object))], removed, arrived: None }
+            }
             None => Call::Names { entries: Vec::new(), removed, arrived: Some(to) },
-        })
+        }
     }
 
     fn links(
@@ -753,7 +753,7 @@ impl<'a> Recorder<'a> {
         // `AT_EMPTY_PATH` with an empty path is the descriptor's file, and the walk ends there too.
         let follows = flags & u64::from(libc::AT_SYMLINK_FOLLOW.cast_unsigned()) != 0;
         let found = Self::name(thread, from.0, from.1, follows)?.stat()?;
-        self.arrives(&found, to)
+        Some(self.arrives(&found, to))
     }
 
     fn removes(&mut self, thread: Thread, path: (u64, u64)) -> Option<Call> {
@@ -822,7 +822,7 @@ impl<'a> Recorder<'a> {
             self.resize(file, 0);
         }
         if let Err(why) = self.cut.watch(file, path) {
-            self.note(format!("a file's close is not recorded: cannot watch it: {why}"));
+            self.note(format!("the close of a file that was emptied is not recorded, so states may be shown that it prevents: {why}"));
         }
     }
 
@@ -981,9 +981,9 @@ impl<'a> Recorder<'a> {
         if let Some(error) = fault {
             let name = calls::name(number);
             let path = match &call {
-                Call::Sync(Some(file), _) | Call::Write { file, .. } | Call::Allocate { file, .. } => {
-                    self.log.path_before(*file, usize::MAX)
-                }
+                Call::Sync(Some(file), _)
+                | Call::Write { file, .. }
+                | Call::Allocate { file, .. } => self.log.path_before(*file, usize::MAX),
                 _ => String::from("everything"),
             };
             if let Call::Sync(Some(file), _) = call {

@@ -106,9 +106,11 @@ pub(super) fn start(
     let mut environment: HashMap<OsString, OsString> = env::vars_os().collect();
     let changed = command.get_envs().filter_map(|(name, value)| Some((name.into(), value?.into())));
     environment.extend(changed);
-    let environment = Strings::new(environment.into_iter().map(|(name, value)| {
-        [name.as_bytes(), b"=", value.as_bytes()].concat()
-    }))?;
+    let environment = Strings::new(
+        environment
+            .into_iter()
+            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()),
+    )?;
     let arguments = Strings::new(arguments.iter().map(|word| word.as_bytes().to_vec()))?;
     let program = CString::new(command.get_program().as_bytes())?;
     // The filter and the strings move into the closure, where they stay.

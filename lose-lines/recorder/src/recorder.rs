@@ -1113,7 +1113,7 @@ impl<'a> Recorder<'a> {
                     None => tracee::resume(thread, 0),
                 }
             }
-            if self.refused.is_some() {
+            if self.refused.is_some() && code.is_none() {
                 tracee::kill(main);
             }
         }

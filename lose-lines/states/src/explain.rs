@@ -6,7 +6,7 @@ use crate::choice::{Choice, Kept};
 use crate::graph::{Effect, Graph, Number};
 use crate::image::Image;
 use crate::model::Model;
-use crate::operation::{Entry, Log, Object, Operation, Synced, Via};
+use crate::operation::{Entry, Log, Object, Operation, Record, Synced, Via};
 use crate::states::State;
 
 /// A cut: the effects that are not durable there, and the states that it can leave.
@@ -219,9 +219,16 @@ impl<'a> Cut<'a> {
             | Operation::Close { file } => (vec![*file], "the file"),
             _ => return String::new(),
         };
+        // One that began before the operation does not cover it.
+        let is_later = |at: usize| {
+            let begins = |of: &Record| {
+                of.call == log.records[at].call && matches!(of.operation, Operation::Begin { .. })
+            };
+            !log.records[..record].iter().any(begins)
+        };
         let syncs = |at: &usize| match &log.records[*at].operation {
-            Operation::Sync { object, .. } => objects.contains(object),
-            Operation::SyncAll => true,
+            Operation::Sync { object, .. } => objects.contains(object) && is_later(*at),
+            Operation::SyncAll => is_later(*at),
             _ => false,
         };
         let mut describe = |at: usize| {
@@ -264,7 +271,7 @@ fn entries_in_words(log: &Log, entries: &[Entry], record: usize) -> (String, Str
         [one] => {
             let path = path(one);
             let is_new = one.object.is_some_and(|object| {
-                let mut before = log.records[..record].iter().flat_map(crate::Record::entries);
+                let mut before = log.records[..record].iter().flat_map(Record::entries);
                 !before.any(|entry| entry.object == Some(object))
             });
             let verb = match (one.object, is_new) {

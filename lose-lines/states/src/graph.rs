@@ -115,6 +115,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) lines: usize,
     /// Bytes over old ones that the drive has: the next flush covers them.
     written: Vec<Number>,
+    /// Of each thread: the effects that its sync, which has begun, makes durable.
+    begun: HashMap<u32, Vec<Number>>,
     /// The effects that a sync of the program made durable.
     pub(crate) synced: Vec<Number>,
 }
@@ -135,10 +137,11 @@ impl<'a> Graph<'a> {
             names: HashMap::new(),
             lines: 0,
             written: Vec::new(),
+            begun: HashMap::new(),
             synced: Vec::new(),
         };
         graph.read_to(log.begun);
-        graph.sync_all();
+        graph.sync(None, graph.pending.clone());
         graph.synced.clear();
         graph
     }
@@ -245,16 +248,6 @@ impl<'a> Graph<'a> {
         self.pending.retain(is_left);
         self.journal.retain(is_left);
         self.synced.extend(new);
-    }
-
-    fn sync_all(&mut self) {
-        self.make_durable(self.pending.clone(), true);
-        for file in self.files.values_mut() {
-            file.pending.clear();
-            file.delayed.clear();
-            file.names.clear();
-            file.cuts.clear();
-        }
     }
 
     /// Returns the durable cuts of a file that are later than an effect.
@@ -394,8 +387,12 @@ impl<'a> Graph<'a> {
             Operation::WriteBack { file, at, len, waits } => {
                 self.write_back(record, *file, (*at, *len), *waits);
             }
-            Operation::Sync { object, part } => self.sync(*object, *part),
-            Operation::SyncAll => self.sync_all(),
+            Operation::Begin { object, part } => {
+                let wanted = self.wanted(*object, *part);
+                self.begun.insert(log.records[record].thread, wanted);
+            }
+            Operation::Sync { object, part } => self.end(record, Some(*object), *part),
+            Operation::SyncAll => self.end(record, None, Synced::All),
             Operation::Line(_) => self.lines += 1,
         }
     }
@@ -740,13 +737,15 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn sync(&mut self, object: Object, part: Synced) {
-        let Some(file) = self.files.remove(&object) else { return };
+    /// Returns the effects that a sync makes durable which begins here.
+    fn wanted(&self, object: Option<Object>, part: Synced) -> Vec<Number> {
+        let Some(object) = object else { return self.pending.clone() };
+        let Some(file) = self.files.get(&object) else { return Vec::new() };
         let mut wanted = match part {
-            Synced::Range { at, len } => self.pending_in(&file, (at, len)),
+            Synced::Range { at, len } => self.pending_in(file, (at, len)),
             Synced::All | Synced::Data => file.pending.clone(),
         };
-        wanted.append(&mut self.written);
+        wanted.extend(&self.written);
         match self.model {
             Model::Posix(_) => {
                 let is_in = |number: &&Number| {
@@ -770,20 +769,36 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        self.files.insert(object, file);
-        self.make_durable(wanted, self.model != Model::Btrfs);
-        if self.model == Model::Btrfs {
+        wanted
+    }
+
+    fn end(&mut self, record: usize, object: Option<Object>, part: Synced) {
+        let begun = self.begun.remove(&self.log.records[record].thread);
+        let wanted = begun.unwrap_or_else(|| self.wanted(object, part));
+        self.sync(object, wanted);
+    }
+
+    fn sync(&mut self, object: Option<Object>, wanted: Vec<Number>) {
+        let has_log = self.model == Model::Btrfs && object.is_some();
+        self.make_durable(wanted, !has_log);
+        if let Some(object) = object.filter(|_| has_log) {
             self.enter_log(object);
         }
-        let Some(file) = self.files.get_mut(&object) else { return };
         let durable = &self.durable;
         let is_left = |number: &Number| !durable[*number as usize];
-        file.pending.retain(is_left);
-        file.delayed.retain(is_left);
-        file.names.retain(is_left);
-        // A cut matters until every older effect on the file is durable.
-        let oldest = file.pending.first().copied().unwrap_or(Number::MAX);
-        file.cuts.retain(|cut| is_left(&cut.2) || cut.2 > oldest);
+        self.written.retain(is_left);
+        let files: Vec<&mut File> = match object {
+            Some(object) => self.files.get_mut(&object).into_iter().collect(),
+            None => self.files.values_mut().collect(),
+        };
+        for file in files {
+            file.pending.retain(is_left);
+            file.delayed.retain(is_left);
+            file.names.retain(is_left);
+            // A cut matters until every older effect on the file is durable.
+            let oldest = file.pending.first().copied().unwrap_or(Number::MAX);
+            file.cuts.retain(|cut| is_left(&cut.2) || cut.2 > oldest);
+        }
     }
 
     /// Frees names of the order of the transaction if the log may have them: it takes each later change of a name whose

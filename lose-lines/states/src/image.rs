@@ -16,6 +16,8 @@ use crate::operation::{Kind, Log, Object, Operation};
 
 const CHUNK: usize = 16 << 10;
 
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
+
 /// Part of a file, and its hash once it was asked for: `None` for zeros only, which equal a hole.
 #[derive(Debug)]
 struct Chunk {
@@ -97,6 +99,37 @@ impl Content {
             let at = (number * CHUNK) as u64;
             let len = index(self.size.saturating_sub(at)).min(CHUNK);
             chunk.as_ref().filter(|_chunk| len > 0).map(|chunk| (at, &chunk.bytes[..len]))
+        })
+    }
+
+    /// Reads a file. Chunks of zeros are holes.
+    pub(crate) fn read(file: &File) -> io::Result<Self> {
+        let mut content = Self { chunks: Vec::new(), size: file.metadata()?.len() };
+        let mut bytes = vec![0; CHUNK];
+        for at in (0..content.size).step_by(CHUNK) {
+            let part = &mut bytes[..index(content.size - at).min(CHUNK)];
+            file.read_exact_at(part, at)?;
+            if part != &ZEROS[..part.len()] {
+                content.write(at, part);
+            }
+        }
+        Ok(content)
+    }
+
+    /// Returns the chunks that differ as far as both contents go: their places, and the bytes of both.
+    pub(crate) fn unequal<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (u64, &'a [u8], &'a [u8])> {
+        let size = index(self.size.min(other.size));
+        (0..size.div_ceil(CHUNK)).filter_map(move |number| {
+            let part = |of: &'a Self| {
+                let chunk = of.chunks.get(number).and_then(Option::as_ref);
+                let bytes = chunk.map_or(&ZEROS[..], |chunk| &chunk.bytes);
+                &bytes[..(size - number * CHUNK).min(CHUNK)]
+            };
+            let (one, other) = (part(self), part(other));
+            (one != other).then_some(((number * CHUNK) as u64, one, other))
         })
     }
 
@@ -291,6 +324,12 @@ impl Image {
         }
         let (kind, _) = self.objects.0.get(&object)?;
         (*kind == Kind::File).then(|| self.content(object).map(Content::bytes).unwrap_or_default())
+    }
+
+    /// Returns the content of a file, under whatever names.
+    #[must_use]
+    pub fn bytes(&self, file: Object) -> Vec<u8> {
+        self.content(file).map(Content::bytes).unwrap_or_default()
     }
 
     fn names(&self) -> Vec<Name<'_>> {

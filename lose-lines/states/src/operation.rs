@@ -113,14 +113,21 @@ pub enum Operation {
         /// True if the call waits for the end of the write.
         waits: bool,
     },
-    /// An object becomes durable.
+    /// A sync of an object begins, or of all.
+    Begin {
+        /// The file or directory.
+        object: Option<Object>,
+        /// The part.
+        part: Synced,
+    },
+    /// A sync ends: what there was at the thread's last [`Operation::Begin`] is durable; without one, what there is now.
     Sync {
         /// The file or directory.
         object: Object,
         /// The part.
         part: Synced,
     },
-    /// All objects become durable: sync(2).
+    /// As `Sync`, of all objects: sync(2).
     SyncAll,
     /// A file that had been cut to nothing is closed. File systems treat that as a replacement.
     Close {

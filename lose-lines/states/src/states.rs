@@ -118,7 +118,9 @@ impl<'a> States<'a> {
     #[must_use]
     pub fn new(log: &'a Log, model: Model) -> Self {
         let graph = Graph::new(log, model);
-        let changes = |at: &usize| !matches!(log.records[*at].operation, Operation::Make { .. });
+        let changes = |at: &usize| {
+            !matches!(log.records[*at].operation, Operation::Make { .. } | Operation::Begin { .. })
+        };
         let places = (log.begun..log.records.len()).filter(changes).chain([log.records.len()]);
         Self {
             graph,

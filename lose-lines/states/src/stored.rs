@@ -111,17 +111,21 @@ fn parts(operation: &Operation) -> (char, Vec<u64>, Vec<u8>) {
         Operation::WriteBack { file, at, len, waits } => {
             ('B', vec![file.0, *at, *len, u64::from(*waits)], Vec::new())
         }
-        Operation::Sync { object, part } => {
-            let (part, at, len) = match part {
-                Synced::All => (0, 0, 0),
-                Synced::Data => (1, 0, 0),
-                Synced::Range { at, len } => (2, *at, *len),
-            };
-            ('S', vec![object.0, part, at, len], Vec::new())
+        Operation::Begin { object, part } => {
+            ('P', synced(object.map_or(0, |object| object.0), *part), Vec::new())
         }
+        Operation::Sync { object, part } => ('S', synced(object.0, *part), Vec::new()),
         Operation::SyncAll => ('Y', Vec::new(), Vec::new()),
         Operation::Close { file } => ('C', vec![file.0], Vec::new()),
         Operation::Line(line) => ('A', Vec::new(), line.clone()),
+    }
+}
+
+fn synced(object: u64, part: Synced) -> Vec<u64> {
+    match part {
+        Synced::All => vec![object, 0, 0, 0],
+        Synced::Data => vec![object, 1, 0, 0],
+        Synced::Range { at, len } => vec![object, 2, at, len],
     }
 }
 
@@ -189,14 +193,17 @@ fn operation(kind: &str, numbers: &[u64], bytes: Vec<u8>) -> Option<Operation> {
         ("B", [file, at, len, waits]) => {
             Operation::WriteBack { file: Object(*file), at: *at, len: *len, waits: *waits != 0 }
         }
-        ("S", [object, part, at, len]) => Operation::Sync {
-            object: Object(*object),
-            part: match part {
+        ("P" | "S", [object, part, at, len]) => {
+            let part = match part {
                 0 => Synced::All,
                 1 => Synced::Data,
                 _ => Synced::Range { at: *at, len: *len },
-            },
-        },
+            };
+            match kind {
+                "P" => Operation::Begin { object: (*object != 0).then_some(Object(*object)), part },
+                _ => Operation::Sync { object: Object(*object), part },
+            }
+        }
         ("Y", []) => Operation::SyncAll,
         ("C", [file]) => Operation::Close { file: Object(*file) },
         ("A", []) => Operation::Line(bytes),

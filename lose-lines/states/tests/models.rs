@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use lose_lines_states::{Keep, Kept, Log, Model, Object, Operation, Posix, State, States};
+use lose_lines_states::{Keep, Kept, Log, Model, Object, Operation, Posix, State, States, Synced};
 
 const ROOT: Object = Object::ROOT;
 
@@ -336,6 +336,28 @@ fn what_was_written_back_is_durable_with_the_next_sync_on_ext4_and_xfs() {
             let shown = contents(&log, model, name, 1);
             assert_eq!(shown == set(&["b"]), is_durable, "{model} {name}: {shown:?}");
         }
+    }
+}
+
+/// Thread 1 syncs; meanwhile thread 2 writes and prints.
+#[test]
+fn a_sync_makes_durable_what_there_was_at_its_begin_and_only_at_its_end() {
+    for model in ALL {
+        let mut log = Log::new();
+        let file = log.create(ROOT, "f");
+        log.sync(file);
+        log.sync(ROOT);
+        log.begin();
+        log.write(file, 0, b"a");
+        let part = Synced::All;
+        log.add(Operation::Begin { object: Some(file), part }, 7, "fsync", 1, None);
+        log.line("during");
+        log.write(file, 0, b"b");
+        log.add(Operation::Sync { object: file, part }, 7, "fsync", 1, None);
+        log.line("after");
+        let during = contents(&log, model, "f", 1);
+        assert!(during.contains(""), "{model}: {during:?}");
+        assert_eq!(contents(&log, model, "f", 2), set(&["a", "b"]), "{model}");
     }
 }
 

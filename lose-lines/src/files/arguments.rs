@@ -226,15 +226,13 @@ impl Filing {
             "the program {how}; if it is meant to, pass --allow-failure. Programs that trace, such as LeakSanitizer, fail \
              only here: disable that"
         );
-        // Files that are too large to be compared are in the notes.
-        if let Ok(differences) = differences_from_end(&recording.log, directory)
-            && !differences.is_empty()
-        {
-            bail!(
-                "the recording is incomplete, so there is no verdict: {}; lose-lines drive records everything",
-                differences.join(", ")
-            );
-        }
+        let differences = differences_from_end(&recording.log, directory)
+            .context("the recording cannot be compared with the directory")?;
+        ensure!(
+            differences.is_empty(),
+            "the recording is incomplete, so there is no verdict: {}; lose-lines drive records everything",
+            differences.join(", ")
+        );
         Ok(())
     }
 

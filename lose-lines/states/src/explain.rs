@@ -97,7 +97,8 @@ impl<'a> Cut<'a> {
         effects: &[u32],
         mut place: impl FnMut(usize) -> Option<String>,
     ) -> Vec<LostOperation> {
-        let operation = |(record, numbers)| self.operation(record, numbers, "", &mut place);
+        let operation =
+            |(record, numbers): (_, Vec<_>)| self.operation(record, &numbers, "", &mut place);
         self.by_record(effects).into_iter().map(operation).collect()
     }
 
@@ -114,7 +115,7 @@ impl<'a> Cut<'a> {
             let is_of = |number: &Number| self.graph.atom(*number).record == record;
             let brought: Vec<Number> = brought.into_iter().filter(is_of).collect();
             let part = if self.range(&brought).is_none() { "the size after " } else { "" };
-            self.operation(record, numbers, part, &mut place)
+            self.operation(record, &numbers, part, &mut place)
         };
         self.by_record(effects).into_iter().map(operation).collect()
     }
@@ -131,20 +132,20 @@ impl<'a> Cut<'a> {
     fn operation(
         &self,
         record: usize,
-        numbers: Vec<Number>,
+        numbers: &[Number],
         size: &str,
         place: &mut impl FnMut(usize) -> Option<String>,
     ) -> LostOperation {
         let log = self.graph.log;
         let of = &log.records[record];
-        let (what, path) = self.in_words(record, &numbers, size);
+        let (what, path) = self.in_words(record, numbers, size);
         let at = of.place.and_then(&mut *place).map(|place| format!("{place}, "));
         LostOperation {
             record,
             call: of.call,
             name: of.name.clone().into_owned(),
             path,
-            range: self.range(&numbers),
+            range: self.range(numbers),
             what: format!("{what} ({}call {})", at.unwrap_or_default(), of.call),
             why: self.why(record, place),
         }

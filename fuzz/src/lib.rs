@@ -8,6 +8,7 @@ mod allocation;
 mod bad_blocks;
 mod image;
 pub mod journal;
+pub mod lose_lines;
 pub mod recorder;
 pub mod store;
 mod value;
@@ -15,13 +16,16 @@ mod value;
 use arbitrary::{Arbitrary, Unstructured};
 
 /// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, fn(&[u8])); 9] = [
     ("journal_bytes", |input| run(input, |input| journal::bytes(&input))),
     ("journal_damage", |input| run(input, |input| journal::damage(&input))),
     ("store_bytes", |input| run(input, |input| store::bytes(&input))),
     ("store_damage", |input| run(input, |input| store::damage(&input))),
     ("recorder_bytes", |input| run(input, |input| recorder::bytes(&input))),
     ("recorder_damage", |input| run(input, |input| recorder::damage(&input))),
+    ("lose_lines_recording", lose_lines::recording),
+    ("lose_lines_drive_log", lose_lines::drive_log),
+    ("lose_lines_nbd", lose_lines::nbd),
 ];
 
 /// Runs a target with the input that `libFuzzer` makes from these bytes.

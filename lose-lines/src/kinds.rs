@@ -1,35 +1,42 @@
-//! The kinds of failures: equal but for numbers.
-
-use std::collections::BTreeMap;
+//! The kinds of failures: one end and one first line of the output, but for numbers and hashes.
 
 use crate::check::Failure;
 
 /// Failures by their kinds, each with what belongs to it.
 #[derive(Debug)]
-pub struct Kinds<T>(BTreeMap<String, Vec<T>>);
+pub struct Kinds<T>(Vec<(Failure, Vec<T>)>);
 
 impl<T> Default for Kinds<T> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
     }
 }
 
 impl<T> Kinds<T> {
-    /// Adds a failure. If it is the first of its kind, returns the number of other kinds.
-    pub fn add(&mut self, failure: &Failure, with: T) -> Option<usize> {
-        let known = self.0.len();
-        self.0.entry(failure.kind()).or_default().push(with);
-        (self.0.len() > known).then_some(known)
+    /// Adds a failure. Returns true if it is the first of its kind.
+    pub fn add(&mut self, failure: &Failure, with: T) -> bool {
+        let kind = failure.kind();
+        let known = self.0.iter_mut().find(|(first, _)| first.kind() == kind);
+        match known {
+            Some((_, all)) => {
+                all.push(with);
+                false
+            }
+            None => {
+                self.0.push((failure.clone(), vec![with]));
+                true
+            }
+        }
     }
 
     /// Returns the number of failures.
     pub fn failures(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
+        self.0.iter().map(|(_, all)| all.len()).sum()
     }
 
-    /// Returns the kinds, the most frequent one first.
-    pub fn by_number(&self) -> Vec<(&str, &[T])> {
-        let mut kinds: Vec<_> = self.0.iter().map(|(kind, all)| (&**kind, &**all)).collect();
+    /// Returns the first failure of each kind and what belongs to all of them, the commonest kind first.
+    pub fn by_number(&self) -> Vec<(&Failure, &[T])> {
+        let mut kinds: Vec<_> = self.0.iter().map(|(first, all)| (first, &**all)).collect();
         kinds.sort_by_key(|(_, all)| core::cmp::Reverse(all.len()));
         kinds
     }

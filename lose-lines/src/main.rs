@@ -1,5 +1,6 @@
 //! The command `lose-lines`. In a machine this same program is the agent.
 
+use core::time::Duration;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -9,8 +10,8 @@ use std::process::{self, ExitCode};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::builder::{StringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use lose_lines::report::note as progress;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use lose_lines::report::{Form, note as progress};
 use lose_lines_dma::Watching;
 use lose_lines_machine::architecture::Architecture;
 use lose_lines_machine::cache::{Cache, Work};
@@ -19,6 +20,7 @@ use lose_lines_machine::elf;
 use lose_lines_machine::emulator::Emulated;
 use lose_lines_machine::initramfs::Initramfs;
 use lose_lines_machine::kit::{Kit, Kits};
+use lose_lines_machine::losses::checked_seed_of_run;
 use lose_lines_machine::program::{CommandLine, HostProgram};
 use lose_lines_machine::transcript::Transcript;
 
@@ -43,12 +45,14 @@ const AFTER_HELP: &str = "\
 files records the system calls of a program on this system; it needs no emulator. The others run
 the program in the emulator QEMU, with the libraries that it is linked to. It must create
 its files in its working directory or in TMPDIR: both are on the file system under test. For cut,
-that is ext4 with DAX, which supports MAP_SYNC. Needs Debian 12 or 13, or an Ubuntu
-that has QEMU 10, but neither root nor KVM. On arm64, files and drive compile and have never run.
+that is ext4 with DAX, which supports MAP_SYNC. They need Debian 12 or 13, or an Ubuntu that has
+QEMU 10, and its packages e2fsprogs (for xfs and btrfs: xfsprogs, btrfs-progs), but neither root
+nor KVM. cut needs x86-64. On arm64, files and drive compile, and have never been run.
 
-Exit codes: 0 no loss, 1 the check found a loss, 2 usage, 3 the test could not be run, 4 no cut
-came after a line that the program had printed, so the check proved nothing, 5 no check failed,
-but the file system of some states cannot be mounted.
+Exit codes: 0 no loss, 1 the check found a loss, 2 usage, 3 the test could not be run, its
+recording is incomplete, or the program or the check fails without a loss, 4 no cut came after a
+line that the program had printed, so the check proved nothing, 5 no check failed, but the file
+system of some states cannot be mounted.
 
 A program that writes and fsyncs, by its system calls, and on an ordinary drive:
   lose-lines example fsync > forgets.c # a program that forgets to sync a directory
@@ -99,6 +103,49 @@ enum Forgotten {
     Fsync,
 }
 
+/// The options that `files`, `drive` and `cut` share.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct Testing {
+    /// The command line that checks a state, run without a shell. It must exit with 0 if the state is right. The variable
+    /// PRINTED names a file with the lines that the program had printed before the cut [default: the program with its
+    /// arguments].
+    #[arg(long, value_name = "COMMAND LINE")]
+    check: Option<String>,
+    /// The seed for what is cut and lost [default: a random number].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The time after which the program or a check counts as hanging and is killed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    limit: u64,
+    /// Check states of a program that fails or is ended by a signal, with files also of one that does not end.
+    #[arg(long)]
+    allow_failure: bool,
+    /// Print each result at once, as one line of JSON with its kind in `event`.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Testing {
+    fn seed(&self) -> Result<u64> {
+        self.seed.map_or_else(checked_seed_of_run, Ok)
+    }
+
+    const fn limit(&self) -> Duration {
+        Duration::from_secs(self.limit)
+    }
+
+    const fn form(&self) -> Form {
+        Form::of(self.json)
+    }
+
+    /// Returns the words of a command line with which a state is checked again.
+    fn words(&self) -> Vec<String> {
+        let limit = [String::from("--limit"), self.limit.to_string()];
+        let check = self.check.iter().flat_map(|line| [String::from("--check"), line.clone()]);
+        limit.into_iter().chain(check).collect()
+    }
+}
+
 #[derive(Args, Clone, Debug)]
 struct Subject {
     /// A file that the program opens or starts, such as a library or another program, or a directory with everything
@@ -143,6 +190,17 @@ impl Subject {
     fn find(&self) -> Result<CommandLine, Usage> {
         let found = HostProgram::find(&self.program, &self.brought).map_err(Usage)?;
         Ok(found.with(self.arguments.clone()))
+    }
+
+    /// Returns the check of a state.
+    fn check(&self, testing: &Testing) -> Result<CommandLine, Usage> {
+        testing.check.as_deref().map_or_else(|| self.find(), |line| self.line("--check", line))
+    }
+
+    /// Returns the command line of an option.
+    fn line(&self, option: &str, line: &str) -> Result<CommandLine, Usage> {
+        let found = CommandLine::find(line, &self.brought);
+        found.map_err(|why| Usage(why.context(format!("{option} '{line}'"))))
     }
 
     /// Returns the words of a command line that select this program again.
@@ -240,6 +298,11 @@ fn command_line() -> Vec<OsString> {
 /// Prints help, or the mistake in the command line.
 fn not_parsed(why: &clap::Error) -> Result<ExitCode> {
     why.print().context("cannot print the usage")?;
+    let first = env::args_os().nth(1).unwrap_or_default();
+    let is_task = Cli::command().find_subcommand(&first).is_some();
+    if why.use_stderr() && !is_task && env::args_os().all(|word| word != "--") {
+        progress("-- is missing before the program: lose-lines [OPTIONS] -- PROGRAM [ARGUMENTS]");
+    }
     Ok(ExitCode::from(if why.use_stderr() { USAGE } else { 0 }))
 }
 

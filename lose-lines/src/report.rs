@@ -1,7 +1,12 @@
 //! Results on standard output, each at once: a line of text, or a line of JSON.
 
 use core::fmt::Display;
+use core::time::Duration;
+use std::env;
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -10,6 +15,43 @@ use serde_json::{Value, json};
 /// Tells a reader about the progress, on standard error. A closed terminal does not end a test.
 pub fn note(text: &str) {
     drop(writeln!(io::stderr(), "lose-lines: {text}"));
+}
+
+/// The time after which the progress of checks is told.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// Tells how far the checks of states are.
+#[derive(Debug)]
+pub struct Progress {
+    all: usize,
+    done: usize,
+    failed: usize,
+    told: Instant,
+}
+
+impl Progress {
+    /// Begins checks of at most this many states.
+    pub fn new(all: usize) -> Self {
+        Self { all, done: 0, failed: 0, told: Instant::now() }
+    }
+
+    /// Counts a check.
+    pub fn step(&mut self, has_failed: bool) {
+        self.done += 1;
+        self.failed += usize::from(has_failed);
+        if self.told.elapsed() > SILENT {
+            self.told = Instant::now();
+            let Self { all, done, failed, .. } = self;
+            note(&format!("checked {done} of at most {all} states; failed: {failed}"));
+        }
+    }
+}
+
+/// Returns the file that keeps the recording of a program whose check failed. The next such run replaces it.
+pub fn recording_of(program: &Path) -> PathBuf {
+    let user = rustix::process::getuid().as_raw();
+    let name = program.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+    env::temp_dir().join(format!("lose-lines-{user}-{name}.log"))
 }
 
 /// The form of the results.

@@ -18,6 +18,8 @@ pub struct Trial<C: Display> {
     pub pending: usize,
     /// The number of these that were lost.
     pub lost: usize,
+    /// True if an fsync would have prevented the loss if the clock had ticked before it.
+    pub depends_on_clock: bool,
 }
 
 /// Serializes a value as it is printed.

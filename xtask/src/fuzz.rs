@@ -1,4 +1,4 @@
-//! Fuzzing of the formats, guided by coverage: `fuzz/` holds the targets.
+//! Fuzzing of the formats and of what `lose-lines` reads, guided by coverage: `fuzz/` holds the targets.
 //!
 //! The targets are built by the compiler in use, with flags as those of cargo-fuzz, which need not be installed. No
 //! sanitizer watches them: they execute no `unsafe` code of the library, and run faster without one.
@@ -24,13 +24,16 @@ use crate::run::Run;
 
 /// The targets. Of a format, `bytes` reads any bytes to an end, and `damage` a damaged structure: what is shown of it was
 /// written, and what is intact is shown.
-const TARGETS: [&str; 6] = [
+const TARGETS: [&str; 9] = [
     "journal_bytes",
     "journal_damage",
     "store_bytes",
     "store_damage",
     "recorder_bytes",
     "recorder_damage",
+    "lose_lines_recording",
+    "lose_lines_drive_log",
+    "lose_lines_nbd",
 ];
 
 /// The configuration of the targets, which come first, and counters of edges for libFuzzer. Compared values are not

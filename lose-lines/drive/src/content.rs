@@ -19,6 +19,15 @@ pub struct Content {
     pages: HashMap<usize, Arc<[u8; PAGE]>>,
 }
 
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        let mut pages = self.pages.keys().chain(other.pages.keys());
+        self.size == other.size && pages.all(|page| self.page(*page) == other.page(*page))
+    }
+}
+
+impl Eq for Content {}
+
 impl Content {
     /// Returns a drive of zeros. The size is a multiple of 4096 bytes.
     pub fn new(size: usize) -> Self {

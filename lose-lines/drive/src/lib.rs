@@ -12,6 +12,7 @@
 pub mod content;
 pub mod file_system;
 pub mod log;
-mod nbd;
+#[doc(hidden)]
+pub mod nbd;
 pub mod server;
 pub mod states;

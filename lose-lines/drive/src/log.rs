@@ -92,7 +92,8 @@ impl DriveLog {
             .with_context(|| format!("{} is not a log of this version", path.display()))
     }
 
-    fn parse(input: &mut impl BufRead) -> Result<Self> {
+    #[doc(hidden)]
+    pub fn parse(input: &mut impl BufRead) -> Result<Self> {
         let mut line = Vec::new();
         std::io::Read::take(&mut *input, FIRST_LINE).read_until(b'\n', &mut line)?;
         let line = String::from_utf8_lossy(&line).into_owned();
@@ -171,7 +172,7 @@ impl DriveLog {
             let at = blocks.find(|at| write.bytes[*at..].starts_with(&SUPERBLOCK))?;
             let superblock = &write.bytes[at..];
             let len = number(superblock, 12)?.checked_mul(number(superblock, 16)?)?;
-            Some(write.at + at..(write.at + at + len).min(self.size))
+            Some(write.at + at..(write.at + at).saturating_add(len).min(self.size))
         })
     }
 
@@ -191,6 +192,7 @@ fn next_event(input: &mut impl BufRead, size: usize) -> Result<Option<Event>> {
         ["E"] => Event::End,
         [kind @ ("W" | "w" | "Z" | "z"), at, len] => {
             let (at, len): (usize, usize) = (at.parse()?, len.parse()?);
+            ensure!(at.is_multiple_of(SECTOR) && len.is_multiple_of(SECTOR), "it has half a sector");
             ensure!(
                 at.checked_add(len).is_some_and(|end| end <= size),
                 "it ends behind the drive's {size} bytes"

@@ -31,7 +31,8 @@ const EINVAL: u32 = 22;
 const LONGEST_OPTION: u32 = 4096;
 
 /// A request of the client, within the bounds of the drive.
-pub(crate) enum Request {
+#[derive(Debug)]
+pub enum Request {
     Read { at: usize, len: usize },
     Write { at: usize, bytes: Vec<u8>, is_durable: bool },
     WriteZeros { at: usize, len: usize, is_durable: bool },
@@ -39,7 +40,7 @@ pub(crate) enum Request {
 }
 
 /// Serves a drive of this size until the client disconnects. `answer` carries out a request and returns the bytes read.
-pub(crate) fn serve(
+pub fn serve(
     stream: &UnixStream,
     size: usize,
     mut answer: impl FnMut(Request) -> io::Result<Vec<u8>>,
@@ -54,7 +55,9 @@ pub(crate) fn serve(
         let cookie: [u8; 8] = next(&mut input)?;
         let at = u64::from_be_bytes(next(&mut input)?);
         let len = u32::from_be_bytes(next(&mut input)?);
-        let is_within = at.checked_add(len.into()).is_some_and(|end| end <= size as u64);
+        let is_whole = at.is_multiple_of(BLOCK_SIZES[0].into()) && len.is_multiple_of(BLOCK_SIZES[0]);
+        let is_within =
+            is_whole && at.checked_add(len.into()).is_some_and(|end| end <= size as u64);
         let (Ok(at), Ok(len)) = (usize::try_from(at), usize::try_from(len)) else {
             return Err(ErrorKind::InvalidData.into());
         };

@@ -7,14 +7,12 @@
 //! # Limits
 //! A write that reached the drive before a flush is durable after it, even if the flush was sent before the write had
 //! completed. Of two writes to one sector, either the later or the earlier one survives; they are not reordered.
-use core::hash::{Hash as _, Hasher as _};
 use core::iter;
 use core::ops::Range;
 use std::collections::BTreeSet;
-use std::hash::DefaultHasher;
 
 use lose_lines_plugin::policy::{Fate, Policy};
-use lose_lines_states::{Kept, Random};
+use lose_lines_states::{Kept, Random, hash};
 
 use crate::content::{Content, PAGE};
 use crate::log::{DriveLog, Event, SECTOR, Write};
@@ -62,8 +60,8 @@ impl Lost {
 #[derive(Clone, Debug)]
 pub struct Built {
     pub image: Content,
-    /// Equal for equal images.
-    pub id: u64,
+    /// Equal for equal images after the same write, and hardly ever for others.
+    pub id: u128,
     /// The number of sectors of the writes that no flush had made durable.
     pub pending: usize,
     pub lost: Vec<Lost>,
@@ -123,7 +121,7 @@ impl<'a> Builder<'a> {
 
     /// Makes the writes before an event durable.
     fn advance_to(&mut self, event: usize) {
-        if event < self.at {
+        if event < self.at && writes(self.log, event..self.at).next().is_some() {
             *self = Self::new(self.log, self.tearing.clone());
         }
         for (number, write) in writes(self.log, self.at..event) {
@@ -134,14 +132,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Returns a hash of an image that differs from the durable one in some of these pages.
-    fn id(&self, image: &Content, touched: BTreeSet<usize>) -> u64 {
-        let mut id = DefaultHasher::new();
-        self.last_write.hash(&mut id);
+    fn id(&self, image: &Content, touched: BTreeSet<usize>) -> u128 {
+        let mut encoding = self.last_write.to_le_bytes().to_vec();
         for page in touched.into_iter().filter(|page| image.page(*page) != self.durable.page(*page))
         {
-            (page, image.page(page)).hash(&mut id);
+            encoding.extend(page.to_le_bytes());
+            encoding.extend(hash(image.page(page)).to_le_bytes());
         }
-        id.finish()
+        hash(&encoding)
     }
 }
 
@@ -231,7 +229,8 @@ impl<'a> Chooser<'a> {
 }
 
 /// Returns random states in the order of their events: before writes and flushes of the program, after each line that
-/// it printed, and after its end.
+/// it printed, and after its end. Among them are the states just after lines and at the end without unflushed writes, but
+/// for at most half of all.
 pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Policy) -> Vec<Choice> {
     let events = log.events.iter().enumerate().skip(log.start());
     let places: BTreeSet<usize> = events
@@ -250,9 +249,20 @@ pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Policy) -> Vec<Ch
         let keep = policy.at(random.number());
         Choice { cut, kept: Kept::Chosen { seed, keep } }
     };
-    let mut choices: Vec<_> = iter::repeat_with(&mut choice).take(count).collect();
+    let promised: Vec<usize> = events_after_lines(log).chain([log.events.len()]).collect();
+    let every = promised.len().div_ceil((count / 2).max(1));
+    let keep = if policy == Policy::Any { Policy::None } else { policy };
+    let least = promised.iter().rev().step_by(every).take(count);
+    let least = least.map(|cut| Choice { cut: *cut, kept: Kept::Chosen { seed: 0, keep } });
+    let mut choices: Vec<Choice> = least.collect();
+    choices.extend(iter::repeat_with(&mut choice).take(count - choices.len()));
     choices.sort_by_key(|choice| choice.cut);
     choices
+}
+
+fn events_after_lines(log: &DriveLog) -> impl Iterator<Item = usize> {
+    let events = log.events.iter().enumerate().skip(log.start());
+    events.filter_map(|(number, event)| matches!(event, Event::Line(_)).then_some(number + 1))
 }
 
 #[cfg(test)]
@@ -442,5 +452,9 @@ mod tests {
                 .iter()
                 .all(|state| matches!(state.kept, Kept::Chosen { keep: Policy::Torn, .. }))
         );
+        let states = chosen(&log(), 10, 3, Policy::Any);
+        let least =
+            |cut| states.iter().any(|state| *state == format!("{cut}:0:none").parse().unwrap());
+        assert!(least(7) && least(8));
     }
 }

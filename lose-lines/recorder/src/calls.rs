@@ -32,15 +32,15 @@ const OF_ARCHITECTURE: [(&str, c_long, If); 8] = calls! {
 #[cfg(target_arch = "aarch64")]
 const OF_ARCHITECTURE: [(&str, c_long, If); 0] = [];
 
-const CALLS: [(&str, c_long, If); 35] = calls! {
-    SYS_openat If::Bits(2, CREATES); SYS_openat2 If::Always; SYS_close If::Always; SYS_write If::Always;
+const CALLS: [(&str, c_long, If); 33] = calls! {
+    SYS_openat If::Bits(2, CREATES); SYS_openat2 If::Always; SYS_tee If::Always; SYS_write If::Always;
     SYS_pwrite64 If::Always; SYS_writev If::Always; SYS_pwritev If::Always; SYS_pwritev2 If::Always;
     SYS_sendfile If::Always; SYS_copy_file_range If::Always; SYS_splice If::Always; SYS_ftruncate If::Always;
     SYS_truncate If::Always; SYS_fallocate If::Always; SYS_renameat If::Always; SYS_renameat2 If::Always;
     SYS_linkat If::Always; SYS_unlinkat If::Always; SYS_mkdirat If::Always; SYS_symlinkat If::Always;
     SYS_mknodat If::Always; SYS_fsync If::Always; SYS_fdatasync If::Always; SYS_sync If::Always;
-    SYS_sync_file_range If::Always; SYS_syncfs If::Always; SYS_msync If::Always; SYS_munmap If::Always; SYS_chroot If::Always;
-    SYS_pivot_root If::Always; SYS_mmap If::Bits(3, libc::MAP_SHARED.cast_unsigned()); SYS_ioctl If::Is(1, REFLINKS);
+    SYS_sync_file_range If::Always; SYS_syncfs If::Always; SYS_msync If::Always; SYS_munmap If::Always;
+    SYS_mmap If::Bits(3, libc::MAP_SHARED.cast_unsigned()); SYS_ioctl If::Is(1, REFLINKS);
     SYS_io_uring_setup If::Always; SYS_io_setup If::Always; SYS_vmsplice If::Always;
 };
 

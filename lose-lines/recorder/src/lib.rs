@@ -8,6 +8,10 @@
 )]
 
 mod calls;
+mod closes;
+mod mapped;
+mod paths;
+mod program;
 mod recorder;
 mod stack;
 mod tracee;

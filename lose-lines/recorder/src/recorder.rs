@@ -1,10 +1,11 @@
 //! Records what a program does to the files of a directory.
 //!
-//! A filter stops the program only at calls that may change files. Those that concern the directory run
-//! one at a time, so that the log has one true order even with many threads. What was there at the start is durable.
+//! A filter stops the program only at calls that may change files. Those that concern the directory run one at a time, so
+//! that the log has one true order even with many threads. Syncs and prints do not wait: a sync is logged at its begin and
+//! at its end, and a line that is printed meanwhile stands between them. What was there at the start is durable.
 //!
 //! # Limits
-//! Stores through mappings are seen when the program syncs or unmaps the file, and at the end. `io_uring`, native AIO,
+//! Stores through mappings are seen when the program syncs or unmaps a file, and at the end. `io_uring`, native AIO,
 //! splice to a file, reflinks, and `fallocate` that shifts bytes are refused, as old kernels and other file systems do:
 //! programs fall back. Programs with the set-user-ID bit run without it, and a program that traces others cannot be
 //! recorded. Extended attributes, owners, modes and times are not recorded.
@@ -12,24 +13,29 @@
 use core::ffi::c_long;
 use core::time::Duration;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, PipeReader, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
-use lose_lines_states::{Entry, Kind, Log, Object, Operation, Synced, Via};
-use rustix::event::{PollFd, PollFlags, poll};
+use anyhow::{Context as _, Error, Result, anyhow, ensure};
+use lose_lines_states::{Cut, Entry, Kind, Log, Model, Object, Operation, Synced, Via};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Access, FileType, Stat, access};
 
 use crate::calls;
+use crate::closes::Closes;
+use crate::mapped::{Mapped, data, read_at};
+use crate::paths::{Base, Name, fd_path};
+use crate::program;
 use crate::stack::Stacks;
 use crate::tracee::{self, Registers, Stop, Thread, gather, memory, string, word};
 
@@ -83,12 +89,25 @@ pub struct Recording {
     pub failed: Option<String>,
 }
 
+/// A name in a recorded directory.
+struct Place {
+    directory: Object,
+    name: Name,
+}
+
+impl Place {
+    fn entry(&self, object: Option<Object>) -> Entry {
+        let name = self.name.name.as_bytes().to_vec();
+        Entry { directory: self.directory, name, object }
+    }
+}
+
 /// A call between its start and its end.
 enum Call {
-    Open {
-        existed: bool,
-        truncates: bool,
-    },
+    /// A new file, with or without a name.
+    Create(Option<Place>),
+    /// An open that cuts a file to nothing.
+    Empty(Object),
     Write {
         file: Object,
         fd: i32,
@@ -98,54 +117,66 @@ enum Call {
         via: Via,
     },
     Print,
-    Resize(Object, u64),
+    Resize(Object, u64, Name),
     Allocate {
         file: Object,
         mode: u64,
         at: u64,
         len: u64,
     },
-    Make(Kind, PathBuf),
-    /// Paths and their new objects, and a path from outside that becomes part of the directory.
-    Names(Vec<(PathBuf, Option<Object>)>, Option<PathBuf>),
-    Sync(Object, Synced),
+    Make(Kind, Place),
+    Names {
+        entries: Vec<Entry>,
+        /// The object that loses its last name.
+        removed: Option<Object>,
+        /// A file from outside that becomes part of the directory.
+        arrived: Option<Place>,
+    },
+    /// Of an object, or of all.
+    Sync(Option<Object>, Synced),
     WriteBack {
         file: Object,
         at: u64,
         len: u64,
         waits: bool,
     },
-    SyncAll,
-    Close(Object),
     Map(Object, i32),
     Look,
     /// The call must fail.
     Refuse(i32),
 }
 
-/// A file that is mapped for writing: what the log says of its bytes.
-struct Mapped {
-    file: File,
-    shadow: Vec<u8>,
+/// A call's number, name, thread and place in the source.
+#[derive(Clone, Copy)]
+struct Origin {
+    call: u64,
+    name: &'static str,
+    thread: Thread,
+    place: Option<usize>,
 }
 
 struct Recorder<'a> {
-    root: PathBuf,
     ids: HashMap<(u64, u64), Object>,
+    /// Objects without a name. Another file may get the inode's number.
+    nameless: HashSet<Object>,
     sizes: HashMap<Object, u64>,
-    /// Files that were cut to nothing and not closed since.
-    cut: HashSet<Object>,
+    /// Files that were cut to nothing, until a description of them ends.
+    cut: Closes,
     mapped: HashMap<Object, Mapped>,
-    /// Bytes at the last sync, if a sync shall fail.
-    synced: HashMap<Object, Vec<u8>>,
     output: Output,
     stacks: Stacks,
-    /// Of the present call: name, thread, place.
-    present: (&'static str, Thread, Option<usize>),
+    /// Of the present call.
+    origin: Origin,
     call: u64,
+    under_way: HashMap<Thread, (Call, Origin)>,
     log: Log,
+    /// The bytes of the log, and how many it may have.
+    held: u64,
+    room: u64,
     notes: BTreeSet<String>,
     outside: BTreeSet<PathBuf>,
+    /// The reason why there is no recording.
+    refused: Option<Error>,
     fault: Option<Fault>,
     syncs: u64,
     writes: u64,
@@ -191,28 +222,6 @@ fn key(of: &Metadata) -> (u64, u64) {
     (of.dev(), of.ino())
 }
 
-/// Reads a range of a file, as far as it goes.
-fn read_at(file: &File, at: u64, len: u64) -> Vec<u8> {
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-    let mut read = 0;
-    while read < bytes.len() {
-        match file.read_at(&mut bytes[read..], at + read as u64) {
-            Ok(count) if count > 0 => read += count,
-            _ => break,
-        }
-    }
-    bytes.truncate(read);
-    bytes
-}
-
-/// Returns the path of a thread's descriptor, or of its working directory.
-fn fd_path(thread: Thread, fd: i32) -> PathBuf {
-    match fd {
-        libc::AT_FDCWD => format!("/proc/{thread}/cwd").into(),
-        _ => format!("/proc/{thread}/fd/{fd}").into(),
-    }
-}
-
 /// Returns the position and the flags of a descriptor.
 fn position(thread: Thread, fd: i32) -> (u64, i32) {
     let text = fs::read_to_string(format!("/proc/{thread}/fdinfo/{fd}")).unwrap_or_default();
@@ -255,41 +264,30 @@ impl Recorded<'_> {
         let pipe = Arc::new(reader);
         let output = Output { key: number(&pipe)?, pipe: pipe.clone(), bytes: Arc::default() };
         let (bytes, begun) = (output.bytes.clone(), Instant::now());
-        let mut recorder = Recorder::new(self, root.clone(), output);
+        let mut recorder = Recorder::new(self, output);
         recorder.import(&root, None);
+        if let Some(why) = recorder.refused {
+            return Err(why);
+        }
         recorder.log.begin();
         let mut command = Command::new(self.program);
-        command.arg0(&self.command[0]).args(&self.command[1..]).current_dir(&root);
+        command.current_dir(&root);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("TMPDIR", &root).stdin(no_input()?).stdout(writer).process_group(0);
         if self.is_quiet {
             command.stderr(Stdio::null());
         }
-        let child = tracee::start(command, calls::filter())
+        let child = tracee::start(command, self.command, calls::filter())
             .with_context(|| format!("cannot start {}", self.command[0].display()))?;
         let main = i32::try_from(child.id())?;
-        let (done, waits) = channel::<()>();
+        let (stopped, stops) = io::pipe().context("cannot make a pipe")?;
         let limit = self.limit;
-        let timer = thread::spawn(move || {
-            let is_over = waits.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
-            if is_over {
-                tracee::kill(main);
-            }
-            is_over
-        });
-        let reader = thread::spawn(move || {
-            let is_open = |pipe: &PipeReader| {
-                poll(&mut [PollFd::new(pipe, PollFlags::IN)], None).is_ok()
-                    && Output::drain(pipe, &bytes)
-            };
-            while is_open(&pipe) {}
-        });
+        let watcher = thread::spawn(move || watch(&pipe, &bytes, &stopped, (main, limit)));
         let code = recorder.run(main);
-        drop(done);
-        let is_over = timer.join().map_err(|_panic| anyhow!("the timer failed"))?;
-        reader.join().map_err(|_panic| anyhow!("the reader failed"))?;
+        drop(stops);
+        let is_over = watcher.join().map_err(|_panic| anyhow!("the timer failed"))?;
         let code = code?;
-        recorder.end();
+        recorder.end(&root);
         Ok(Recording {
             log: recorder.log,
             notes: recorder.notes,
@@ -303,22 +301,50 @@ impl Recorded<'_> {
     }
 }
 
+/// Reads the program's output, and kills it at the limit. Returns true if the limit was reached.
+fn watch(
+    pipe: &PipeReader,
+    bytes: &Mutex<Vec<u8>>,
+    stopped: &PipeReader,
+    (main, limit): (Thread, Duration),
+) -> bool {
+    let begun = Instant::now();
+    let (mut is_over, mut is_open) = (false, true);
+    loop {
+        let left = Timespec::try_from(limit.saturating_sub(begun.elapsed())).ok();
+        let mut both = [PollFd::new(stopped, PollFlags::IN), PollFd::new(pipe, PollFlags::IN)];
+        let count = if is_open { 2 } else { 1 };
+        let found = poll(&mut both[..count], left.filter(|_| !is_over).as_ref());
+        if found == Ok(0) {
+            is_over = true;
+            tracee::kill(main);
+        }
+        if !both[0].revents().is_empty() {
+            return is_over;
+        }
+        is_open = is_open && Output::drain(pipe, bytes);
+    }
+}
+
 impl<'a> Recorder<'a> {
-    fn new(parent: &'a Recorded<'a>, root: PathBuf, output: Output) -> Self {
+    fn new(parent: &'a Recorded<'a>, output: Output) -> Self {
         Self {
-            root,
             ids: HashMap::new(),
+            nameless: HashSet::new(),
             sizes: HashMap::new(),
-            cut: HashSet::new(),
+            cut: Closes::default(),
             mapped: HashMap::new(),
-            synced: HashMap::new(),
             output,
             stacks: Stacks::default(),
-            present: ("start", 0, None),
+            origin: Origin { call: 0, name: "start", thread: 0, place: None },
             call: 0,
+            under_way: HashMap::new(),
             log: Log::empty(),
+            held: 0,
+            room: program::room(),
             notes: BTreeSet::new(),
             outside: BTreeSet::new(),
+            refused: None,
             fault: parent.fault,
             syncs: 0,
             writes: 0,
@@ -329,8 +355,42 @@ impl<'a> Recorder<'a> {
     }
 
     fn push(&mut self, operation: Operation) {
-        let (name, thread, place) = self.present;
-        self.log.add(operation, self.call, name, thread.cast_unsigned(), place);
+        self.closed(false);
+        if let Operation::Write { bytes, .. } = &operation {
+            self.hold(bytes.len() as u64);
+        }
+        let Origin { call, name, thread, place } = self.origin;
+        self.log.add(operation, call, name, thread.cast_unsigned(), place);
+    }
+
+    /// Logs the ends of open file descriptions.
+    fn closed(&mut self, only_writers: bool) {
+        for file in self.cut.take(only_writers) {
+            self.log.add(Operation::Close { file }, self.origin.call, "close", 0, None);
+        }
+    }
+
+    /// Logs what was printed.
+    fn lines(&mut self) {
+        let lines = self.output.lines();
+        let mut prints = self.under_way.values().filter(|(call, _)| matches!(call, Call::Print));
+        let origin = prints.next().map_or(self.origin, |(_, origin)| *origin);
+        let present = core::mem::replace(&mut self.origin, origin);
+        for line in lines {
+            self.push(Operation::Line(line));
+        }
+        self.origin = present;
+    }
+
+    /// Counts bytes that are held in memory.
+    fn hold(&mut self, len: u64) {
+        self.held += len;
+        if self.held > self.room {
+            let mebibytes = self.room >> 20;
+            self.refused.get_or_insert_with(|| {
+                anyhow!("the recording needs more than {mebibytes} MiB, a quarter of the free memory; use lose-lines drive, or less data")
+            });
+        }
     }
 
     fn note(&mut self, text: impl Into<String>) {
@@ -338,27 +398,27 @@ impl<'a> Recorder<'a> {
     }
 
     /// Logs a new object without a name.
-    fn born(&mut self, path: &Path, kind: Kind) -> Option<Object> {
-        let is_link = matches!(kind, Kind::Link(_));
-        let found = if is_link { fs::symlink_metadata(path) } else { fs::metadata(path) }.ok()?;
+    fn born(&mut self, key: (u64, u64), kind: Kind, mode: u32) -> Object {
         let object = self.log.object();
-        self.ids.insert(key(&found), object);
+        self.ids.insert(key, object);
+        self.nameless.insert(object);
         self.sizes.insert(object, 0);
-        self.push(Operation::Make { object, kind, mode: found.mode() & 0o7777 });
-        Some(object)
+        self.push(Operation::Make { object, kind, mode: mode & 0o7777 });
+        object
     }
 
-    fn entry(&mut self, path: &Path, object: Option<Object>) -> Option<Entry> {
-        let directory = self.object(path.parent()?, true)?;
-        Some(Entry { directory, name: path.file_name()?.as_bytes().to_vec(), object })
+    /// Logs names, the last operation of a call that changes them.
+    fn enter(&mut self, entries: Vec<Entry>) {
+        for object in entries.iter().filter_map(|entry| entry.object) {
+            self.nameless.remove(&object);
+        }
+        self.push(Operation::Entries(entries));
     }
 
     /// Logs a file or a directory with its content, if the log does not know it yet.
-    fn import(&mut self, path: &Path, parent: Option<Object>) -> Option<Object> {
-        let found = fs::symlink_metadata(path).ok()?;
-        // Without another name, the number is that of an older file which was removed.
-        let is_linked = !found.is_dir() && found.nlink() > 1;
-        let known = self.ids.get(&key(&found)).copied().filter(|_known| is_linked);
+    fn import(&mut self, path: &Path, place: Option<Entry>) {
+        let Ok(found) = fs::symlink_metadata(path) else { return };
+        let known = self.known(key(&found), found.nlink() == 0);
         let kind = if found.is_dir() {
             Kind::Directory
         } else if found.is_symlink() {
@@ -366,61 +426,71 @@ impl<'a> Recorder<'a> {
         } else if found.is_file() {
             Kind::File
         } else {
-            return None;
+            return;
         };
-        let object = known.or_else(|| self.born(path, kind))?;
-        if let (Some(directory), Some(name)) = (parent, path.file_name()) {
-            let entry = Entry { directory, name: name.as_bytes().to_vec(), object: Some(object) };
-            self.push(Operation::Entries(vec![entry]));
+        let object = known.unwrap_or_else(|| self.born(key(&found), kind, found.mode()));
+        match place {
+            Some(entry) => self.enter(vec![Entry { object: Some(object), ..entry }]),
+            None => drop(self.nameless.remove(&object)),
         }
         if known.is_none() && found.is_file() {
-            let bytes = fs::read(path).unwrap_or_else(|why| {
-                self.note(format!("{} is empty in all states: {why}", path.display()));
-                Vec::new()
-            });
-            self.sizes.insert(object, bytes.len() as u64);
-            if self.fails(FaultKind::Fsync) {
-                self.synced.insert(object, bytes.clone());
-            }
-            if !bytes.is_empty() {
-                self.push(Operation::Write { file: object, at: 0, bytes, via: Via::Cache });
+            match File::open(path) {
+                Ok(file) => self.import_bytes(object, &file, found.len()),
+                Err(why) => self.note(format!("{} is empty in all states: {why}", path.display())),
             }
         }
         if known.is_none() && found.is_dir() {
             for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-                self.import(&entry.path(), Some(object));
+                let name = entry.file_name().as_bytes().to_vec();
+                let place = Entry { directory: object, name, object: None };
+                self.import(&entry.path(), Some(place));
             }
         }
-        Some(object)
     }
 
-    fn object(&self, path: &Path, follows: bool) -> Option<Object> {
-        let found = if follows { fs::metadata(path) } else { fs::symlink_metadata(path) };
-        self.ids.get(&key(&found.ok()?)).copied()
+    fn import_bytes(&mut self, object: Object, file: &File, size: u64) {
+        for part in data(file) {
+            let mut bytes = vec![0; usize::try_from(part.end - part.start).unwrap_or(0)];
+            let read = read_at(file, part.start, &mut bytes);
+            bytes.truncate(read);
+            self.written(object, part.start, bytes, false, Via::Cache);
+            if self.refused.is_some() {
+                return;
+            }
+        }
+        if self.sizes.get(&object).is_some_and(|known| *known < size) {
+            self.resize(object, size);
+        }
+    }
+
+    /// Returns the object of an inode. One that has lost its last name is in an open file, never in a name.
+    fn known(&self, key: (u64, u64), is_nameless: bool) -> Option<Object> {
+        let object = self.ids.get(&key).copied()?;
+        (self.nameless.contains(&object) == is_nameless).then_some(object)
+    }
+
+    fn of_stat(&self, found: &Stat) -> Option<Object> {
+        self.known((found.st_dev, found.st_ino), found.st_nlink == 0)
     }
 
     fn of_fd(&self, thread: Thread, argument: u64) -> Option<Object> {
-        self.object(&fd_path(thread, fd(argument)), true)
+        self.of_stat(&rustix::fs::stat(fd_path(thread, fd(argument))).ok()?)
     }
 
-    /// Returns a path argument with its directory resolved, if it is in the directory.
-    fn path(&self, thread: Thread, directory: u64, at: u64) -> Option<PathBuf> {
-        let text = string(thread, at);
-        let text = Path::new(OsStr::from_bytes(&text));
-        if let Ok(rest) = text.strip_prefix("/proc/self") {
-            return Some(Path::new(&format!("/proc/{thread}")).join(rest));
-        }
-        let full = match text.strip_prefix("/") {
-            // In a chroot the path begins there.
-            Ok(rest) => fs::read_link(format!("/proc/{thread}/root")).ok()?.join(rest),
-            Err(_) => fs::read_link(fd_path(thread, fd(directory))).ok()?.join(text),
-        };
-        let full = fs::canonicalize(full.parent()?).ok()?.join(full.file_name()?);
-        full.starts_with(&self.root).then_some(full)
+    /// Returns a path argument's last component, with a symbolic link there followed if asked.
+    fn name(thread: Thread, directory: u64, at: u64, follows: bool) -> Option<Name> {
+        let base = Base { thread, directory: fd(directory), is_rooted: false };
+        Name::find(base, &string(thread, at), follows)
     }
 
-    fn fails(&self, kind: FaultKind) -> bool {
-        self.fault.is_some_and(|fault| fault.kind == kind)
+    fn place(&self, thread: Thread, (directory, at): (u64, u64)) -> Option<Place> {
+        self.recorded(Self::name(thread, directory, at, false)?)
+    }
+
+    /// Returns the place of a name, if its directory is recorded.
+    fn recorded(&self, name: Name) -> Option<Place> {
+        let directory = self.of_stat(&rustix::fs::fstat(&name.at).ok()?)?;
+        Some(Place { directory, name })
     }
 
     /// Counts a call that can fail. Returns the error if it must.
@@ -438,8 +508,11 @@ impl<'a> Recorder<'a> {
     /// Returns what a call is about to do, if it concerns the directory.
     fn starts(&mut self, thread: Thread, number: c_long, a: [u64; 6]) -> Option<Call> {
         match number {
-            libc::SYS_openat => self.opens(thread, a[0], a[1], a[2]),
-            libc::SYS_openat2 => self.opens(thread, a[0], a[1], word(thread, a[2])?),
+            libc::SYS_openat => self.opens(thread, (a[0], a[1]), a[2], 0),
+            libc::SYS_openat2 => {
+                let (flags, how) = (word(thread, a[2])?, word(thread, a[2] + 16)?);
+                self.opens(thread, (a[0], a[1]), flags, how)
+            }
             libc::SYS_write
             | libc::SYS_pwrite64
             | libc::SYS_writev
@@ -448,9 +521,6 @@ impl<'a> Recorder<'a> {
             libc::SYS_sendfile | libc::SYS_copy_file_range => {
                 let is_copy = number == libc::SYS_copy_file_range;
                 let (to, place) = if is_copy { (a[2], a[3]) } else { (a[0], 0) };
-                if self.is_output(thread, to) {
-                    return Some(Call::Print);
-                }
                 let at = (place != 0).then(|| word(thread, place)).flatten();
                 let file = self.of_fd(thread, to)?;
                 Some(Call::Write {
@@ -462,36 +532,28 @@ impl<'a> Recorder<'a> {
                     via: Via::Cache,
                 })
             }
-            libc::SYS_splice | libc::SYS_vmsplice
-                if self.is_output(thread, if number == libc::SYS_splice { a[2] } else { a[0] }) =>
-            {
-                Some(Call::Print)
-            }
             libc::SYS_splice => self.of_fd(thread, a[2]).map(|_file| Call::Refuse(libc::EINVAL)),
-            libc::SYS_ftruncate => Some(Call::Resize(self.of_fd(thread, a[0])?, a[1])),
-            libc::SYS_truncate => {
-                let path = self.path(thread, HERE, a[0])?;
-                Some(Call::Resize(self.object(&path, true)?, a[1]))
-            }
+            libc::SYS_ftruncate => self.resizes(Name::of_fd(thread, fd(a[0]))?, a[1]),
+            libc::SYS_truncate => self.resizes(Self::name(thread, HERE, a[0], true)?, a[1]),
             libc::SYS_fallocate => {
                 let file = self.of_fd(thread, a[0])?;
                 Some(Call::Allocate { file, mode: a[1], at: a[2], len: a[3] })
             }
-            libc::SYS_renameat => self.renames(thread, (a[0], a[1]), (a[2], a[3]), 0),
-            libc::SYS_renameat2 => self.renames(thread, (a[0], a[1]), (a[2], a[3]), a[4]),
+            libc::SYS_renameat => self.renames(thread, ((a[0], a[1]), (a[2], a[3])), 0),
+            libc::SYS_renameat2 => self.renames(thread, ((a[0], a[1]), (a[2], a[3])), a[4]),
             libc::SYS_linkat => self.links(thread, (a[0], a[1]), (a[2], a[3]), a[4]),
-            libc::SYS_unlinkat => self.removes(thread, a[0], a[1]),
-            libc::SYS_mkdirat => self.makes(thread, Kind::Directory, a[0], a[1]),
-            libc::SYS_symlinkat => self.makes(thread, Kind::Link(string(thread, a[0])), a[1], a[2]),
-            libc::SYS_mknodat
-                if a[2] & u64::from(libc::S_IFMT) <= u64::from(libc::S_IFREG)
-                    && [0, u64::from(libc::S_IFREG)]
-                        .contains(&(a[2] & u64::from(libc::S_IFMT))) =>
-            {
-                self.makes(thread, Kind::File, a[0], a[1])
+            libc::SYS_unlinkat => self.removes(thread, (a[0], a[1])),
+            libc::SYS_mkdirat => self.makes(thread, Kind::Directory, (a[0], a[1])),
+            libc::SYS_symlinkat => {
+                self.makes(thread, Kind::Link(string(thread, a[0])), (a[1], a[2]))
             }
-            libc::SYS_fsync => Some(Call::Sync(self.of_fd(thread, a[0])?, Synced::All)),
-            libc::SYS_fdatasync => Some(Call::Sync(self.of_fd(thread, a[0])?, Synced::Data)),
+            libc::SYS_mknodat
+                if [0, u64::from(libc::S_IFREG)].contains(&(a[2] & u64::from(libc::S_IFMT))) =>
+            {
+                self.makes(thread, Kind::File, (a[0], a[1]))
+            }
+            libc::SYS_fsync => Some(Call::Sync(Some(self.of_fd(thread, a[0])?), Synced::All)),
+            libc::SYS_fdatasync => Some(Call::Sync(Some(self.of_fd(thread, a[0])?), Synced::Data)),
             libc::SYS_sync_file_range => {
                 let has = |flag: u32| a[3] & u64::from(flag) != 0;
                 let file = self.of_fd(thread, a[0]).filter(|_| has(libc::SYNC_FILE_RANGE_WRITE))?;
@@ -502,11 +564,11 @@ impl<'a> Recorder<'a> {
                     has(libc::SYNC_FILE_RANGE_WAIT_BEFORE) && has(libc::SYNC_FILE_RANGE_WAIT_AFTER);
                 Some(Call::WriteBack { file, at: a[1], len, waits })
             }
-            libc::SYS_sync => Some(Call::SyncAll),
+            libc::SYS_sync => Some(Call::Sync(None, Synced::All)),
             libc::SYS_syncfs => {
                 let of = fs::metadata(fd_path(thread, fd(a[0]))).ok()?;
-                let root = fs::metadata(&self.root).ok()?;
-                (of.dev() == root.dev()).then_some(Call::SyncAll)
+                let root = fs::metadata(self.parent.directory).ok()?;
+                (of.dev() == root.dev()).then_some(Call::Sync(None, Synced::All))
             }
             libc::SYS_msync if a[2] & u64::from(libc::MS_SYNC.cast_unsigned()) != 0 => {
                 self.mapping(thread, a[0], a[1])
@@ -514,10 +576,6 @@ impl<'a> Recorder<'a> {
             libc::SYS_munmap if !self.mapped.is_empty() => Some(Call::Look),
             libc::SYS_mmap if a[2] & u64::from(libc::PROT_WRITE.cast_unsigned()) != 0 => {
                 Some(Call::Map(self.of_fd(thread, a[4])?, fd(a[4])))
-            }
-            libc::SYS_close => {
-                let file = self.of_fd(thread, a[0]).filter(|file| self.cut.contains(file))?;
-                Some(Call::Close(file))
             }
             libc::SYS_ioctl => {
                 self.of_fd(thread, a[0])?;
@@ -530,10 +588,6 @@ impl<'a> Recorder<'a> {
                 ));
                 Some(Call::Refuse(libc::ENOSYS))
             }
-            libc::SYS_chroot | libc::SYS_pivot_root => {
-                self.note("the program changed its root: files are recorded as far as they are below the directory");
-                None
-            }
             _ => self.starts_old(thread, number, a),
         }
     }
@@ -542,16 +596,16 @@ impl<'a> Recorder<'a> {
     #[cfg(target_arch = "x86_64")]
     fn starts_old(&mut self, thread: Thread, number: c_long, a: [u64; 6]) -> Option<Call> {
         match number {
-            libc::SYS_open => self.opens(thread, HERE, a[0], a[1]),
+            libc::SYS_open => self.opens(thread, (HERE, a[0]), a[1], 0),
             libc::SYS_creat => {
                 let flags = libc::O_CREAT | libc::O_TRUNC | libc::O_WRONLY;
-                self.opens(thread, HERE, a[0], u64::from(flags.cast_unsigned()))
+                self.opens(thread, (HERE, a[0]), u64::from(flags.cast_unsigned()), 0)
             }
-            libc::SYS_rename => self.renames(thread, (HERE, a[0]), (HERE, a[1]), 0),
+            libc::SYS_rename => self.renames(thread, ((HERE, a[0]), (HERE, a[1])), 0),
             libc::SYS_link => self.links(thread, (HERE, a[0]), (HERE, a[1]), 0),
-            libc::SYS_unlink | libc::SYS_rmdir => self.removes(thread, HERE, a[0]),
-            libc::SYS_mkdir => self.makes(thread, Kind::Directory, HERE, a[0]),
-            libc::SYS_symlink => self.makes(thread, Kind::Link(string(thread, a[0])), HERE, a[1]),
+            libc::SYS_unlink | libc::SYS_rmdir => self.removes(thread, (HERE, a[0])),
+            libc::SYS_mkdir => self.makes(thread, Kind::Directory, (HERE, a[0])),
+            libc::SYS_symlink => self.makes(thread, Kind::Link(string(thread, a[0])), (HERE, a[1])),
             _ => None,
         }
     }
@@ -562,16 +616,37 @@ impl<'a> Recorder<'a> {
         None
     }
 
-    fn opens(&mut self, thread: Thread, directory: u64, at: u64, flags: u64) -> Option<Call> {
-        let path = self.path(thread, directory, at)?;
-        let flags = fd(flags);
-        let is_nameless = flags & libc::O_TMPFILE == libc::O_TMPFILE;
-        let found = fs::metadata(&path).ok().filter(|_found| !is_nameless);
-        if found.as_ref().is_some_and(|found| !found.is_file()) {
-            return None;
+    fn opens(&self, thread: Thread, path: (u64, u64), flags: u64, how: u64) -> Option<Call> {
+        let has = |bits: i32| fd(flags) & bits == bits;
+        let follows = !has(libc::O_NOFOLLOW) && !has(libc::O_CREAT | libc::O_EXCL);
+        let is_rooted = how & libc::RESOLVE_IN_ROOT != 0;
+        let base = Base { thread, directory: fd(path.0), is_rooted };
+        let name = Name::find(base, &string(thread, path.1), follows)?;
+        let found = name.stat();
+        if has(libc::O_TMPFILE) {
+            self.of_stat(&found?)?;
+            return Some(Call::Create(None));
         }
-        let truncates = flags & libc::O_TRUNC != 0 && !is_nameless;
-        Some(Call::Open { existed: found.is_some(), truncates })
+        let Some(found) = found else {
+            return has(libc::O_CREAT).then(|| self.recorded(name).map(Some).map(Call::Create))?;
+        };
+        let is_file = FileType::from_raw_mode(found.st_mode).is_file();
+        (is_file && has(libc::O_TRUNC)).then(|| self.of_stat(&found).map(Call::Empty))?
+    }
+
+    /// Returns true if a call writes to the program's output.
+    fn prints(&self, thread: Thread, registers: &Registers) -> bool {
+        let a = registers.arguments();
+        match registers.call() {
+            libc::SYS_write
+            | libc::SYS_writev
+            | libc::SYS_pwritev2
+            | libc::SYS_sendfile
+            | libc::SYS_vmsplice => self.is_output(thread, a[0]),
+            libc::SYS_tee => self.is_output(thread, a[1]),
+            libc::SYS_splice => self.is_output(thread, a[2]),
+            _ => false,
+        }
     }
 
     fn is_output(&self, thread: Thread, argument: u64) -> bool {
@@ -581,10 +656,7 @@ impl<'a> Recorder<'a> {
 
     fn writes(&mut self, thread: Thread, number: c_long, a: [u64; 6]) -> Option<Call> {
         let found = fs::metadata(fd_path(thread, fd(a[0]))).ok()?;
-        if key(&found) == self.output.key {
-            return Some(Call::Print);
-        }
-        let Some(file) = self.ids.get(&key(&found)).copied() else {
+        let Some(file) = self.known(key(&found), found.nlink() == 0) else {
             let path = fs::read_link(fd_path(thread, fd(a[0]))).unwrap_or_default();
             let is_kernels = ["/proc", "/sys", "/dev"].iter().any(|root| path.starts_with(root));
             // Its messages may go to a file.
@@ -618,25 +690,56 @@ impl<'a> Recorder<'a> {
     fn renames(
         &mut self,
         thread: Thread,
-        from: (u64, u64),
-        to: (u64, u64),
+        paths: ((u64, u64), (u64, u64)),
         flags: u64,
     ) -> Option<Call> {
-        let (from, to) = (self.path(thread, from.0, from.1), self.path(thread, to.0, to.1));
+        let (from, to) = (self.place(thread, paths.0), self.place(thread, paths.1));
         let exchanges = flags & u64::from(libc::RENAME_EXCHANGE) != 0;
-        Some(match (from, to) {
-            (Some(from), Some(to)) => {
-                let (moved, other) = (self.object(&from, false)?, self.object(&to, false));
-                if Some(moved) == other {
-                    // Two names of one file: nothing happens.
-                    return None;
+        let (Some(from), Some(to)) = (&from, &to) else {
+            return match (from, to) {
+                // The file lives on outside.
+                (Some(from), _) => Some(Call::Names {
+                    entries: vec![from.entry(None)],
+                    removed: None,
+                    arrived: None,
+                }),
+                (None, to) => {
+                    let found = Self::name(thread, paths.0.0, paths.0.1, false)?.stat()?;
+                    Some(self.arrives(&found, to?))
                 }
-                let old = other.filter(|_object| exchanges);
-                Call::Names(vec![(from, old), (to, Some(moved))], None)
+            };
+        };
+        let replaced = to.name.stat();
+        let other = replaced.as_ref().and_then(|found| self.of_stat(found));
+        let removed = replaced.filter(|_| !exchanges).and_then(|found| self.last(&found));
+        let Some(moved) = self.of_stat(&from.name.stat()?) else {
+            // A FIFO, for one, is in no state.
+            return Some(Call::Names { entries: vec![to.entry(None)], removed, arrived: None });
+        };
+        if Some(moved) == other {
+            // Two names of one file: nothing happens.
+            return None;
+        }
+        let old = other.filter(|_object| exchanges);
+        let entries = vec![from.entry(old), to.entry(Some(moved))];
+        Some(Call::Names { entries, removed, arrived: None })
+    }
+
+    /// Returns the object that loses its last name if this one is removed.
+    fn last(&self, found: &Stat) -> Option<Object> {
+        let is_directory = FileType::from_raw_mode(found.st_mode).is_dir();
+        self.of_stat(found).filter(|_object| is_directory || found.st_nlink == 1)
+    }
+
+    /// Returns the new name of a file that may come from outside.
+    fn arrives(&self, found: &Stat, to: Place) -> Call {
+        let removed = to.name.stat().and_then(|found| self.last(&found));
+        match self.of_stat(found) {
+            Some(object) => {
+                Call::Names { entries: vec![to.entry(Some(object))], removed, arrived: None }
             }
-            (Some(from), None) => Call::Names(vec![(from, None)], None),
-            (None, to) => Call::Names(Vec::new(), Some(to?)),
-        })
+            None => Call::Names { entries: Vec::new(), removed, arrived: Some(to) },
+        }
     }
 
     fn links(
@@ -646,27 +749,27 @@ impl<'a> Recorder<'a> {
         to: (u64, u64),
         flags: u64,
     ) -> Option<Call> {
-        let to = self.path(thread, to.0, to.1)?;
-        let [empty, follow] = [libc::AT_EMPTY_PATH, libc::AT_SYMLINK_FOLLOW]
-            .map(|flag| u64::from(flag.cast_unsigned()));
-        let from = if flags & empty != 0 && string(thread, from.1).is_empty() {
-            Some(fd_path(thread, fd(from.0)))
-        } else {
-            self.path(thread, from.0, from.1)
-        };
-        let follows = flags & (empty | follow) != 0;
-        Some(match from.and_then(|from| self.object(&from, follows)) {
-            Some(object) => Call::Names(vec![(to, Some(object))], None),
-            None => Call::Names(Vec::new(), Some(to)),
-        })
+        let to = self.place(thread, to)?;
+        // `AT_EMPTY_PATH` with an empty path is the descriptor's file, and the walk ends there too.
+        let follows = flags & u64::from(libc::AT_SYMLINK_FOLLOW.cast_unsigned()) != 0;
+        let found = Self::name(thread, from.0, from.1, follows)?.stat()?;
+        Some(self.arrives(&found, to))
     }
 
-    fn removes(&mut self, thread: Thread, directory: u64, at: u64) -> Option<Call> {
-        Some(Call::Names(vec![(self.path(thread, directory, at)?, None)], None))
+    fn removes(&mut self, thread: Thread, path: (u64, u64)) -> Option<Call> {
+        let place = self.place(thread, path)?;
+        let found = place.name.stat()?;
+        self.of_stat(&found)?;
+        let removed = self.last(&found);
+        Some(Call::Names { entries: vec![place.entry(None)], removed, arrived: None })
     }
 
-    fn makes(&mut self, thread: Thread, kind: Kind, directory: u64, at: u64) -> Option<Call> {
-        Some(Call::Make(kind, self.path(thread, directory, at)?))
+    fn resizes(&self, name: Name, size: u64) -> Option<Call> {
+        Some(Call::Resize(self.of_stat(&name.stat()?)?, size, name))
+    }
+
+    fn makes(&mut self, thread: Thread, kind: Kind, path: (u64, u64)) -> Option<Call> {
+        Some(Call::Make(kind, self.place(thread, path)?))
     }
 
     /// Returns the sync of the file and the range that are mapped at an address. Other permissions split a mapping.
@@ -687,29 +790,18 @@ impl<'a> Recorder<'a> {
             }
             end = to.min(at.saturating_add(len));
         }
-        found.map(|(object, start)| Call::Sync(object, Synced::Range { at: start, len: end - at }))
+        found.map(|(object, start)| {
+            Call::Sync(Some(object), Synced::Range { at: start, len: end - at })
+        })
     }
 
     /// Logs the stores through mappings since the last look: where a file differs from what the log says.
     fn look(&mut self) {
         let mut found = Vec::new();
-        for (object, Mapped { file, shadow }) in &mut self.mapped {
-            let len = file.metadata().map_or(0, |found| found.len());
-            let now = read_at(file, 0, len);
-            shadow.resize(now.len(), 0);
-            for at in (0..now.len()).step_by(4096) {
-                let page = at..(at + 4096).min(now.len());
-                if now[page.clone()] == shadow[page.clone()] {
-                    continue;
-                }
-                let differs = |place: &usize| now[*place] != shadow[*place];
-                let first = page.clone().find(differs).unwrap_or(at);
-                let last = page.clone().rfind(differs).unwrap_or(at);
-                // A CPU's stores are no smaller unit than a sector is.
-                let (from, to) = (first / 512 * 512, ((last / 512 + 1) * 512).min(page.end));
-                found.push((*object, from as u64, now[from..to].to_vec()));
-            }
-            *shadow = now;
+        for (object, mapped) in &mut self.mapped {
+            let before = mapped.held();
+            found.extend(mapped.changes().into_iter().map(|(at, bytes)| (*object, at, bytes)));
+            self.held += mapped.held() - before;
         }
         for (file, at, bytes) in found {
             self.push(Operation::Write { file, at, bytes, via: Via::Mapping });
@@ -718,97 +810,96 @@ impl<'a> Recorder<'a> {
 
     fn resize(&mut self, file: Object, size: u64) {
         if let Some(mapped) = self.mapped.get_mut(&file) {
-            mapped.shadow.resize(usize::try_from(size).unwrap_or(0), 0);
+            mapped.cut(size);
         }
         self.push(Operation::Resize { file, size });
         self.sizes.insert(file, size);
-        if size == 0 {
-            self.cut.insert(file);
+    }
+
+    /// Notes that a file was cut to nothing: the next end of a description of it counts as a replacement.
+    fn emptied(&mut self, file: Object, path: &Path) {
+        if self.sizes.get(&file).is_some_and(|size| *size > 0) {
+            self.resize(file, 0);
+        }
+        if let Err(why) = self.cut.watch(file, path) {
+            self.note(format!("the close of a file that was emptied is not recorded, so states may be shown that it prevents: {why}"));
         }
     }
 
     /// Logs what a call has done.
     fn ends(&mut self, thread: Thread, call: Call, result: i64) {
         if let Call::Print = call {
-            for line in self.output.lines() {
-                self.push(Operation::Line(line));
-            }
+            self.lines();
             return;
-        }
-        if matches!(call, Call::Sync(..) | Call::WriteBack { .. } | Call::SyncAll | Call::Look) {
-            self.look();
         }
         let Ok(result) = u64::try_from(result) else { return };
         match call {
-            Call::Open { existed, truncates } => self.opened(thread, result, existed, truncates),
+            Call::Create(place) => self.created(thread, result, place),
+            Call::Empty(file) => self.emptied(file, &fd_path(thread, fd(result))),
             Call::Write { file, fd, at, bytes, is_synced, via } => {
                 let start = position(thread, fd).0.saturating_sub(result);
                 let at = at.unwrap_or(start);
-                let read =
-                    || File::open(fd_path(thread, fd)).map(|file| read_at(&file, at, result));
-                let mut bytes = bytes.unwrap_or_else(|| read().unwrap_or_default());
+                let mut bytes =
+                    bytes.unwrap_or_else(|| self.copied(&fd_path(thread, fd), at, result));
                 bytes.truncate(usize::try_from(result).unwrap_or(usize::MAX));
                 self.written(file, at, bytes, is_synced, via);
             }
-            Call::Resize(file, size) => self.resize(file, size),
+            Call::Resize(file, 0, name) => self.emptied(file, &name.path()),
+            Call::Resize(file, size, _) => self.resize(file, size),
             Call::Allocate { file, mode, at, len } => self.allocated(file, mode, at, len),
-            Call::Make(kind, path) => {
-                if let Some(object) = self.born(&path, kind) {
-                    let entry = self.entry(&path, Some(object));
-                    self.push(Operation::Entries(entry.into_iter().collect()));
-                }
+            Call::Make(kind, place) => {
+                let Some(found) = place.name.stat() else { return };
+                let object = self.born((found.st_dev, found.st_ino), kind, found.st_mode);
+                self.enter(vec![place.entry(Some(object))]);
             }
-            Call::Names(names, arrived) => {
-                if let Some(path) = arrived {
-                    let name = path.strip_prefix(&self.root).unwrap_or(&path).display();
+            Call::Names { entries, removed, arrived } => {
+                self.nameless.extend(removed);
+                if let Some(place) = arrived {
+                    let directory = self.log.path_before(place.directory, usize::MAX);
+                    let name = Path::new(&directory).join(&place.name.name);
                     self.note(format!(
-                        "{name} came from outside: its bytes are taken as not synced; name a directory that has both places with --dir"
+                        "{} came from outside: its bytes are taken as not synced; name a directory that has both places with --dir",
+                        name.strip_prefix(".").unwrap_or(&name).display()
                     ));
-                    let parent = path.parent().and_then(|parent| self.object(parent, true));
-                    self.import(&path, parent);
-                }
-                let entries =
-                    names.into_iter().filter_map(|(path, object)| self.entry(&path, object));
-                let entries: Vec<_> = entries.collect();
-                if !entries.is_empty() {
-                    self.push(Operation::Entries(entries));
+                    self.import(&place.name.path(), Some(place.entry(None)));
+                } else {
+                    self.enter(entries);
                 }
             }
             Call::Sync(object, part) => {
-                self.push(Operation::Sync { object, part });
-                if self.fails(FaultKind::Fsync)
-                    && let Some(bytes) = self.bytes(object)
-                {
-                    self.synced.insert(object, bytes);
-                }
+                // These lines were printed while it ran.
+                self.lines();
+                self.push(match object {
+                    Some(object) => Operation::Sync { object, part },
+                    None => Operation::SyncAll,
+                });
             }
             Call::WriteBack { file, at, len, waits } => {
                 self.push(Operation::WriteBack { file, at, len, waits });
-            }
-            Call::SyncAll => self.push(Operation::SyncAll),
-            Call::Close(file) => {
-                self.cut.remove(&file);
-                self.push(Operation::Close { file });
             }
             Call::Map(object, fd) => self.maps(thread, object, fd),
             Call::Print | Call::Look | Call::Refuse(_) => {}
         }
     }
 
-    fn opened(&mut self, thread: Thread, result: u64, existed: bool, truncates: bool) {
-        let me = fd_path(thread, fd(result));
-        if existed {
-            let Some(object) = self.object(&me, true) else { return };
-            if truncates && self.sizes.get(&object).is_some_and(|size| *size > 0) {
-                self.resize(object, 0);
-            }
-            return;
+    /// Reads what a call has copied to a file.
+    fn copied(&mut self, path: &Path, at: u64, len: u64) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.closed(false);
+        if let Ok(file) = File::open(path) {
+            let read = read_at(&file, at, &mut bytes);
+            bytes.truncate(read);
         }
-        let path = fs::read_link(&me).unwrap_or_default();
-        let Some(object) = self.born(&me, Kind::File) else { return };
-        // A file of `O_TMPFILE` has no name.
-        if let Some(entry) = path.exists().then(|| self.entry(&path, Some(object))).flatten() {
-            self.push(Operation::Entries(vec![entry]));
+        // That was the end of a description of this process.
+        self.closed(true);
+        bytes
+    }
+
+    fn created(&mut self, thread: Thread, result: u64, place: Option<Place>) {
+        let Ok(found) = rustix::fs::stat(fd_path(thread, fd(result))) else { return };
+        let object = self.born((found.st_dev, found.st_ino), Kind::File, found.st_mode);
+        if let Some(place) = place {
+            self.enter(vec![place.entry(Some(object))]);
         }
     }
 
@@ -817,10 +908,8 @@ impl<'a> Recorder<'a> {
         if len == 0 {
             return;
         }
-        if let Some(Mapped { shadow, .. }) = self.mapped.get_mut(&file) {
-            let from = usize::try_from(at).unwrap_or(0);
-            shadow.resize(shadow.len().max(from + bytes.len()), 0);
-            shadow[from..from + bytes.len()].copy_from_slice(&bytes);
+        if let Some(mapped) = self.mapped.get_mut(&file) {
+            mapped.write(at, &bytes);
         }
         let size = self.sizes.entry(file).or_default();
         *size = (*size).max(at + len);
@@ -835,11 +924,8 @@ impl<'a> Recorder<'a> {
         let size = self.sizes.get(&file).copied().unwrap_or(0);
         if mode & 0x12 != 0 && at < size {
             let len = len.min(size - at);
-            if let Some(Mapped { shadow, .. }) = self.mapped.get_mut(&file) {
-                let from = usize::try_from(at).unwrap_or(0);
-                let to = from + usize::try_from(len).unwrap_or(0);
-                shadow.resize(shadow.len().max(to), 0);
-                shadow[from..to].fill(0);
+            if let Some(mapped) = self.mapped.get_mut(&file) {
+                mapped.zero(at, len);
             }
             self.push(Operation::Zero { file, at, len });
         }
@@ -858,58 +944,55 @@ impl<'a> Recorder<'a> {
             "{name} is mapped for writing: its stores are seen when it is synced or unmapped, not when they are made; lose-lines drive sees them all"
         ));
         if let Ok(file) = File::open(path) {
-            let shadow = read_at(&file, 0, self.sizes.get(&object).copied().unwrap_or(0));
-            self.mapped.insert(object, Mapped { file, shadow });
+            let mapped = Mapped::new(file);
+            self.hold(mapped.held());
+            self.mapped.insert(object, mapped);
         }
     }
 
-    /// Returns the bytes of a file that has a name.
-    fn bytes(&self, object: Object) -> Option<Vec<u8>> {
-        fs::read(self.root.join(self.log.path_before(object, usize::MAX))).ok()
-    }
-
     /// The kernel has dropped the unwritten pages of a file: bytes that are not durable become the old ones.
-    fn drop_pages(&mut self, file: Object) {
-        let path = self.root.join(self.log.path_before(file, usize::MAX));
-        let Some(now) = self.bytes(file) else { return };
-        let mut old = self.synced.get(&file).cloned().unwrap_or_default();
-        old.resize(now.len(), 0);
-        if old != now
-            && fs::OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .is_ok_and(|file| file.write_all_at(&old, 0).is_ok())
-        {
+    fn drop_pages(&mut self, file: Object, path: &Path) {
+        let cut = Cut::new(&self.log, Model::POSIX, self.log.records.len());
+        let mut old = cut.durable().bytes(file);
+        old.resize(usize::try_from(self.sizes.get(&file).copied().unwrap_or(0)).unwrap_or(0), 0);
+        let opened = fs::OpenOptions::new().write(true).open(path);
+        if opened.is_ok_and(|file| file.write_all_at(&old, 0).is_ok()) {
             self.written(file, 0, old, false, Via::Cache);
         }
     }
 
-    /// Returns true if the call is started, and its end is to be logged.
+    /// Returns the call that a thread is about to make, if its end is to be logged.
     fn begins(&mut self, thread: Thread, registers: &Registers) -> Option<Call> {
+        if access(format!("/proc/{thread}/fd"), Access::READ_OK) == Err(rustix::io::Errno::ACCESS) {
+            self.refuse(thread);
+            return None;
+        }
         let number = registers.call();
         let call = self.starts(thread, number, registers.arguments())?;
-        let process = self.process(thread);
-        let is_counted = !matches!(call, Call::Look | Call::Map(..) | Call::Refuse(_));
-        self.call += u64::from(is_counted);
-        let place = is_counted.then(|| self.stacks.place(process, thread, registers));
-        self.present = (calls::name(number), thread, place);
+        self.is_from(thread, registers, &call);
         let fault = match &call {
-            Call::Sync(..) | Call::SyncAll => self.faults(true),
+            Call::Sync(..) => self.faults(true),
             Call::Write { .. } | Call::Allocate { .. } => self.faults(false),
             _ => None,
         };
+        if matches!(call, Call::Sync(..) | Call::WriteBack { .. } | Call::Look) {
+            self.look();
+        }
         if let Some(error) = fault {
             let name = calls::name(number);
             let path = match &call {
-                Call::Sync(file, _) | Call::Write { file, .. } | Call::Allocate { file, .. } => {
-                    if let Call::Sync(file, _) = &call {
-                        self.look();
-                        self.drop_pages(*file);
-                    }
-                    self.log.path_before(*file, usize::MAX)
-                }
+                Call::Sync(Some(file), _)
+                | Call::Write { file, .. }
+                | Call::Allocate { file, .. } => self.log.path_before(*file, usize::MAX),
                 _ => String::from("everything"),
             };
+            if let Call::Sync(Some(file), _) = call {
+                let mapped = self.mapped.get(&file).filter(|_| number == libc::SYS_msync);
+                let mapped = mapped.map(|mapped| mapped.file.as_raw_fd());
+                let own = mapped.map(|fd| PathBuf::from(format!("/proc/self/fd/{fd}")));
+                let path = own.unwrap_or_else(|| fd_path(thread, fd(registers.arguments()[0])));
+                self.drop_pages(file, &path);
+            }
             self.failed = Some(format!("{name} of {path}, call {}", self.call));
             return Some(Call::Refuse(error));
         }
@@ -919,7 +1002,29 @@ impl<'a> Recorder<'a> {
             self.note("fallocate that shifts bytes was refused, as file systems without it do");
             return Some(Call::Refuse(libc::EOPNOTSUPP));
         }
+        if let Call::Sync(object, part) = call {
+            self.push(Operation::Begin { object, part });
+        }
         Some(call)
+    }
+
+    /// Notes where a call comes from.
+    fn is_from(&mut self, thread: Thread, registers: &Registers, call: &Call) {
+        let is_counted = !matches!(call, Call::Look | Call::Map(..) | Call::Refuse(_));
+        self.call += u64::from(is_counted);
+        let process = self.process(thread);
+        let place = is_counted.then(|| self.stacks.place(process, thread, registers));
+        let name = calls::name(registers.call());
+        self.origin = Origin { call: self.call, name, thread, place };
+    }
+
+    /// The kernel shows nothing of a process that is not dumpable.
+    fn refuse(&mut self, thread: Thread) {
+        let name = fs::read_to_string(format!("/proc/{thread}/comm")).unwrap_or_default();
+        let name = name.trim();
+        self.refused.get_or_insert_with(|| {
+            anyhow!("{name} cannot be recorded: it is not dumpable (prctl(2), PR_SET_DUMPABLE), or its file may not be read; run lose-lines as root, or allow core dumps of {name}")
+        });
     }
 
     /// Returns the process of a thread.
@@ -934,19 +1039,20 @@ impl<'a> Recorder<'a> {
     /// Runs the program and all that it starts. Returns the exit code.
     fn run(&mut self, main: Thread) -> Result<i32> {
         let mut known = HashSet::from([main]);
-        // The call that is under way, and those that wait for its end.
-        let mut busy: Option<(Thread, Call)> = None;
+        // The thread whose call changes files, and those that wait for its end.
+        let mut busy: Option<Thread> = None;
         let mut queue: VecDeque<Thread> = VecDeque::new();
         let (mut code, mut is_begun) = (None, false);
         while let Some((thread, stop)) = tracee::wait().context("cannot wait for the program")? {
-            let is_busy = busy.as_ref().is_some_and(|(one, _)| *one == thread);
             match stop {
                 Stop::Ended(ended) => {
                     known.remove(&thread);
                     self.processes.remove(&thread);
+                    self.under_way.remove(&thread);
                     queue.retain(|one| *one != thread);
-                    if is_busy {
-                        busy = None;
+                    busy.take_if(|one| *one == thread);
+                    if thread == main && !is_begun {
+                        return Err(program::failure(self.parent.program, ended));
                     }
                     if thread == main {
                         code = Some(ended);
@@ -955,17 +1061,27 @@ impl<'a> Recorder<'a> {
                 }
                 _ if code.is_some() => self.end_others([thread]),
                 Stop::Returned => {
-                    if let Some((_, call)) = busy.take_if(|_| is_busy)
+                    if let Some((call, origin)) = self.under_way.remove(&thread)
                         && let Ok(registers) = Registers::of(thread)
                     {
+                        self.origin = origin;
                         self.ends(thread, call, registers.result());
                     }
+                    busy.take_if(|one| *one == thread);
                     tracee::resume(thread, 0);
                 }
-                Stop::Call => queue.push_back(thread),
+                Stop::Call => match Registers::of(thread) {
+                    Ok(registers) if self.prints(thread, &registers) => {
+                        self.is_from(thread, &registers, &Call::Print);
+                        self.under_way.insert(thread, (Call::Print, self.origin));
+                        tracee::resume_to_return(thread);
+                    }
+                    _ => queue.push_back(thread),
+                },
                 Stop::Started => {
                     // Another thread of the process may have started it, and has ended this one within its call.
-                    busy.take_if(|_| is_busy);
+                    busy.take_if(|one| *one == thread);
+                    self.under_way.remove(&thread);
                     queue.retain(|one| *one != thread);
                     self.stacks.forget(thread);
                     tracee::resume(thread, 0);
@@ -990,14 +1106,21 @@ impl<'a> Recorder<'a> {
                         tracee::resume(thread, 0);
                     }
                     Some(call) => {
-                        busy = Some((thread, call));
+                        busy = (!matches!(call, Call::Sync(..))).then_some(thread);
+                        self.under_way.insert(thread, (call, self.origin));
                         tracee::resume_to_return(thread);
                     }
                     None => tracee::resume(thread, 0),
                 }
             }
+            if self.refused.is_some() && code.is_none() {
+                tracee::kill(main);
+            }
         }
-        code.context("the program cannot be traced; allow ptrace of own children")
+        match self.refused.take() {
+            Some(why) => Err(why),
+            None => code.context("the program cannot be traced; allow ptrace of own children"),
+        }
     }
 
     /// Ends the processes that outlive the program.
@@ -1017,15 +1140,14 @@ impl<'a> Recorder<'a> {
     }
 
     /// Takes what is left, and compares the log with the directory.
-    fn end(&mut self) {
-        self.present = ("end", 0, None);
+    fn end(&mut self, root: &Path) {
         self.call += 1;
+        self.origin = Origin { call: self.call, name: "end", thread: 0, place: None };
         self.look();
-        for line in self.output.lines() {
-            self.push(Operation::Line(line));
-        }
+        self.lines();
+        self.closed(false);
         self.log.places = core::mem::take(&mut self.stacks.places);
-        match lose_lines_states::differences_from_end(&self.log, &self.root) {
+        match lose_lines_states::differences_from_end(&self.log, root) {
             Ok(differences) => {
                 for difference in differences.iter().take(5) {
                     self.note(format!(

@@ -4,9 +4,13 @@
 
 #![expect(unsafe_code, reason = "ptrace, prctl and process_vm_readv have no safe interface")]
 
-use core::ffi::c_long;
+use core::ffi::{c_char, c_long};
 use core::{mem, ptr};
+use std::collections::HashMap;
+use std::env;
+use std::ffi::{CString, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 
@@ -67,12 +71,51 @@ pub(super) fn wait() -> io::Result<Option<(Thread, Stop)>> {
     Ok(Some((thread, stop)))
 }
 
-/// Starts a program under the filter. Its first stop is a SIGTRAP.
-pub(super) fn start(mut command: Command, mut filter: Vec<sock_filter>) -> io::Result<Child> {
+/// Strings for execve(2).
+struct Strings {
+    _strings: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+// SAFETY: the pointers are those of the strings, which nothing changes.
+unsafe impl Send for Strings {}
+// SAFETY: as above.
+unsafe impl Sync for Strings {}
+
+impl Strings {
+    fn new(strings: impl Iterator<Item = Vec<u8>>) -> io::Result<Self> {
+        let strings: Vec<CString> = strings.map(CString::new).collect::<Result<_, _>>()?;
+        let pointers = strings.iter().map(|string| string.as_ptr());
+        let pointers = pointers.chain([ptr::null()]).collect();
+        Ok(Self { _strings: strings, pointers })
+    }
+
+    fn get(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// Starts a program under the filter, with these arguments. Its first stop is a SIGTRAP. If it is not executed, it ends with
+/// the error's number.
+pub(super) fn start(
+    mut command: Command,
+    arguments: &[OsString],
+    mut filter: Vec<sock_filter>,
+) -> io::Result<Child> {
     let len = u16::try_from(filter.len()).map_err(io::Error::other)?;
-    // The filter moves into the closure, where it stays.
-    let set = move || {
-        let program = sock_fprog { len, filter: filter.as_mut_ptr() };
+    let mut environment: HashMap<OsString, OsString> = env::vars_os().collect();
+    let changed = command.get_envs().filter_map(|(name, value)| Some((name.into(), value?.into())));
+    environment.extend(changed);
+    let environment = Strings::new(
+        environment
+            .into_iter()
+            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()),
+    )?;
+    let arguments = Strings::new(arguments.iter().map(|word| word.as_bytes().to_vec()))?;
+    let program = CString::new(command.get_program().as_bytes())?;
+    // The filter and the strings move into the closure, where they stay.
+    let execute = move || {
+        let filter = sock_fprog { len, filter: filter.as_mut_ptr() };
         let none: *mut libc::c_void = ptr::null_mut();
         // SAFETY: the call takes no memory.
         checked(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, none, none) })?;
@@ -80,12 +123,18 @@ pub(super) fn start(mut command: Command, mut filter: Vec<sock_filter>) -> io::R
         checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())?;
         // SAFETY: the filter is valid for the call.
         let set = unsafe {
-            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter)
         };
-        checked(set.into()).map(drop)
+        checked(set.into())?;
+        // The standard library would report a failure by a write, which the filter stops: the parent waits for it.
+        // SAFETY: the strings are valid for the call, and both lists end with a null pointer.
+        unsafe { libc::execvpe(program.as_ptr(), arguments.get(), environment.get()) };
+        let error = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+        // SAFETY: the call ends the process.
+        unsafe { libc::_exit(error) }
     };
     // SAFETY: the closure makes only system calls, which are allowed between fork(2) and execve(2).
-    unsafe { command.pre_exec(set) };
+    unsafe { command.pre_exec(execute) };
     command.spawn()
 }
 

@@ -1,19 +1,15 @@
 //! The subcommand `cut`: its arguments and its report.
 
-use core::time::Duration;
-
 use anyhow::Result;
 use clap::Args;
 use lose_lines::check::Tested;
 use lose_lines::crash::moments::{Counted, Counts, Moment};
 use lose_lines::crash::{self, CrashTest, cut_all};
 use lose_lines::report::Form;
-use lose_lines_machine::losses::checked_seed_of_run;
-use lose_lines_machine::program::CommandLine;
 use lose_lines_plugin::policy::Policy;
 use serde_json::json;
 
-use crate::{LOSS, Machines, Outcome, Subject, Usage, progress, repeated};
+use crate::{LOSS, Machines, Outcome, Subject, Testing, progress, repeated};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Cutting {
@@ -39,32 +35,19 @@ pub(crate) struct Cutting {
     /// Treat a streaming store as written back, so that a fence makes it persistent; PMDK relies on this.
     #[arg(long)]
     streaming: bool,
-    /// The command that checks the state, in quotes. It must exit with 0 if the state is right. The variable PRINTED
-    /// names a file with the lines that the program had printed before the cut [default: the program with its
-    /// arguments].
-    #[arg(long, value_name = "COMMAND")]
-    check: Option<String>,
     /// Which dirty lines persist.
     #[arg(long, value_enum, default_value_t = Policy::Half)]
     policy: Policy,
-    /// The seed for moments and losses [default: a random number].
-    #[arg(long)]
-    seed: Option<u64>,
-    /// The time after which the program or the check counts as hanging and is killed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    limit: u64,
-    /// Print each result as one line of JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    testing: Testing,
     #[command(flatten)]
     program: Subject,
 }
 
 pub(crate) fn cut(request: &Cutting) -> Result<u8> {
-    let Cutting { cuts, cut, lose, jobs, streaming, policy, limit, program, .. } = request;
-    let (found, check) = (program.find()?, request.check()?);
-    let seed = request.seed.map_or_else(checked_seed_of_run, Ok)?;
-    let form = Form::of(request.json);
+    let Cutting { cuts, cut, lose, jobs, streaming, policy, testing, program } = request;
+    let (found, check) = (program.find()?, program.check(testing)?);
+    let (seed, form) = (testing.seed()?, testing.form());
     let mut failures = 0;
     let result = Machines::with_memory()?.finish(|Machines { kit, name, log, .. }| {
         let test = Tested {
@@ -74,7 +57,8 @@ pub(crate) fn cut(request: &Cutting) -> Result<u8> {
             prepare: None,
             check,
             environment: program.environment.clone(),
-            limit: Duration::from_secs(*limit),
+            limit: testing.limit(),
+            may_fail: testing.allow_failure,
         };
         let test = CrashTest {
             test,
@@ -125,13 +109,6 @@ fn say_counted(form: Form, seed: u64, counted: &Counted) -> Result<()> {
 }
 
 impl Cutting {
-    /// Returns the check of a program.
-    fn check(&self) -> Result<CommandLine, Usage> {
-        let Some(check) = &self.check else { return self.program.find() };
-        let found = CommandLine::find(check, &self.program.brought);
-        found.map_err(|why| Usage(why.context(format!("--check '{check}'"))))
-    }
-
     /// Reports a cut. `which` is its number, and that of all.
     fn say(&self, form: Form, which: (usize, usize), outcome: &crash::Outcome) -> Result<()> {
         let chosen = if outcome.fewest.is_empty() { &self.lose } else { &outcome.fewest };
@@ -143,7 +120,7 @@ impl Cutting {
 
     /// Returns the command that repeats one cut.
     fn repeating(&self, moment: Moment, seed: u64, lose: &[u32]) -> String {
-        let Self { streaming, check, policy, limit, program, .. } = self;
+        let Self { streaming, policy, testing, program, .. } = self;
         let lines: Vec<String> = lose.iter().map(u32::to_string).collect();
         let losses = if lines.is_empty() {
             vec![
@@ -157,10 +134,8 @@ impl Cutting {
         };
         let mut words = vec![String::from("cut"), String::from("--cut"), moment.to_string()];
         words.extend(losses);
-        words.extend([String::from("--limit"), limit.to_string()]);
         words.extend(streaming.then(|| String::from("--streaming")));
-        words.extend(check.iter().flat_map(|check| [String::from("--check"), check.clone()]));
-        repeated(words.into_iter().chain(program.words()))
+        repeated(words.into_iter().chain(testing.words()).chain(program.words()))
     }
 }
 
@@ -189,11 +164,11 @@ mod tests {
         let fewest = parsed(&request.repeating(moment, 5, &[7, 9]));
         assert_eq!((fewest.cut, fewest.lose), (Some(moment), vec![7, 9]));
         let again = parsed(&request.repeating(moment, 5, &[]));
-        assert_eq!((again.cut, again.seed), (Some(moment), Some(5)));
+        assert_eq!((again.cut, again.testing.seed), (Some(moment), Some(5)));
         let kept = |request: &Cutting| {
-            let Cutting { streaming, check, policy, limit, program, .. } = request.clone();
+            let Cutting { streaming, policy, testing, program, .. } = request.clone();
             let Subject { brought, environment, program, arguments } = program;
-            (streaming, check, policy, limit, brought, environment, program, arguments)
+            (streaming, policy, testing.words(), brought, environment, program, arguments)
         };
         assert_eq!(kept(&again), kept(&request));
         assert_eq!(again.program.arguments, ["-c", "c --cut d", "--json"]);

@@ -174,7 +174,7 @@ impl CrashTest<'_> {
         let medium = made.contents.copy(self.test.kit, self.test.name)?;
         let Running { mut machine, port } = self.start(made, &medium, Choices::RUNNING, log)?;
         let before = log.position()?;
-        let ended = self.test.run(&mut machine, log)?.succeeded()?;
+        let ended = self.test.run(&mut machine, log)?.succeeded(self.test.may_fail)?;
         let (has_ended, time) = (ended.is_some(), ended.unwrap_or(self.test.limit));
         if has_ended {
             // After that nothing is lost. A process that the program left behind keeps the file system busy; it is cut,
@@ -234,13 +234,13 @@ impl CrashTest<'_> {
             needs_no_loss: false,
             incomplete: None,
         };
-        if let Some(Failure { why, .. }) = outcome.checked.failure() {
+        if let Some(failure @ Failure { why, .. }) = outcome.checked.failure() {
             if finds_fewest || lost.is_empty() {
                 note(&format!(
                     "{}, seed {seed}: the check FAILED: it {why}; searching for the fewest lost lines",
                     moment.in_words()
                 ));
-                match self.needed(made, &left, &lost, &lines, log) {
+                match self.needed(made, &left, (&lost, failure), &lines, log) {
                     Ok(Needed::Nothing) => outcome.needs_no_loss = true,
                     Ok(Needed::Units(lines)) => outcome.fewest = lines,
                     Ok(Needed::Parts) => {}
@@ -256,12 +256,12 @@ impl CrashTest<'_> {
         Ok(outcome)
     }
 
-    /// Returns the lines that must be lost for the check to fail.
+    /// Returns the lines that must be lost for the check to fail in the same way.
     fn needed(
         &self,
         made: &Made,
         left: &Contents,
-        lost: &[u32],
+        (lost, first): (&[u32], &Failure),
         printed: &Acknowledged,
         log: &Transcript,
     ) -> Result<Needed<u32>> {
@@ -269,7 +269,7 @@ impl CrashTest<'_> {
             let medium = left.twin(self.test.kit, self.test.name)?;
             let choices = Choices { lost, ..Choices::KEEPING };
             let examined = self.check(made, &medium, choices, printed, log)?;
-            Ok(examined.checked.failure().is_some())
+            Ok(examined.checked.failure().is_some_and(|failure| failure.kind() == first.kind()))
         })
     }
 

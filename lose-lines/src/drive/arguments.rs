@@ -1,9 +1,7 @@
 //! The subcommand `drive`: its arguments and its report.
 
-use core::time::Duration;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -13,24 +11,19 @@ use lose_lines::drive::flushes::{LeftOut, leave_out};
 use lose_lines::drive::trials::{DriveTrials, Trial};
 use lose_lines::drive::{Prepared, RecordedRun};
 use lose_lines::kinds::Kinds;
-use lose_lines::report::Form;
+use lose_lines::report::{Form, Progress, recording_of};
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::DriveLog;
 use lose_lines_drive::states::{Choice, Tearing, chosen, is_of};
-use lose_lines_machine::losses::checked_seed_of_run;
-use lose_lines_machine::program::CommandLine;
 use lose_lines_machine::transcript::Transcript;
 use lose_lines_plugin::policy::Policy;
 use serde_json::json;
 use tempfile::TempPath;
 
-use crate::{Machines, Outcome, Subject, Usage, path, progress, repeated};
+use crate::{Machines, Outcome, Subject, Testing, Usage, path, progress, repeated};
 
 /// The number of kinds of failures that are explained.
 const EXPLAINED: usize = 3;
-
-/// The time after which the progress of checks is told.
-const SILENT: Duration = Duration::from_secs(10);
 
 /// The bytes that a drive writes whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,9 +48,6 @@ pub(crate) struct Driving {
     /// The number of states to build. Equal states are checked once.
     #[arg(long, default_value_t = 200)]
     states: usize,
-    /// The seed for the states [default: a random number].
-    #[arg(long)]
-    seed: Option<u64>,
     /// Which writes survive a cut, of those that no flush has made durable.
     #[arg(long, value_enum, default_value_t = Policy::Any)]
     policy: Policy,
@@ -68,7 +58,7 @@ pub(crate) struct Driving {
     #[arg(long)]
     tear_journal: bool,
     /// The file system.
-    #[arg(long = "fs", value_enum, default_value_t = FileSystem::Ext4)]
+    #[arg(long = "fs", visible_alias = "model", value_enum, default_value_t = FileSystem::Ext4)]
     file_system: FileSystem,
     /// The size of the drive in MiB [default: 256, or 320 for xfs].
     #[arg(long, value_name = "MIB")]
@@ -76,10 +66,6 @@ pub(crate) struct Driving {
     /// A command line that makes the initial files. Whatever it leaves is durable.
     #[arg(long, value_name = "COMMAND LINE")]
     prepare: Option<String>,
-    /// The command line that checks a state, run without a shell. It must exit with 0 if the state is right. The
-    /// variable PRINTED names a file with the lines that the program had printed before the cut.
-    #[arg(long, value_name = "COMMAND LINE")]
-    check: String,
     /// The number of machines that check in parallel.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
@@ -95,12 +81,8 @@ pub(crate) struct Driving {
     /// Keep the recording, and the drive of the first failure, in this directory.
     #[arg(long, value_name = "FOLDER", value_parser = path())]
     keep: Option<PathBuf>,
-    /// The time after which the program or a check counts as hanging and is killed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    limit: u32,
-    /// Print each result as one line of JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    testing: Testing,
     #[command(flatten)]
     program: Subject,
 }
@@ -110,25 +92,36 @@ enum Place {
     /// The user's: it stays.
     Chosen(PathBuf),
     /// Removed unless a failure can be repeated with it.
-    Temporary(TempPath),
+    Temporary(TempPath, PathBuf),
 }
 
 impl Place {
     fn path(&self) -> &Path {
         match self {
             Self::Chosen(path) => path,
-            Self::Temporary(path) => path,
+            Self::Temporary(path, _) => path,
+        }
+    }
+
+    /// Returns the path that the recording has if it is kept.
+    fn name(&self) -> &Path {
+        let (Self::Chosen(path) | Self::Temporary(_, path)) = self;
+        path
+    }
+
+    /// Keeps the recording, and returns its path.
+    fn keep(self) -> Result<PathBuf> {
+        match self {
+            Self::Chosen(path) => Ok(path),
+            Self::Temporary(made, path) => {
+                made.persist(&path).context("cannot keep the recording")?;
+                Ok(path)
+            }
         }
     }
 }
 
 impl Driving {
-    /// Returns the command line of an option.
-    fn command(&self, option: &str, line: &str) -> Result<CommandLine, Usage> {
-        let found = CommandLine::find(line, &self.program.brought);
-        found.map_err(|why| Usage(why.context(format!("{option} '{line}'"))))
-    }
-
     /// Returns the file for the recording.
     fn place(&self) -> Result<Place> {
         if let Some(log) = &self.log {
@@ -136,7 +129,8 @@ impl Driving {
         }
         let Some(folder) = &self.keep else {
             let file = tempfile::Builder::new().prefix("lose-lines-").suffix(".log").tempfile();
-            return Ok(Place::Temporary(file.context("cannot make a recording")?.into_temp_path()));
+            let made = file.context("cannot make a recording")?.into_temp_path();
+            return Ok(Place::Temporary(made, recording_of(&self.program.program)));
         };
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let log = folder.join("log");
@@ -163,33 +157,32 @@ impl Driving {
 
     /// Returns the command that repeats one state.
     fn repeating(&self, log: &Path, state: &Choice) -> String {
-        let Self { check, limit, unit, tear_journal, program, .. } = self;
-        let (log, state, limit) = (log.display().to_string(), state.to_string(), limit.to_string());
-        let mut words = vec!["drive", "--log", &log, "--state", &state, "--limit", &limit];
+        let Self { testing, unit, tear_journal, program, .. } = self;
+        let (log, state) = (log.display().to_string(), state.to_string());
+        let mut words = vec!["drive", "--log", &log, "--state", &state];
         if *unit == Unit::Page {
             words.extend(["--unit", "4096"]);
         }
         if *tear_journal {
             words.push("--tear-journal");
         }
-        words.extend(["--check", check]);
-        repeated(words.into_iter().map(str::to_owned).chain(program.words()))
+        let words = words.into_iter().map(str::to_owned);
+        repeated(words.chain(testing.words()).chain(program.words()))
     }
 }
 
 pub(crate) fn drive(request: &Driving) -> Result<u8> {
     let program = request.program.find()?;
-    let check = request.command("--check", &request.check)?;
-    let prepare = request.prepare.as_deref().map(|line| request.command("--prepare", line));
-    let prepare = prepare.transpose()?;
-    let seed = request.seed.map_or_else(checked_seed_of_run, Ok)?;
+    let check = request.program.check(&request.testing)?;
+    let prepare = request.prepare.as_deref().map(|line| request.program.line("--prepare", line));
+    let (prepare, seed) = (prepare.transpose()?, request.testing.seed()?);
     let recorded = request.log.as_deref().map(DriveLog::read).transpose()?;
     let file_system = recorded.as_ref().map_or(request.file_system, |log| log.file_system);
     let size = recorded.as_ref().map_or_else(|| request.size(), |log| Ok(log.size))?;
     let place = request.place()?;
     let mut is_complete = false;
     let mut report =
-        Report { request, log: place.path(), seed, failed: Kinds::default(), unmountable: 0 };
+        Report { request, log: place.name(), seed, failed: Kinds::default(), unmountable: 0 };
     let result = Machines::new()?.finish(|machines| {
         let test = Tested {
             kit: &machines.kit,
@@ -198,15 +191,16 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
             program,
             check,
             environment: request.program.environment.clone(),
-            limit: Duration::from_secs(request.limit.into()),
+            limit: request.testing.limit(),
+            may_fail: request.testing.allow_failure,
         };
         progress("starting a machine");
         let prepared = Prepared::new(&test, file_system, size, &machines.log)?;
         let log = if let Some(log) = recorded {
             log
         } else {
-            let recorded = prepared.record(report.log, &machines.log)?;
-            let log = DriveLog::read(report.log)?;
+            let recorded = prepared.record(place.path(), &machines.log)?;
+            let log = DriveLog::read(place.path())?;
             is_complete = true;
             report.recorded(&recorded, &log)?;
             log
@@ -219,8 +213,8 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     let outcome = match result {
         Err(why) if report.failed.failures() == 0 => {
             // Its states can be checked when the reason is gone.
-            if is_complete && let Place::Temporary(log) = place {
-                let log = log.keep().context("cannot keep the recording")?;
+            if is_complete {
+                let log = place.keep()?;
                 let log = log.display();
                 progress(&format!("the recording is kept; check it with --log {log}"));
             }
@@ -232,8 +226,8 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
         }
         Ok(outcome) => outcome,
     };
-    if let (Outcome::Loss | Outcome::Unmountable, Place::Temporary(log)) = (outcome, place) {
-        log.keep().context("cannot keep the recording")?;
+    if let Outcome::Loss | Outcome::Unmountable = outcome {
+        place.keep()?;
     }
     Ok(outcome.code())
 }
@@ -260,7 +254,7 @@ fn checked(
     let first = logs.first().context("there is no log")?;
     if request.state.is_none()
         && log.end().is_some()
-        && let Verdict::Failed(Failure { why, output }) = trials.check_end(first)?
+        && let Verdict::Failed(Failure { why, output }) = trials.without_loss(first)?
     {
         bail!("the check {why} although nothing was lost; its output:\n{}", output.trim_end());
     }
@@ -269,14 +263,9 @@ fn checked(
         different.len(),
         states.len()
     ));
-    let (mut done, mut told) = (0, Instant::now());
+    let mut told = Progress::new(different.len());
     let result = trials.check(&different, &logs, |trial, verdict| {
-        done += 1;
-        if told.elapsed() > SILENT {
-            told = Instant::now();
-            let (all, failed) = (different.len(), report.failed.failures());
-            progress(&format!("checked {done} of {all} states; failed: {failed}"));
-        }
+        told.step(matches!(verdict, Verdict::Failed(_)));
         report.result(trial, verdict)
     });
     report.failures(trials, first)?;
@@ -301,7 +290,7 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn form(&self) -> Form {
-        Form::of(self.request.json)
+        self.request.testing.form()
     }
 
     fn recorded(&self, recorded: &RecordedRun, log: &DriveLog) -> Result<()> {
@@ -346,8 +335,8 @@ impl Report<'_> {
                     failure.why,
                     failure.shown()
                 );
-                let known = self.failed.add(&failure, (trial.clone(), failure.clone()));
-                known.map_or_else(String::new, |_known| text)
+                let is_new = self.failed.add(&failure, (trial.clone(), failure.clone()));
+                if is_new { text } else { String::new() }
             }
         };
         self.form().say("state", &text, &document)
@@ -355,7 +344,8 @@ impl Report<'_> {
 
     /// Explains the first failure of each kind.
     fn failures(&self, trials: &DriveTrials<'_>, log: &Transcript) -> Result<()> {
-        for (number, (kind, results)) in self.failed.by_number().into_iter().enumerate() {
+        for (number, (first, results)) in self.failed.by_number().into_iter().enumerate() {
+            let kind = first.name();
             let times = results.len();
             let plural = if times == 1 { "" } else { "s" };
             let text = format!("{times} state{plural} FAILED: the check {kind}");
@@ -465,7 +455,7 @@ mod tests {
             (again.log.as_deref(), again.state),
             (Some(Path::new("/tmp/a log")), Some(state))
         );
-        assert_eq!((again.limit, &again.check), (7, &request.check));
+        assert_eq!(again.testing, request.testing);
         assert_eq!((again.unit, again.tear_journal), (request.unit, true));
         assert_eq!(again.program.words(), request.program.words());
         assert_eq!(again.program.arguments, ["-c", "c --state d", "--json"]);
@@ -481,7 +471,7 @@ mod tests {
 
     #[test]
     fn two_recordings_have_two_names() {
-        let request = parsed("lose-lines drive --check a b");
+        let request = parsed("lose-lines drive a b");
         let [one, other] = [request.place().unwrap(), request.place().unwrap()];
         assert_ne!(one.path(), other.path());
     }

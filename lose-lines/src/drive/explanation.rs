@@ -74,10 +74,11 @@ impl Explanation {
         let mut note = |what: &str, why: anyhow::Error| {
             incomplete.push(format!("{what}: {why:#}"));
         };
-        let (needed, fewest) = trials.needed(&trial.choice, &mut machine).unwrap_or_else(|why| {
-            note("the fewest lost writes were not found", why);
-            (Needed::Parts, None)
-        });
+        let (needed, fewest) =
+            trials.needed(&trial.choice, failure, &mut machine).unwrap_or_else(|why| {
+                note("the fewest lost writes were not found", why);
+                (Needed::Parts, None)
+            });
         let state = fewest.as_ref().map_or(&trial.choice, |(state, _)| state);
         let built = trials.states().build(state);
         let (lost, why) = parts(trials, state.cut, &built.lost, &mut machine);
@@ -207,7 +208,7 @@ impl fmt::Display for Explanation {
         let Self { trial, fewest, lost, cause, acknowledgement, .. } = self;
         writeln!(f, "state {}:", trial.choice)?;
         if let Some((state, failure)) = fewest {
-            writeln!(f, "   state {state} suffices: the check {}", failure.kind())?;
+            writeln!(f, "   state {state} suffices: the check {}", failure.name())?;
         }
         lost.iter().take(LISTED).try_for_each(|part| writeln!(f, "   lost: {part}"))?;
         match lost.len() {

@@ -20,7 +20,7 @@ use lose_lines_machine::pmem::DIRECTORY;
 use lose_lines_machine::transcript::Transcript;
 use serde::Serialize;
 
-use crate::check::{Left, PRINTED, Run, Tested, Verdict};
+use crate::check::{Left, PRINTED, Tested, Verdict};
 
 /// The drive in a machine.
 const DEVICE: &str = "/dev/vda";
@@ -100,7 +100,7 @@ impl<'a> Prepared<'a> {
         }
         machine.doing(Request::Sync)?;
         server.add(&Event::Start)?;
-        let run = test.run(&mut machine, log).and_then(Run::succeeded);
+        let run = test.run(&mut machine, log).and_then(|run| run.succeeded(test.may_fail));
         // A recording that could not be made is not the program's failure.
         server.check_log()?;
         let time = run?;

@@ -1,28 +1,28 @@
 //! The subcommand `files`: its arguments and its report.
 
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter};
+use std::io::{BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::Args;
 use lose_lines::check::Failure;
 use lose_lines::files::check::{Check, program as located};
 use lose_lines::files::trials::{Cause, Reason, Trial, Trials};
 use lose_lines::kinds::Kinds;
-use lose_lines::report::Form;
-use lose_lines_machine::losses::checked_seed_of_run;
+use lose_lines::report::{Progress, recording_of};
 use lose_lines_recorder::{Fault, FaultKind, Recorded, Recording, Sources};
-use lose_lines_states::{Choice, Coverage, Cut, Log, Model, Operation, States};
+use lose_lines_states::{
+    Choice, Coverage, Cut, Log, Model, Operation, States, differences_from_end,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{LOSS, NOTHING_TESTED, Usage, progress, repeated, variable};
+use crate::{LOSS, NOTHING_TESTED, Testing, Usage, progress, repeated, variable};
 
 /// The number of kinds of failures that are explained.
 const EXPLAINED: usize = 3;
@@ -32,6 +32,9 @@ const LISTED: usize = 6;
 
 /// The number of calls that fail, if there are more.
 const FAULTS: u64 = 100;
+
+/// What a shell adds to the number of a signal.
+const SIGNAL: i32 = 128;
 
 /// The number of cuts within one check.
 const WITHIN: usize = 20;
@@ -45,22 +48,15 @@ pub(crate) struct Filing {
     /// The file system's rules: ext4, ext4-ordered, xfs, btrfs, or posix, which +512, +garbage and +steps weaken further.
     /// Repeat it for several [default: those of the directory's file system, or of ext4 if there are none for it; then
     /// posix, which only warns].
-    #[arg(long = "model", value_name = "MODEL")]
+    #[arg(long = "model", visible_alias = "fs", value_name = "MODEL")]
     models: Vec<Model>,
-    /// The number of states to build. Equal states are checked once.
+    /// The number of states to build, besides those just after each printed line and at the end. Equal states are checked
+    /// once.
     #[arg(long, default_value_t = 1000)]
     states: usize,
     /// At each place, lose and keep each operation by itself, instead of choosing by seed.
     #[arg(long)]
     systematic: bool,
-    /// The seed for the states [default: a random number].
-    #[arg(long)]
-    seed: Option<u64>,
-    /// The command line that checks a state, run without a shell in a directory with the files. It must exit with 0 if
-    /// the state is right. The variable PRINTED names a file with the lines that the program had printed before the cut
-    /// [default: the program with its arguments].
-    #[arg(long, value_name = "COMMAND LINE")]
-    check: Option<String>,
     /// The number of checks to run in parallel [default: the number of CPUs].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -79,21 +75,17 @@ pub(crate) struct Filing {
     /// Check this one state of a recording: CUT:SEED:KEEP or CUT:lose:EFFECT+EFFECT.
     #[arg(long, requires_all = ["log", "models"], conflicts_with_all = ["states", "seed"])]
     state: Option<Choice>,
-    /// Keep the recording in this file.
+    /// Keep the recording in this file [default: after a failure, one in TMPDIR, which the next failure replaces].
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
-    /// The time after which the program or a check counts as hanging and is killed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    limit: u64,
-    /// Print one JSON document a line, as results are found.
-    #[arg(long)]
-    json: bool,
     /// Write a report in the format of `JUnit`.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// A variable for the environment of program and check.
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
+    #[command(flatten)]
+    testing: Testing,
     /// The program, by its path or by its name in PATH, and its arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required_unless_present = "log")]
     program: Vec<OsString>,
@@ -101,7 +93,7 @@ pub(crate) struct Filing {
 
 impl Filing {
     fn check(&self) -> Result<Check, Usage> {
-        let command = match &self.check {
+        let command = match &self.testing.check {
             Some(line) => {
                 let words = shlex::split(line).ok_or_else(|| {
                     Usage(anyhow!("--check '{line}': a quotation mark is not closed"))
@@ -115,7 +107,7 @@ impl Filing {
         }
         let command = absolute(command)?;
         let environment = self.environment.clone();
-        Ok(Check { command, environment, limit: Duration::from_secs(self.limit) })
+        Ok(Check { command, environment, limit: self.testing.limit() })
     }
 
     fn jobs(&self) -> usize {
@@ -125,20 +117,17 @@ impl Filing {
     /// Returns the command that repeats one state.
     fn repeating(&self, log: &Path, model: Model, choice: &Choice) -> String {
         let mut line = vec![String::from("files")];
-        let limit = self.limit.to_string();
         let options = [
             ("--log", log.display().to_string()),
             ("--model", model.to_string()),
             ("--state", choice.to_string()),
-            ("--limit", limit),
         ];
         line.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
         for (name, value) in &self.environment {
             line.extend([String::from("--env"), format!("{name}={value}")]);
         }
-        if let Some(check) = &self.check {
-            line.extend([String::from("--check"), check.clone()]);
-        } else {
+        line.extend(self.testing.words());
+        if self.testing.check.is_none() {
             line.push(String::from("--"));
             line.extend(self.program.iter().map(|word| word.to_string_lossy().into_owned()));
         }
@@ -162,17 +151,16 @@ fn absolute(mut command: Vec<OsString>) -> Result<Vec<OsString>, Usage> {
 
 pub(crate) fn files(request: &Filing) -> Result<u8> {
     let check = request.check()?;
-    let seed = request.seed.map_or_else(checked_seed_of_run, Ok)?;
+    let seed = request.testing.seed()?;
     let work = match memory() {
         Some(made) => Ok(made),
         None => TempDir::with_prefix("lose-lines-"),
     };
     let work = work.context("cannot make a directory for the states")?;
-    let mut report = Report { request, seed, junit: Vec::new() };
+    let mut report = Report { request, seed, junit: Vec::new(), is_repeated: false };
+    let run = |log, path| Run { request, check: &check, log, path, work: work.path(), seed };
     if let Some(path) = &request.log {
-        let log = read(path)?;
-        let run = Run { request, check: &check, log: &log, path, work: work.path(), seed };
-        let code = run.models(&request.models, None, &mut report)?;
+        let code = run(&read(path)?, path).models(&request.models, None, &mut report)?;
         return report.end().map(|()| code);
     }
     let own = TempDir::with_prefix("lose-lines-files-").context("cannot make a directory")?;
@@ -183,7 +171,7 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
         command: &program,
         directory,
         environment: &request.environment,
-        limit: Duration::from_secs(request.limit),
+        limit: request.testing.limit(),
         fault: None,
         is_quiet: false,
     };
@@ -192,17 +180,16 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
     report.say("rules", &said, &json!({ "models": names }))?;
     let recording = recorded.record()?;
     report.recorded(&recording)?;
+    request.accept(&recording, directory)?;
     if let Some(kind) = request.fail {
         let run = Faults { request, check: &check, recorded: &recorded, work: work.path() };
         let code = run.all(kind, &recording, &mut report)?;
         return report.end().map(|()| code);
     }
-    let (path, is_kept) = save(request, &recording.log)?;
-    let run =
-        Run { request, check: &check, log: &recording.log, path: &path, work: work.path(), seed };
-    let code = run.models(&models, warned, &mut report);
-    if !is_kept && matches!(code, Ok(0 | NOTHING_TESTED)) && !report.has_failures() {
-        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    let path = request.keep.clone().unwrap_or_else(|| recording_of(Path::new(&program[0])));
+    let code = run(&recording.log, &path).models(&models, warned, &mut report);
+    if request.keep.is_some() || report.is_repeated || code.is_err() {
+        save(&path, &recording.log)?;
     }
     // What was found is reported also if the test then failed.
     let ended = report.end();
@@ -222,6 +209,33 @@ fn memory() -> Option<TempDir> {
 }
 
 impl Filing {
+    /// Refuses a run that says nothing about power cuts: the program failed, or its recording is not complete.
+    fn accept(&self, recording: &Recording, directory: &Path) -> Result<()> {
+        let how = match recording {
+            Recording { has_ended: false, .. } => {
+                format!("did not end in {} s (--limit)", self.testing.limit)
+            }
+            Recording { code: 0, .. } => String::new(),
+            Recording { code, .. } if *code > SIGNAL => {
+                format!("was ended by signal {}, without any cut", code - SIGNAL)
+            }
+            Recording { code, .. } => format!("ended with exit code {code}, without any cut"),
+        };
+        ensure!(
+            how.is_empty() || self.testing.allow_failure,
+            "the program {how}; if it is meant to, pass --allow-failure. Programs that trace, such as LeakSanitizer, fail \
+             only here: disable that"
+        );
+        let differences = differences_from_end(&recording.log, directory)
+            .context("the recording cannot be compared with the directory")?;
+        ensure!(
+            differences.is_empty(),
+            "the recording is incomplete, so there is no verdict: {}; lose-lines drive records everything",
+            differences.join(", ")
+        );
+        Ok(())
+    }
+
     /// Returns the models that decide, the one that warns, and a sentence on them.
     fn models(&self, directory: &Path) -> Result<(Vec<Model>, Option<Model>, String)> {
         if !self.models.is_empty() {
@@ -256,18 +270,15 @@ fn read(path: &Path) -> Result<Log> {
     Log::load(BufReader::new(file)).with_context(cannot)
 }
 
-/// Saves a recording. Returns true with its path if it is kept even when nothing is lost.
-fn save(request: &Filing, log: &Log) -> Result<(PathBuf, bool)> {
-    let (file, path) = if let Some(path) = &request.keep {
-        let made = File::create(path);
-        (made.with_context(|| format!("cannot make {}", path.display()))?, path.clone())
-    } else {
-        let made = tempfile::Builder::new().prefix("lose-lines-").suffix(".log").tempfile();
-        made.and_then(|made| made.keep().map_err(Into::into))
-            .context("cannot make a file for the recording")?
-    };
-    log.save(BufWriter::new(file)).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok((path, request.keep.is_some()))
+/// Saves a recording in place of an earlier one.
+fn save(path: &Path, log: &Log) -> Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let made = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+    let mut to = BufWriter::new(made.with_context(cannot)?);
+    log.save(&mut to).and_then(|()| to.flush()).with_context(cannot)?;
+    let made = to.into_inner().with_context(cannot)?;
+    made.persist(path).with_context(cannot).map(drop)
 }
 
 /// The states of one recording.
@@ -288,6 +299,16 @@ impl Run<'_> {
         warned: Option<Model>,
         report: &mut Report<'_>,
     ) -> Result<u8> {
+        if self.request.state.is_none()
+            && let Some(model) = models.first()
+            && let Some(failure) = self.trials(*model).without_loss()?
+        {
+            bail!(
+                "the check FAILED although nothing was lost: it {}\n{}",
+                failure.why,
+                failure.shown().trim_end()
+            );
+        }
         let mut code = NOTHING_TESTED;
         for model in models {
             let (failed, has_tested) = self.model(*model, Role::Decides, report)?;
@@ -304,39 +325,53 @@ impl Run<'_> {
         }
         if code == NOTHING_TESTED {
             progress(
-                "the checks prove nothing, because no line had been printed before any cut; print and flush a line when \
-                 data must be there from then on",
+                "the checks prove nothing, because the program printed no line; print and flush a line when data must be \
+                 there from then on",
             );
         }
         Ok(code)
     }
 
+    fn trials(&self, model: Model) -> Trials<'_> {
+        let Self { check, log, work, .. } = *self;
+        Trials { log, model, check, jobs: self.request.jobs(), work, lines: None }
+    }
+
     /// Checks the states of one model. Returns the number of failures, and true if a state came after a line.
     fn model(&self, model: Model, role: Role, report: &mut Report<'_>) -> Result<(usize, bool)> {
-        let request = self.request;
-        let (jobs, check, log) = (request.jobs(), self.check, self.log);
-        let trials = Trials { log, model, check, jobs, work: self.work, lines: None };
-        let mut states = States::new(log, model).count(request.states).seed(self.seed);
+        let (request, trials) = (self.request, self.trials(model));
+        let mut states = States::new(self.log, model).count(request.states).seed(self.seed);
         if let Some(choice) = &request.state {
             states = states.only(choice.clone());
         } else if request.systematic {
             states = states.systematic();
         }
-        let mut kinds = Kinds::default();
-        let explained = if role == Role::Decides { EXPLAINED } else { 1 };
-        let (mut distinct, mut between, mut sources) = (0, 0, Sources::default());
-        trials.check(&mut states, |trial, failure| {
+        let (mut told, mut sources) = (Progress::new(states.at_most()), Sources::default());
+        let (mut distinct, mut between, mut kinds) = (0, 0, Kinds::default());
+        let checked = trials.check(&mut states, |trial, failure| {
             distinct += 1;
             between += usize::from(trial.acknowledged > 0);
+            told.step(failure.is_some());
             let Some(failure) = failure else { return Ok(()) };
-            if kinds.add(&failure, ()).is_some_and(|known| known < explained) {
-                let (reason, found) = trials.explained(&trial, failure, &mut sources);
-                let repeat = request.repeating(self.path, model, &reason.choice);
-                report.failure((model, role), &trial, &reason, &After::Run { repeat })?;
-                found?;
+            let document =
+                json!({ "model": model.to_string(), "trial": trial, "failure": failure });
+            if kinds.add(&failure, (trial, failure.clone())) {
+                report.say("state", "", &document)?;
             }
             Ok(())
-        })?;
+        });
+        let explained = if role == Role::Decides { EXPLAINED } else { 1 };
+        for (_, all) in kinds.by_number().into_iter().take(explained) {
+            let timeless = all.iter().filter(|(trial, _)| !trial.depends_on_clock).count();
+            let example = all.iter().find(|(trial, _)| !trial.depends_on_clock).or(all.first());
+            let Some((trial, failure)) = example else { continue };
+            let (reason, found) = trials.explained(trial, failure.clone(), &mut sources);
+            let repeat = request.repeating(self.path, model, &reason.choice);
+            let after = After::Run { repeat, failed: all.len(), timeless };
+            report.failure((model, role), trial, &reason, &after)?;
+            found?;
+        }
+        checked?;
         let failed = kinds.failures();
         let within = self.within(&trials, &mut sources, report)?;
         let built = states.built();
@@ -348,7 +383,7 @@ impl Run<'_> {
             failed + within,
             &coverage,
         )?;
-        Ok((failed + within, between > 0))
+        Ok((failed + within, between > 0 || request.state.is_some()))
     }
 
     /// Cuts the power within some checks. Returns the number of failures.
@@ -434,8 +469,9 @@ enum Role {
 
 /// What a cut came after.
 enum After {
-    /// The program's run: this command repeats the failure.
-    Run { repeat: String },
+    /// The program's run: this command repeats the failure, of so many of its kind. Those that no clock prevents are
+    /// timeless.
+    Run { repeat: String, failed: usize, timeless: usize },
     /// Another cut, while the check of this state ran.
     Cut { during: Choice },
 }
@@ -446,15 +482,13 @@ struct Report<'a> {
     seed: u64,
     /// Names of the tests with their failures.
     junit: Vec<(String, Option<String>)>,
+    /// True if a command was printed that reads the recording.
+    is_repeated: bool,
 }
 
 impl Report<'_> {
     fn say(&self, event: &str, text: &str, document: &Value) -> Result<()> {
-        Form::of(self.request.json).say(event, &text, document)
-    }
-
-    fn has_failures(&self) -> bool {
-        self.junit.iter().any(|(_, failure)| failure.is_some())
+        self.request.testing.form().say(event, &text, document)
     }
 
     fn recorded(&self, recording: &Recording) -> Result<()> {
@@ -490,16 +524,9 @@ impl Report<'_> {
         reason: &Reason,
         after: &After,
     ) -> Result<()> {
-        let Trial { choice, acknowledged, pending, lost, .. } = trial;
-        let is_warning = role != Role::Decides;
-        let said = format!(
-            "{model}, state {choice}: acknowledged {acknowledged}, {lost} of {pending} effects lost, the check {}: it {}\n{}",
-            if is_warning { "fails" } else { "FAILED" },
-            reason.failure.why,
-            reason.failure.shown()
-        );
-        let mut text = vec![said.trim_end().to_owned()];
-        text.extend(in_words(reason, *acknowledged));
+        let (choice, is_warning) = (&trial.choice, role != Role::Decides);
+        let mut text = vec![found((model, role), trial, &reason.failure)];
+        text.extend(in_words(reason, trial.acknowledged));
         if let Role::Warns { saving: Some(saving) } = role {
             text.push(format!("   saved by the rules of {saving}, lost by those of POSIX"));
         }
@@ -507,9 +534,13 @@ impl Report<'_> {
             "model": model.to_string(), "is_warning": is_warning, "trial": trial, "reason": reason,
         });
         match after {
-            After::Run { repeat } => {
+            After::Run { repeat, failed, timeless } => {
+                self.is_repeated = true;
+                text.extend(on_the_clock(*failed, *timeless));
                 text.push(format!("   to repeat it: {repeat}"));
                 document["repeat"] = json!(repeat);
+                document["states"] = json!(failed);
+                document["timeless"] = json!(timeless);
             }
             After::Cut { during } => {
                 text.insert(
@@ -530,17 +561,17 @@ impl Report<'_> {
     fn summary(
         &mut self,
         (model, role): (Model, Role),
-        kinds: &Kinds<()>,
+        kinds: &Kinds<(Trial, Failure)>,
         (built, distinct, between): (usize, usize, usize),
         failed: usize,
         coverage: &Coverage,
     ) -> Result<()> {
         let is_warning = role != Role::Decides;
-        let found: BTreeMap<_, _> =
-            kinds.by_number().into_iter().map(|(kind, all)| (kind, all.len())).collect();
+        let found: Vec<(String, usize)> =
+            kinds.by_number().into_iter().map(|(first, all)| (first.name(), all.len())).collect();
         let document = json!({
             "model": model.to_string(), "is_warning": is_warning, "states": built, "distinct": distinct,
-            "between": between, "failed": failed, "kinds": found, "places": coverage.places, "shown": coverage.shown,
+            "between": between, "failed": failed, "kinds": found.iter().cloned().collect::<BTreeMap<_, _>>(), "places": coverage.places, "shown": coverage.shown,
             "synced": coverage.synced, "never_lost": coverage.never_lost,
         });
         if !is_warning && failed == 0 {
@@ -616,6 +647,31 @@ fn escaped(text: &str) -> String {
     pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
+/// Returns a failure as it was found.
+fn found((model, role): (Model, Role), trial: &Trial, failure: &Failure) -> String {
+    let Trial { choice, acknowledged, pending, lost, .. } = trial;
+    let said = format!(
+        "{model}, state {choice}: acknowledged {acknowledged}, {lost} of {pending} effects lost, the check {}: it {}\n{}",
+        if role == Role::Decides { "FAILED" } else { "fails" },
+        failure.why,
+        failure.shown()
+    );
+    said.trim_end().to_owned()
+}
+
+/// Says which of the failures of one kind need a clock that stands still.
+fn on_the_clock(failed: usize, timeless: usize) -> Option<String> {
+    let others = match timeless {
+        _ if timeless == failed => return None,
+        0 => String::from("no state fails in this way without that"),
+        _ => format!("{timeless} of {failed} states fail in this way without that"),
+    };
+    Some(format!(
+        "   it can depend on the clock: a sync of a file that was written in place commits earlier names only if the clock has \
+         ticked since the file's last change; {others}"
+    ))
+}
+
 /// Returns the reason, line by line.
 fn in_words(reason: &Reason, acknowledged: usize) -> Vec<String> {
     let Reason { cause, lost, survived, .. } = reason;
@@ -652,7 +708,7 @@ mod tests {
     use lose_lines_states::{Choice, Model};
 
     use super::Filing;
-    use crate::{Cli, Task};
+    use crate::{Cli, Task, Testing};
 
     fn parsed(line: &str) -> Filing {
         match Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task {
@@ -672,13 +728,13 @@ mod tests {
             (Some(Path::new("/tmp/a log")), &Some(choice))
         );
         assert_eq!(
-            (again.limit, &again.check, again.models),
-            (7, &request.check, vec![Model::Xfs])
+            (again.testing, again.models),
+            (Testing { seed: None, ..request.testing }, vec![Model::Xfs])
         );
         assert_eq!(again.environment, request.environment);
         let plain = parsed("lose-lines files ./a b --json");
         let choice: Choice = "7:1:none".parse().unwrap();
         let again = parsed(&plain.repeating(Path::new("l"), Model::POSIX, &choice));
-        assert_eq!((again.program, again.json), (plain.program, false));
+        assert_eq!((again.program, again.testing.json), (plain.program, false));
     }
 }

@@ -1,11 +1,12 @@
 //! Checks of many states, and the reason of a failure.
+use core::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use lose_lines_recorder::Recorded;
 use lose_lines_recorder::Sources;
-use lose_lines_states::{Choice, Cut, Kept, Log, LostOperation, Model, State, States};
+use lose_lines_states::{Choice, Cut, Keep, Kept, Log, LostOperation, Model, State, States};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
@@ -13,6 +14,7 @@ use super::check::{Check, program};
 use crate::check::Failure;
 use crate::fewest::fewest;
 use crate::pool;
+use crate::report::Progress;
 use crate::trial::displayed;
 
 /// The number of checks that look for the fewest losses, and for the fewest effects that survived.
@@ -22,9 +24,10 @@ const ATTEMPTS: u32 = 200;
 pub type Trial = crate::trial::Trial<Choice>;
 
 fn trial(state: &State) -> Trial {
-    let State { choice, lines, pending, lost, .. } = state;
-    let (choice, acknowledged) = (choice.clone(), *lines);
-    Trial { choice, acknowledged, is_between: *lines > 0, pending: *pending, lost: *lost }
+    let (choice, acknowledged) = (state.choice.clone(), state.lines);
+    let State { pending, lost, depends_on_clock, .. } = *state;
+    let is_between = acknowledged > 0;
+    Trial { choice, acknowledged, is_between, pending, lost, depends_on_clock }
 }
 
 /// The cause of a failure.
@@ -123,7 +126,7 @@ impl Trials<'_> {
         failure: Failure,
         sources: &mut Sources,
     ) -> (Reason, Result<()>) {
-        match self.reason(&trial.choice, &failure, sources) {
+        match self.reason(trial, &failure, sources) {
             Ok(reason) => (reason, Ok(())),
             Err(why) => {
                 let (choice, cause) = (trial.choice.clone(), Cause::Unknown);
@@ -134,41 +137,60 @@ impl Trials<'_> {
         }
     }
 
-    /// Returns the fewest losses with which the check of a failed state fails, and what survived them.
-    fn reason(&self, failed: &Choice, first: &Failure, sources: &mut Sources) -> Result<Reason> {
+    /// Returns the fewest losses with which the check of a failed state fails in the same way, and what survived them.
+    fn reason(&self, trial: &Trial, first: &Failure, sources: &mut Sources) -> Result<Reason> {
+        let failed = &trial.choice;
         let cut = Cut::new(self.log, self.model, failed.cut);
-        let check = |state: State| self.check_one(&state, self.jobs);
-        let fails = |state: State| check(state).map(|failure| failure.is_some());
+        let (kind, told) = (first.kind(), RefCell::new(Progress::new(2 * ATTEMPTS as usize)));
+        // Another failure, or one that needs a clock that stands still, is not this one.
+        let same = |state: State| {
+            let is_other = state.depends_on_clock && !trial.depends_on_clock;
+            let failure = if is_other { None } else { self.check_one(&state, self.jobs)? };
+            told.borrow_mut().step(failure.is_some());
+            anyhow::Ok(failure.filter(|failure| failure.kind() == kind))
+        };
+        let fails = |state: State| same(state).map(|failure| failure.is_some());
         let mut lost = cut.lost(&failed.kept);
         // The last ones first: what a journal orders is lost with what precedes it.
         lost.reverse();
         let (mut survived, mut cause) = (Vec::new(), Cause::NothingLost);
-        let without_loss = check(cut.losing(&[]))?;
+        let without_loss = same(cut.losing(&[]))?;
         let failure = if without_loss.is_some() {
             lost.clear();
             without_loss
         } else {
             lost = fewest(&lost, ATTEMPTS, |lost| fails(cut.losing(lost)))?;
             cause = Cause::Lost;
-            if !fails(cut.keeping(&[]))? {
+            // Nothing survives there, so if the check then succeeds, what survived is the reason.
+            if self.check_one(&cut.keeping(&[]), self.jobs)?.is_none() {
                 cause = Cause::Order;
                 survived = cut.kept(&cut.losing(&lost).choice.kept);
                 survived = fewest(&survived, ATTEMPTS, |kept| fails(cut.keeping(kept)))?;
             }
-            check(cut.losing(&lost))?
+            same(cut.losing(&lost))?
         };
         lost.reverse();
-        let choice = Choice { cut: failed.cut, kept: Kept::AllBut(lost.clone()) };
+        let kept = match &lost[..] {
+            [] => Kept::Chosen { seed: 0, keep: Keep::All },
+            lost => Kept::AllBut(lost.to_vec()),
+        };
+        let choice = Choice { cut: failed.cut, kept };
         let mut place = |place: usize| self.log.places.get(place).and_then(|at| sources.line(at));
         let lost = cut.operations(&lost, &mut place);
-        let survived = cut.operations(&survived, &mut place);
-        Ok(Reason {
-            choice,
-            failure: failure.unwrap_or_else(|| first.clone()),
-            cause,
-            lost,
-            survived,
-        })
+        let survived = cut.survivors(&survived, &mut place);
+        let failure = failure.unwrap_or_else(|| first.clone());
+        Ok(Reason { choice, failure, cause, lost, survived })
+    }
+
+    /// Checks the end of the run without any loss. Returns the failure if it does not come from what was acknowledged: such
+    /// a check finds no losses.
+    pub fn without_loss(&self) -> Result<Option<Failure>> {
+        let state = Cut::new(self.log, self.model, self.log.records.len()).losing(&[]);
+        if self.check_one(&state, self.jobs)?.is_none() {
+            return Ok(None);
+        }
+        let unacknowledged = Self { lines: Some((self.log, 0)), ..*self };
+        unacknowledged.check_one(&state, self.jobs)
     }
 
     /// Cuts the power while the check itself works on a state, and checks what that leaves. Passes each failure on, with

@@ -6,7 +6,7 @@ use crate::choice::{Choice, Kept};
 use crate::graph::{Effect, Graph, Number};
 use crate::image::Image;
 use crate::model::Model;
-use crate::operation::{Entry, Log, Object, Operation, Synced, Via};
+use crate::operation::{Entry, Log, Object, Operation, Record, Synced, Via};
 use crate::states::State;
 
 /// A cut: the effects that are not durable there, and the states that it can leave.
@@ -78,6 +78,7 @@ impl<'a> Cut<'a> {
             lines: graph.lines,
             pending: graph.pending.len(),
             lost: lost.len(),
+            depends_on_clock: graph.depends_on_clock(&lost),
             choice: Choice { cut: graph.at, kept: Kept::AllBut(lost) },
         }
     }
@@ -88,7 +89,7 @@ impl<'a> Cut<'a> {
         &self.graph.image
     }
 
-    /// Returns the operations of effects, in order, with the reason why each was not durable. The function returns the
+    /// Returns the operations of lost effects, in order, with the reason why each was not durable. The function returns the
     /// place with an index in [`Log::places`], to be printed.
     #[must_use]
     pub fn operations(
@@ -96,23 +97,48 @@ impl<'a> Cut<'a> {
         effects: &[u32],
         mut place: impl FnMut(usize) -> Option<String>,
     ) -> Vec<LostOperation> {
+        let operation =
+            |(record, numbers): (_, Vec<_>)| self.operation(record, &numbers, "", &mut place);
+        self.by_record(effects).into_iter().map(operation).collect()
+    }
+
+    /// Returns the operations of effects that survived, in order. A size that does not bring its bytes is called a size.
+    #[must_use]
+    pub fn survivors(
+        &self,
+        effects: &[u32],
+        mut place: impl FnMut(usize) -> Option<String>,
+    ) -> Vec<LostOperation> {
+        let operation = |(record, numbers): (usize, Vec<Number>)| {
+            let brought: HashSet<_> =
+                numbers.iter().flat_map(|one| self.graph.needs(*one)).collect();
+            let is_of = |number: &Number| self.graph.atom(*number).record == record;
+            let brought: Vec<Number> = brought.into_iter().filter(is_of).collect();
+            let part = if self.range(&brought).is_none() { "the size after " } else { "" };
+            self.operation(record, &numbers, part, &mut place)
+        };
+        self.by_record(effects).into_iter().map(operation).collect()
+    }
+
+    fn by_record(&self, effects: &[u32]) -> BTreeMap<usize, Vec<Number>> {
         let mut by_record: BTreeMap<usize, Vec<Number>> = BTreeMap::new();
         for number in effects {
             by_record.entry(self.graph.atom(*number).record).or_default().push(*number);
         }
-        let operations = by_record.into_iter();
-        operations.map(|(record, numbers)| self.operation(record, &numbers, &mut place)).collect()
+        by_record
     }
 
+    /// Returns an operation. `size` are the words before a write of which only the size is meant.
     fn operation(
         &self,
         record: usize,
         numbers: &[Number],
+        size: &str,
         place: &mut impl FnMut(usize) -> Option<String>,
     ) -> LostOperation {
         let log = self.graph.log;
         let of = &log.records[record];
-        let (what, path) = self.in_words(record, numbers);
+        let (what, path) = self.in_words(record, numbers, size);
         let at = of.place.and_then(&mut *place).map(|place| format!("{place}, "));
         LostOperation {
             record,
@@ -135,7 +161,7 @@ impl<'a> Cut<'a> {
         Some((whole.0, whole.1 - whole.0))
     }
 
-    fn in_words(&self, record: usize, numbers: &[Number]) -> (String, String) {
+    fn in_words(&self, record: usize, numbers: &[Number], size: &str) -> (String, String) {
         let log = self.graph.log;
         let path = |object: Object| log.path_before(object, record + 1);
         match &log.records[record].operation {
@@ -151,8 +177,9 @@ impl<'a> Cut<'a> {
                     Some(part) if part != all => {
                         format!("bytes {}..{} of ", part.0, part.0 + part.1)
                     }
-                    // All of it, or its size, without which none of it is seen.
-                    _ => String::new(),
+                    Some(_) => String::new(),
+                    // Lost, all of it is: none of it is seen without its size.
+                    None => size.to_owned(),
                 };
                 let (at, len) = all;
                 (format!("{part}{verb} of {len} bytes at {at} of `{path}`"), path)
@@ -193,9 +220,16 @@ impl<'a> Cut<'a> {
             | Operation::Close { file } => (vec![*file], "the file"),
             _ => return String::new(),
         };
+        // One that began before the operation does not cover it.
+        let is_later = |at: usize| {
+            let begins = |of: &Record| {
+                of.call == log.records[at].call && matches!(of.operation, Operation::Begin { .. })
+            };
+            !log.records[..record].iter().any(begins)
+        };
         let syncs = |at: &usize| match &log.records[*at].operation {
-            Operation::Sync { object, .. } => objects.contains(object),
-            Operation::SyncAll => true,
+            Operation::Sync { object, .. } => objects.contains(object) && is_later(*at),
+            Operation::SyncAll => is_later(*at),
             _ => false,
         };
         let mut describe = |at: usize| {
@@ -238,7 +272,7 @@ fn entries_in_words(log: &Log, entries: &[Entry], record: usize) -> (String, Str
         [one] => {
             let path = path(one);
             let is_new = one.object.is_some_and(|object| {
-                let mut before = log.records[..record].iter().flat_map(crate::Record::entries);
+                let mut before = log.records[..record].iter().flat_map(Record::entries);
                 !before.any(|entry| entry.object == Some(object))
             });
             let verb = match (one.object, is_new) {

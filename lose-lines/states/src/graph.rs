@@ -115,6 +115,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) lines: usize,
     /// Bytes over old ones that the drive has: the next flush covers them.
     written: Vec<Number>,
+    /// Of each thread: the effects that its sync, which has begun, makes durable.
+    begun: HashMap<u32, Vec<Number>>,
     /// The effects that a sync of the program made durable.
     pub(crate) synced: Vec<Number>,
 }
@@ -135,10 +137,11 @@ impl<'a> Graph<'a> {
             names: HashMap::new(),
             lines: 0,
             written: Vec::new(),
+            begun: HashMap::new(),
             synced: Vec::new(),
         };
         graph.read_to(log.begun);
-        graph.sync_all();
+        graph.sync(None, graph.pending.clone());
         graph.synced.clear();
         graph
     }
@@ -247,16 +250,6 @@ impl<'a> Graph<'a> {
         self.synced.extend(new);
     }
 
-    fn sync_all(&mut self) {
-        self.make_durable(self.pending.clone(), true);
-        for file in self.files.values_mut() {
-            file.pending.clear();
-            file.delayed.clear();
-            file.names.clear();
-            file.cuts.clear();
-        }
-    }
-
     /// Returns the durable cuts of a file that are later than an effect.
     fn durable_cuts(
         &self,
@@ -345,6 +338,24 @@ impl<'a> Graph<'a> {
         image
     }
 
+    /// Returns true if an fsync would have made one of these durable if the clock had ticked before it. A write changes the
+    /// time of its file once in a tick; without a new time, fsync of a file written in place finds no transaction to commit
+    /// (`file_update_time`, `ext4_fsync_journal`, `xfs_fsync_flush_log`).
+    pub(crate) fn depends_on_clock(&self, lost: &[Number]) -> bool {
+        let is_journalled = |number: &&Number| self.atom(**number).is_journalled;
+        let first = lost.iter().find(is_journalled).map(|number| self.atom(*number).record);
+        let Some(first) = first.filter(|_first| self.model != Model::Btrfs) else { return false };
+        let mut written = HashSet::new();
+        self.log.records[first + 1..self.at].iter().any(|record| match &record.operation {
+            Operation::Write { file, .. } => {
+                written.insert(*file);
+                false
+            }
+            Operation::Sync { object, part } => *part != Synced::Data && written.contains(object),
+            _ => false,
+        })
+    }
+
     fn step(&mut self) {
         let (log, record) = (self.log, self.at);
         self.at += 1;
@@ -365,9 +376,8 @@ impl<'a> Graph<'a> {
                     len: *len,
                 });
                 let found = self.files.entry(*file).or_default();
-                for block in at.div_ceil(BLOCK)..(at + len) / BLOCK {
-                    found.allocated.remove(&block);
-                }
+                let removed = at.div_ceil(BLOCK)..(at + len) / BLOCK;
+                found.allocated.retain(|block, _| !removed.contains(block));
                 found.changed_data = Some(number);
             }
             Operation::Close { file } => {
@@ -377,8 +387,12 @@ impl<'a> Graph<'a> {
             Operation::WriteBack { file, at, len, waits } => {
                 self.write_back(record, *file, (*at, *len), *waits);
             }
-            Operation::Sync { object, part } => self.sync(*object, *part),
-            Operation::SyncAll => self.sync_all(),
+            Operation::Begin { object, part } => {
+                let wanted = self.wanted(*object, *part);
+                self.begun.insert(log.records[record].thread, wanted);
+            }
+            Operation::Sync { object, part } => self.end(record, Some(*object), *part),
+            Operation::SyncAll => self.end(record, None, Synced::All),
             Operation::Line(_) => self.lines += 1,
         }
     }
@@ -723,13 +737,15 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn sync(&mut self, object: Object, part: Synced) {
-        let Some(file) = self.files.remove(&object) else { return };
+    /// Returns the effects that a sync makes durable which begins here.
+    fn wanted(&self, object: Option<Object>, part: Synced) -> Vec<Number> {
+        let Some(object) = object else { return self.pending.clone() };
+        let Some(file) = self.files.get(&object) else { return Vec::new() };
         let mut wanted = match part {
-            Synced::Range { at, len } => self.pending_in(&file, (at, len)),
+            Synced::Range { at, len } => self.pending_in(file, (at, len)),
             Synced::All | Synced::Data => file.pending.clone(),
         };
-        wanted.append(&mut self.written);
+        wanted.extend(&self.written);
         match self.model {
             Model::Posix(_) => {
                 let is_in = |number: &&Number| {
@@ -753,20 +769,36 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        self.files.insert(object, file);
-        self.make_durable(wanted, self.model != Model::Btrfs);
-        if self.model == Model::Btrfs {
+        wanted
+    }
+
+    fn end(&mut self, record: usize, object: Option<Object>, part: Synced) {
+        let begun = self.begun.remove(&self.log.records[record].thread);
+        let wanted = begun.unwrap_or_else(|| self.wanted(object, part));
+        self.sync(object, wanted);
+    }
+
+    fn sync(&mut self, object: Option<Object>, wanted: Vec<Number>) {
+        let has_log = self.model == Model::Btrfs && object.is_some();
+        self.make_durable(wanted, !has_log);
+        if let Some(object) = object.filter(|_| has_log) {
             self.enter_log(object);
         }
-        let Some(file) = self.files.get_mut(&object) else { return };
         let durable = &self.durable;
         let is_left = |number: &Number| !durable[*number as usize];
-        file.pending.retain(is_left);
-        file.delayed.retain(is_left);
-        file.names.retain(is_left);
-        // A cut matters until every older effect on the file is durable.
-        let oldest = file.pending.first().copied().unwrap_or(Number::MAX);
-        file.cuts.retain(|cut| is_left(&cut.2) || cut.2 > oldest);
+        self.written.retain(is_left);
+        let files: Vec<&mut File> = match object {
+            Some(object) => self.files.get_mut(&object).into_iter().collect(),
+            None => self.files.values_mut().collect(),
+        };
+        for file in files {
+            file.pending.retain(is_left);
+            file.delayed.retain(is_left);
+            file.names.retain(is_left);
+            // A cut matters until every older effect on the file is durable.
+            let oldest = file.pending.first().copied().unwrap_or(Number::MAX);
+            file.cuts.retain(|cut| is_left(&cut.2) || cut.2 > oldest);
+        }
     }
 
     /// Frees names of the order of the transaction if the log may have them: it takes each later change of a name whose

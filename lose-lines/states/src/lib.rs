@@ -25,6 +25,8 @@ mod stored;
 pub use choice::{Choice, Keep, Kept, Random};
 pub use explain::{Cut, LostOperation};
 pub use image::Image;
+#[doc(hidden)]
+pub use image::hash;
 pub use membership::{NoMember, differences_from_end, member};
 pub use model::{Model, Posix};
 pub use operation::{Entry, Kind, Log, Object, Operation, Record, Synced, Via};

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -31,13 +31,13 @@ struct Directory {
 
 enum Found {
     Directory,
-    File(Vec<u8>),
+    File(Content),
     Link(Vec<u8>),
 }
 
 impl Directory {
     fn read(root: &Path) -> io::Result<Self> {
-        let (mut files, mut left, mut len) = (HashMap::new(), vec![PathBuf::new()], 0);
+        let (mut files, mut left) = (HashMap::new(), vec![PathBuf::new()]);
         while let Some(below) = left.pop() {
             for entry in fs::read_dir(root.join(&below))? {
                 let entry = entry?;
@@ -51,11 +51,7 @@ impl Directory {
                 } else if kind.is_symlink() {
                     Found::Link(fs::read_link(entry.path())?.as_os_str().as_bytes().to_vec())
                 } else if kind.is_file() {
-                    len = entry.metadata()?.len().saturating_add(len);
-                    if len > LIMIT {
-                        return Err(io::Error::other("the files have more than 1 GiB"));
-                    }
-                    Found::File(fs::read(entry.path())?)
+                    Found::File(Content::read(&File::open(entry.path())?)?)
                 } else {
                     // A socket or a FIFO has no content that a cut could lose.
                     continue;
@@ -77,13 +73,15 @@ impl Directory {
                 (Kind::Directory, Some(Found::Directory)) => {}
                 (Kind::Link(target), Some(Found::Link(real))) if target == real => {}
                 (Kind::File, Some(Found::File(real))) => {
-                    let bytes = content.bytes();
-                    if real.len() != bytes.len() {
-                        add(What::Size { real: real.len() as u64, size: bytes.len() as u64 });
+                    if real.size != content.size {
+                        add(What::Size { real: real.size, size: content.size });
                     }
-                    for (number, (a, b)) in real.chunks(PART).zip(bytes.chunks(PART)).enumerate() {
-                        if let Some(at) = a.iter().zip(b).position(|(a, b)| a != b) {
-                            add(What::Byte((number * PART + at) as u64));
+                    for (start, one, other) in real.unequal(content) {
+                        let parts = one.chunks(PART).zip(other.chunks(PART));
+                        for (number, (a, b)) in parts.enumerate() {
+                            if let Some(at) = a.iter().zip(b).position(|(a, b)| a != b) {
+                                add(What::Byte(start + (number * PART + at) as u64));
+                            }
                         }
                     }
                 }
@@ -100,9 +98,6 @@ impl Directory {
         found
     }
 }
-
-/// The length of all files that are compared, in bytes: they are held in memory, with their holes.
-const LIMIT: u64 = 1 << 30;
 
 /// The unit in which bytes are compared.
 const PART: usize = 512;

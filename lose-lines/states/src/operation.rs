@@ -113,14 +113,21 @@ pub enum Operation {
         /// True if the call waits for the end of the write.
         waits: bool,
     },
-    /// An object becomes durable.
+    /// A sync of an object begins, or of all.
+    Begin {
+        /// The file or directory.
+        object: Option<Object>,
+        /// The part.
+        part: Synced,
+    },
+    /// A sync ends: what there was at the thread's last [`Operation::Begin`] is durable; without one, what there is now.
     Sync {
         /// The file or directory.
         object: Object,
         /// The part.
         part: Synced,
     },
-    /// All objects become durable: sync(2).
+    /// As `Sync`, of all objects: sync(2).
     SyncAll,
     /// A file that had been cut to nothing is closed. File systems treat that as a replacement.
     Close {
@@ -351,21 +358,20 @@ impl Log {
     /// Returns the last path of an object before a record, for messages.
     #[must_use]
     pub fn path_before(&self, object: Object, record: usize) -> String {
-        if object == Object::ROOT {
-            return String::from(".");
-        }
         let records = &self.records[..record.min(self.records.len())];
-        let mut entries = records.iter().rev().flat_map(Record::entries);
-        match entries.find(|entry| entry.object == Some(object)) {
-            Some(entry) if entry.directory == Object::ROOT => {
-                String::from_utf8_lossy(&entry.name).into_owned()
-            }
-            Some(entry) => {
-                let name = String::from_utf8_lossy(&entry.name);
-                format!("{}/{name}", self.path_before(entry.directory, record))
-            }
-            None => String::from("a file without a name"),
+        let (mut names, mut seen, mut at) = (Vec::new(), Vec::new(), object);
+        while at != Object::ROOT && !seen.contains(&at) {
+            let mut entries = records.iter().rev().flat_map(Record::entries);
+            let Some(entry) = entries.find(|entry| entry.object == Some(at)) else {
+                names.push("a file without a name".into());
+                break;
+            };
+            names.push(String::from_utf8_lossy(&entry.name));
+            seen.push(at);
+            at = entry.directory;
         }
+        names.reverse();
+        if names.is_empty() { String::from(".") } else { names.join("/") }
     }
 }
 

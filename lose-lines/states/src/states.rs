@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use crate::choice::{Choice, Keep, Kept, Random};
 use crate::graph::{Graph, Number};
-use crate::image::Image;
+use crate::image::{Image, Shown};
 use crate::model::Model;
 use crate::operation::{Log, Operation};
 
@@ -68,6 +68,8 @@ pub struct State {
     pub pending: usize,
     /// The number of lost effects.
     pub lost: usize,
+    /// True if an fsync would have prevented the loss if the clock had ticked before it.
+    pub depends_on_clock: bool,
 }
 
 /// What has been shown of a log: a reader needs it to believe that nothing is lost.
@@ -105,7 +107,7 @@ pub struct States<'a> {
     count: usize,
     seed: u64,
     is_begun: bool,
-    seen: HashSet<u64>,
+    seen: Shown,
     shown: HashSet<usize>,
     lost: HashSet<usize>,
     built: usize,
@@ -116,7 +118,9 @@ impl<'a> States<'a> {
     #[must_use]
     pub fn new(log: &'a Log, model: Model) -> Self {
         let graph = Graph::new(log, model);
-        let changes = |at: &usize| !matches!(log.records[*at].operation, Operation::Make { .. });
+        let changes = |at: &usize| {
+            !matches!(log.records[*at].operation, Operation::Make { .. } | Operation::Begin { .. })
+        };
         let places = (log.begun..log.records.len()).filter(changes).chain([log.records.len()]);
         Self {
             graph,
@@ -127,14 +131,15 @@ impl<'a> States<'a> {
             count: 1000,
             seed: 0,
             is_begun: false,
-            seen: HashSet::new(),
+            seen: Shown::default(),
             shown: HashSet::new(),
             lost: HashSet::new(),
             built: 0,
         }
     }
 
-    /// Makes this many choices. Equal states are returned once.
+    /// Makes this many choices by seed, besides the states just after each line and at the end. Equal states are returned
+    /// once.
     #[must_use]
     pub fn count(mut self, count: usize) -> Self {
         self.count = count;
@@ -176,6 +181,15 @@ impl<'a> States<'a> {
         }
     }
 
+    /// Returns the number of states that are still to be built, as far as it is known.
+    #[must_use]
+    pub fn at_most(&mut self) -> usize {
+        if !self.is_begun {
+            self.begin();
+        }
+        self.left.len()
+    }
+
     /// Returns the number of states built so far, equal ones too.
     #[must_use]
     pub fn built(&self) -> usize {
@@ -185,19 +199,32 @@ impl<'a> States<'a> {
     fn begin(&mut self) {
         self.is_begun = true;
         let mut random = Random(self.seed);
+        let chosen = |cut, seed, keep| Choice { cut, kept: Kept::Chosen { seed, keep } };
         let mut all: Vec<Choice> = if self.is_systematic {
-            let kept = || Kept::Chosen { seed: 0, keep: Keep::All };
-            self.places.iter().map(|cut| Choice { cut: *cut, kept: kept() }).collect()
+            self.places.iter().map(|cut| chosen(*cut, 0, Keep::All)).collect()
         } else {
-            let mut choice = || {
+            let promised = self.promised();
+            let least = promised.iter().map(|cut| chosen(*cut, 0, Keep::None));
+            let by_seed = (0..self.count).map(|number| {
                 let keep = SHARES[random.below(SHARES.len())];
-                let cut = self.places[random.below(self.places.len())];
-                Choice { cut, kept: Kept::Chosen { seed: random.number() >> 32, keep } }
-            };
-            (0..self.count).map(|_number| choice()).collect()
+                // Half of them where the most has been promised.
+                let places = if number % 2 == 0 { &self.places } else { &promised };
+                chosen(places[random.below(places.len())], random.number() >> 32, keep)
+            });
+            let whole = chosen(self.graph.log.records.len(), 0, Keep::All);
+            if self.count == 0 { Vec::new() } else { by_seed.chain(least).chain([whole]).collect() }
         };
         all.sort();
         self.left = all.into();
+    }
+
+    /// Returns the places just after a line, and the end.
+    fn promised(&self) -> Vec<usize> {
+        let records = &self.graph.log.records;
+        let is_line = |at: &usize| matches!(records[*at].operation, Operation::Line(_));
+        let lines = (self.graph.log.begun..records.len()).filter(is_line);
+        let places: BTreeSet<usize> = lines.map(|at| at + 1).chain([records.len()]).collect();
+        places.into_iter().collect()
     }
 
     /// Returns the sets of effects to keep at the present place, besides all of them.
@@ -207,7 +234,11 @@ impl<'a> States<'a> {
         let records: BTreeSet<usize> =
             graph.pending.iter().map(|number| graph.atom(*number).record).collect();
         if graph.pending.len() <= 64 {
-            sets.extend(graph.pending.iter().map(|one| graph.closed(|number| number != *one)));
+            for one in &graph.pending {
+                let needed = graph.needs(*one);
+                sets.push_back(graph.closed(|number| number != *one));
+                sets.push_back(graph.closed(|number| needed.contains(&number)));
+            }
         }
         for record in records {
             let is_of = |number: &Number| graph.atom(*number).record == record;
@@ -229,12 +260,13 @@ impl<'a> States<'a> {
         self.built += 1;
         self.shown.insert(graph.at);
         self.lost.extend(lost.iter().map(|number| graph.atom(*number).record));
-        if !self.seen.insert(image.hash(graph.lines)) {
+        if !self.seen.insert(graph.lines, image.clone()) {
             return None;
         }
         let (pending, losses) = (graph.pending.len(), lost.len());
+        let depends_on_clock = graph.depends_on_clock(&lost);
         let choice = choice.unwrap_or(Choice { cut: graph.at, kept: Kept::AllBut(lost) });
-        Some(State { choice, image, lines: graph.lines, pending, lost: losses })
+        Some(State { choice, image, lines: graph.lines, pending, lost: losses, depends_on_clock })
     }
 }
 

@@ -50,7 +50,11 @@ impl Log {
         };
         log.begun = usize::try_from(begun).unwrap_or(0);
         for _ in 0..places {
-            log.places.push(next_line(&mut from)?.trim_end().to_owned());
+            let line = next_line(&mut from)?;
+            if line.is_empty() {
+                return Err(wrong("the recording ends early"));
+            }
+            log.places.push(line.trim_end().to_owned());
         }
         while let Some((words, bytes)) = framed::read(&mut from)? {
             let record = record(&words, bytes)?;
@@ -107,17 +111,21 @@ fn parts(operation: &Operation) -> (char, Vec<u64>, Vec<u8>) {
         Operation::WriteBack { file, at, len, waits } => {
             ('B', vec![file.0, *at, *len, u64::from(*waits)], Vec::new())
         }
-        Operation::Sync { object, part } => {
-            let (part, at, len) = match part {
-                Synced::All => (0, 0, 0),
-                Synced::Data => (1, 0, 0),
-                Synced::Range { at, len } => (2, *at, *len),
-            };
-            ('S', vec![object.0, part, at, len], Vec::new())
+        Operation::Begin { object, part } => {
+            ('P', synced(object.map_or(0, |object| object.0), *part), Vec::new())
         }
+        Operation::Sync { object, part } => ('S', synced(object.0, *part), Vec::new()),
         Operation::SyncAll => ('Y', Vec::new(), Vec::new()),
         Operation::Close { file } => ('C', vec![file.0], Vec::new()),
         Operation::Line(line) => ('A', Vec::new(), line.clone()),
+    }
+}
+
+fn synced(object: u64, part: Synced) -> Vec<u64> {
+    match part {
+        Synced::All => vec![object, 0, 0, 0],
+        Synced::Data => vec![object, 1, 0, 0],
+        Synced::Range { at, len } => vec![object, 2, at, len],
     }
 }
 
@@ -140,6 +148,9 @@ fn record(words: &str, bytes: Vec<u8>) -> io::Result<Record> {
 }
 
 fn operation(kind: &str, numbers: &[u64], bytes: Vec<u8>) -> Option<Operation> {
+    // The greatest offset in a file.
+    const END: u64 = i64::MAX.cast_unsigned();
+    let is_range = |at: u64, len: u64| at.checked_add(len).is_some_and(|end| end <= END);
     Some(match (kind, numbers) {
         ("D" | "F" | "L", [object, mode]) => Operation::Make {
             object: Object(*object),
@@ -163,7 +174,7 @@ fn operation(kind: &str, numbers: &[u64], bytes: Vec<u8>) -> Option<Operation> {
                 .collect();
             (!entries.is_empty()).then_some(Operation::Entries(entries))?
         }
-        ("W", [file, at, via]) => Operation::Write {
+        ("W", [file, at, via]) if is_range(*at, bytes.len() as u64) => Operation::Write {
             file: Object(*file),
             at: *at,
             bytes,
@@ -173,19 +184,26 @@ fn operation(kind: &str, numbers: &[u64], bytes: Vec<u8>) -> Option<Operation> {
                 _ => Via::Mapping,
             },
         },
-        ("T", [file, size]) => Operation::Resize { file: Object(*file), size: *size },
-        ("Z", [file, at, len]) => Operation::Zero { file: Object(*file), at: *at, len: *len },
+        ("T", [file, size]) if is_range(*size, 0) => {
+            Operation::Resize { file: Object(*file), size: *size }
+        }
+        ("Z", [file, at, len]) if is_range(*at, *len) => {
+            Operation::Zero { file: Object(*file), at: *at, len: *len }
+        }
         ("B", [file, at, len, waits]) => {
             Operation::WriteBack { file: Object(*file), at: *at, len: *len, waits: *waits != 0 }
         }
-        ("S", [object, part, at, len]) => Operation::Sync {
-            object: Object(*object),
-            part: match part {
+        ("P" | "S", [object, part, at, len]) => {
+            let part = match part {
                 0 => Synced::All,
                 1 => Synced::Data,
                 _ => Synced::Range { at: *at, len: *len },
-            },
-        },
+            };
+            match kind {
+                "P" => Operation::Begin { object: (*object != 0).then_some(Object(*object)), part },
+                _ => Operation::Sync { object: Object(*object), part },
+            }
+        }
         ("Y", []) => Operation::SyncAll,
         ("C", [file]) => Operation::Close { file: Object(*file) },
         ("A", []) => Operation::Line(bytes),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use lose_lines_states::{Keep, Kept, Log, Model, Object, Operation, Posix, State, States};
+use lose_lines_states::{Keep, Kept, Log, Model, Object, Operation, Posix, State, States, Synced};
 
 const ROOT: Object = Object::ROOT;
 
@@ -339,6 +339,28 @@ fn what_was_written_back_is_durable_with_the_next_sync_on_ext4_and_xfs() {
     }
 }
 
+/// Thread 1 syncs; meanwhile thread 2 writes and prints.
+#[test]
+fn a_sync_makes_durable_what_there_was_at_its_begin_and_only_at_its_end() {
+    for model in ALL {
+        let mut log = Log::new();
+        let file = log.create(ROOT, "f");
+        log.sync(file);
+        log.sync(ROOT);
+        log.begin();
+        log.write(file, 0, b"a");
+        let part = Synced::All;
+        log.add(Operation::Begin { object: Some(file), part }, 7, "fsync", 1, None);
+        log.line("during");
+        log.write(file, 0, b"b");
+        log.add(Operation::Sync { object: file, part }, 7, "fsync", 1, None);
+        log.line("after");
+        let during = contents(&log, model, "f", 1);
+        assert!(during.contains(""), "{model}: {during:?}");
+        assert_eq!(contents(&log, model, "f", 2), set(&["a", "b"]), "{model}");
+    }
+}
+
 #[test]
 fn bytes_behind_a_cut_wait_for_it() {
     let mut log = Log::new();
@@ -503,4 +525,71 @@ fn a_loss_is_explained_with_its_place_and_the_missing_sync() {
     assert!(one.what.starts_with("the rename of `f.new` to `f` ("), "{}", one.what);
     assert!(one.what.contains("models.rs:"), "{}", one.what);
     assert_eq!(one.why, "was not followed by an fsync of its directory");
+}
+
+#[test]
+fn a_name_that_an_fsync_within_one_tick_leaves_behind_depends_on_the_clock() {
+    let log = |syncs_data: bool| {
+        let mut log = Log::new();
+        log.create(ROOT, "a");
+        let file = log.create(ROOT, "g");
+        log.write(file, 0, b"old");
+        log.begin();
+        log.rename((ROOT, "a"), (ROOT, "b"));
+        log.write(file, 0, b"new");
+        if syncs_data {
+            log.sync_data(file)
+        } else {
+            log.sync(file)
+        }
+        log.line("ack");
+        log
+    };
+    let lost = |log: &Log| {
+        let states = all(log, Model::Ext4).into_iter().filter(|state| state.lines == 1);
+        let lost = states.filter(|state| state.image.read("b").is_none());
+        lost.map(|state| state.depends_on_clock).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(lost(&log(false)), BTreeSet::from([true]));
+    // A new time alone is no reason for fdatasync to commit.
+    assert_eq!(lost(&log(true)), BTreeSet::from([false]));
+}
+
+#[test]
+fn a_size_that_survives_its_bytes_is_called_a_size() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "log");
+    log.write(file, 0, b"line");
+    let cut = lose_lines_states::Cut::new(&log, Model::Ext4, log.records.len());
+    let is_size = |one: &u32| cut.keeping(&[*one]).image.read("log") == Some(vec![0; 4]);
+    let all = cut.kept(&Kept::Chosen { seed: 0, keep: Keep::All });
+    let size: Vec<u32> = all.into_iter().filter(is_size).collect();
+    let words = cut.survivors(&size, |_place| None);
+    assert!(words[0].what.starts_with("the size after the write of 4 bytes"), "{words:?}");
+}
+
+#[test]
+fn the_states_after_each_line_and_at_the_end_are_always_shown() {
+    let mut log = Log::new();
+    let file = log.create(ROOT, "f");
+    log.begin();
+    for number in 0..300_u64 {
+        log.write(file, number * 4096, b"x");
+        if number == 150 {
+            log.line("early");
+        }
+    }
+    log.line("last");
+    for seed in 0..4 {
+        let lines: Vec<_> = States::new(&log, Model::Ext4)
+            .count(1)
+            .seed(seed)
+            .map(|state| (state.lines, state.lost))
+            .collect();
+        // Nothing was synced, so the least that is left is nothing.
+        let has = |lines_then, is_whole: bool| {
+            lines.iter().any(|(lines, lost)| *lines == lines_then && (*lost == 0) == is_whole)
+        };
+        assert!(has(1, false) && has(2, false) && has(2, true), "seed {seed}: {lines:?}");
+    }
 }

@@ -1,8 +1,8 @@
 //! Planted defects: a test must notice each of the patches in `testing/defects`.
 //!
-//! A patch begins with the defect in words. `Test: PACKAGE PROGRAM NAME` names the test that notices it, and `Shows: WORDS`
-//! quotes its failure, since a failure for another reason proves nothing. `Build: pausing` asks for atomics that pause. The
-//! output of `git diff` follows.
+//! A patch begins with the defect in words. `Test: PACKAGE PROGRAM NAME` names the test that notices it; the program of unit
+//! tests is `lib`. `Shows: WORDS` quotes its failure, since a failure for another reason proves nothing. `Build: pausing` asks
+//! for atomics that pause. The output of `git diff` follows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -107,8 +107,12 @@ impl Defect {
         host.copy_sources(&tree)?;
         self.apply(&tree, "apply")?;
         let Noticing { package, program, test, flags, .. } = noticing;
-        let running = Cmd::cargo("test --all-features")
-            .args(["-p", package, "--test", program])
+        let running = Cmd::cargo("test --all-features").args(["-p", package]);
+        let running = match program {
+            "lib" => running.arg("--lib"),
+            _ => running.args(["--test", program]),
+        };
+        let running = running
             .folder(&tree)
             .env("CARGO_TARGET_DIR", &target)
             .env("CARGO_INCREMENTAL", "1");

@@ -10,17 +10,22 @@ use lose_lines_machine::transcript::Transcript;
 use xtask::absent::Absent;
 
 use crate::lab::Lab;
-use crate::{c_programs, cpus, defects, dma, file_systems, freestanding, last_events, machines};
+use crate::{c_programs, cpus, defects, dma, file_systems, freestanding, last_events, machines, own_programs};
 
 /// The lanes of each change: of another architecture, of a machine that loses lines, of an ordinary drive, of models and file
 /// systems, of the plugin that follows write-backs, of devices that do not see the cache, and of C programs. Their kind is `ci`.
-const OF_EACH_CHANGE: [&str; 10] = [
+const OF_EACH_CHANGE: [&str; 15] = [
     "cpu/qemu-aarch64/neoverse-n1",
     "machine/x86_64/power-cut-pmem",
     "drive/formats/ext4",
     // Not ext4: some states of its model need writes in flight that the lane rarely has.
     "states/xfs",
     "states/btrfs",
+    "files/first",
+    "files/journal",
+    "files/store",
+    "files/recorder",
+    "files/save",
     "flush/x86_64/max",
     "dma/aarch64/left-out",
     "dma/riscv64/left-out",
@@ -61,6 +66,7 @@ pub(crate) fn lanes() -> Vec<Lane> {
         dma::lanes(),
         machines::lanes(),
         file_systems::lanes(),
+        own_programs::lanes(),
     ];
     kinds.into_iter().flatten().collect()
 }

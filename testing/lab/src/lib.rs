@@ -21,6 +21,7 @@ mod lab;
 mod lane;
 mod last_events;
 mod machines;
+mod own_programs;
 mod programs;
 mod targets;
 

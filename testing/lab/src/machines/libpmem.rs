@@ -56,6 +56,7 @@ fn nothing_is_lost(
         check: with("check"),
         environment: Vec::new(),
         limit: Duration::from_secs(120),
+        may_fail: false,
     };
     let (policy, lost) = (Policy::Any, Vec::new());
     let test = CrashTest { test, policy, lost, is_streaming_evicting: false };

@@ -1,0 +1,8 @@
+//! Arbitrary bytes: see `lose_lines::drive_log`.
+
+#![no_main]
+
+use cachemaint_fuzz::lose_lines;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| lose_lines::drive_log(input));

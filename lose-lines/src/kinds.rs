@@ -16,17 +16,12 @@ impl<T> Kinds<T> {
     /// Adds a failure. Returns true if it is the first of its kind.
     pub fn add(&mut self, failure: &Failure, with: T) -> bool {
         let kind = failure.kind();
-        let known = self.0.iter_mut().find(|(first, _)| first.kind() == kind);
-        match known {
-            Some((_, all)) => {
-                all.push(with);
-                false
-            }
-            None => {
-                self.0.push((failure.clone(), vec![with]));
-                true
-            }
+        if let Some((_, all)) = self.0.iter_mut().find(|(first, _)| first.kind() == kind) {
+            all.push(with);
+            return false;
         }
+        self.0.push((failure.clone(), vec![with]));
+        true
     }
 
     /// Returns the number of failures.

@@ -258,7 +258,9 @@ impl<'a> States<'a> {
         let lost: Vec<_> =
             graph.pending.iter().filter(|number| !kept.contains(number)).copied().collect();
         self.built += 1;
-        self.shown.insert(graph.at);
+        // Nothing changes before the next place.
+        let place = self.places.partition_point(|place| *place < graph.at);
+        self.shown.extend(self.places.get(place));
         self.lost.extend(lost.iter().map(|number| graph.atom(*number).record));
         if !self.seen.insert(graph.lines, image.clone()) {
             return None;

@@ -101,7 +101,7 @@ impl Mapped {
         }
     }
 
-    /// Returns what the file has and the log has not, by pages, and takes it over.
+    /// Returns what the file has and the log has not, and takes it over.
     pub(super) fn changes(&mut self) -> Vec<(u64, Vec<u8>)> {
         let places = data(&self.file).into_iter().map(|part| part.start / CHUNK);
         let places: BTreeSet<u64> = places.chain(self.chunks.keys().copied()).collect();
@@ -114,11 +114,17 @@ impl Mapped {
             if *old == now {
                 continue;
             }
+            let mut parts: Vec<Range<usize>> = Vec::new();
             for at in (0..read).step_by(4096) {
-                if let Some(part) = changed(old, &now, at..(at + 4096).min(read)) {
-                    found.push((number * CHUNK + part.start as u64, now[part].to_vec()));
+                let Some(part) = changed(old, &now, at..(at + 4096).min(read)) else { continue };
+                match parts.last_mut() {
+                    Some(last) if last.end == part.start => last.end = part.end,
+                    _ => parts.push(part),
                 }
             }
+            let bytes =
+                |part: Range<usize>| (number * CHUNK + part.start as u64, now[part].to_vec());
+            found.extend(parts.into_iter().map(bytes));
             self.chunks.insert(number, now.clone());
         }
         found

@@ -5,7 +5,8 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, fstatfs, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, Stat};
+use rustix::fs::{fstat, fstatfs, openat, readlinkat, statat};
 
 use crate::tracee::Thread;
 
@@ -90,7 +91,7 @@ impl Name {
             if links > LINKS {
                 return None;
             }
-            if fstatfs(&at).ok()?.f_type == libc::PROC_SUPER_MAGIC {
+            if fstatfs(&at).ok()?.f_type == PROC_SUPER_MAGIC {
                 // These links have no text: the kernel knows where they lead. `self` is the process that asks.
                 at = match name.as_bytes() {
                     b"self" | b"thread-self" => opened(Path::new(&format!("/proc/{thread}")))?,

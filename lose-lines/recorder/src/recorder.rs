@@ -969,7 +969,7 @@ impl<'a> Recorder<'a> {
         }
         let number = registers.call();
         let call = self.starts(thread, number, registers.arguments())?;
-        self.is_from(thread, registers, &call);
+        self.set_origin(thread, registers, &call);
         let fault = match &call {
             Call::Sync(..) => self.faults(true),
             Call::Write { .. } | Call::Allocate { .. } => self.faults(false),
@@ -1008,8 +1008,8 @@ impl<'a> Recorder<'a> {
         Some(call)
     }
 
-    /// Notes where a call comes from.
-    fn is_from(&mut self, thread: Thread, registers: &Registers, call: &Call) {
+    /// Sets the origin of what is logged: the call that a thread is about to make.
+    fn set_origin(&mut self, thread: Thread, registers: &Registers, call: &Call) {
         let is_counted = !matches!(call, Call::Look | Call::Map(..) | Call::Refuse(_));
         self.call += u64::from(is_counted);
         let process = self.process(thread);
@@ -1072,7 +1072,7 @@ impl<'a> Recorder<'a> {
                 }
                 Stop::Call => match Registers::of(thread) {
                     Ok(registers) if self.prints(thread, &registers) => {
-                        self.is_from(thread, &registers, &Call::Print);
+                        self.set_origin(thread, &registers, &Call::Print);
                         self.under_way.insert(thread, (Call::Print, self.origin));
                         tracee::resume_to_return(thread);
                     }

@@ -192,7 +192,10 @@ fn next_event(input: &mut impl BufRead, size: usize) -> Result<Option<Event>> {
         ["E"] => Event::End,
         [kind @ ("W" | "w" | "Z" | "z"), at, len] => {
             let (at, len): (usize, usize) = (at.parse()?, len.parse()?);
-            ensure!(at.is_multiple_of(SECTOR) && len.is_multiple_of(SECTOR), "it has half a sector");
+            ensure!(
+                at.is_multiple_of(SECTOR) && len.is_multiple_of(SECTOR),
+                "it has half a sector"
+            );
             ensure!(
                 at.checked_add(len).is_some_and(|end| end <= size),
                 "it ends behind the drive's {size} bytes"

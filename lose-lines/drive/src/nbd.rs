@@ -55,7 +55,8 @@ pub fn serve(
         let cookie: [u8; 8] = next(&mut input)?;
         let at = u64::from_be_bytes(next(&mut input)?);
         let len = u32::from_be_bytes(next(&mut input)?);
-        let is_whole = at.is_multiple_of(BLOCK_SIZES[0].into()) && len.is_multiple_of(BLOCK_SIZES[0]);
+        let is_whole =
+            at.is_multiple_of(BLOCK_SIZES[0].into()) && len.is_multiple_of(BLOCK_SIZES[0]);
         let is_within =
             is_whole && at.checked_add(len.into()).is_some_and(|end| end <= size as u64);
         let (Ok(at), Ok(len)) = (usize::try_from(at), usize::try_from(len)) else {

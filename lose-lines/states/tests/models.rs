@@ -538,9 +538,9 @@ fn a_name_that_an_fsync_within_one_tick_leaves_behind_depends_on_the_clock() {
         log.rename((ROOT, "a"), (ROOT, "b"));
         log.write(file, 0, b"new");
         if syncs_data {
-            log.sync_data(file)
+            log.sync_data(file);
         } else {
-            log.sync(file)
+            log.sync(file);
         }
         log.line("ack");
         log

@@ -112,10 +112,8 @@ impl Defect {
             "lib" => running.arg("--lib"),
             _ => running.args(["--test", program]),
         };
-        let running = running
-            .folder(&tree)
-            .env("CARGO_TARGET_DIR", &target)
-            .env("CARGO_INCREMENTAL", "1");
+        let running =
+            running.folder(&tree).env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "1");
         let running = if flags.is_empty() { running } else { running.env("RUSTFLAGS", flags) };
         running.clone().arg("--no-run").read()?;
         let output = running.args(["--", "--exact", test]).env("RUST_BACKTRACE", "0").output()?;

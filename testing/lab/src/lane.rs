@@ -10,7 +10,9 @@ use lose_lines_machine::transcript::Transcript;
 use xtask::absent::Absent;
 
 use crate::lab::Lab;
-use crate::{c_programs, cpus, defects, dma, file_systems, freestanding, last_events, machines, own_programs};
+use crate::{
+    c_programs, cpus, defects, dma, file_systems, freestanding, last_events, machines, own_programs,
+};
 
 /// The lanes of each change: of another architecture, of a machine that loses lines, of an ordinary drive, of models and file
 /// systems, of the plugin that follows write-backs, of devices that do not see the cache, and of C programs. Their kind is `ci`.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lose_lines_machine::command::{Cmd, quoted};
@@ -20,7 +20,7 @@ struct Own {
     check: &'static str,
 }
 
-const OWN: [Own; 5] = [
+static OWN: [Own; 5] = [
     Own {
         name: "first",
         run: "printf \"%s\\n\" one two three | $BIN/examples/first",
@@ -64,20 +64,20 @@ const MISSING: [&str; 2] = ["was not made durable", "was not followed by"];
 /// Returns the lanes.
 pub(crate) fn lanes() -> Vec<Lane> {
     let lane = |own: &'static Own| {
-        Lane::new(format!("files/{}", own.name), |lab| {
+        Lane::new(format!("files/{}", own.name), move |lab| {
             Build::cargo("build -p cachemaint-cli").read()?;
             let examples = "build -p cachemaint-examples --example first --example power_cut";
             Build::cargo(examples).read()?;
             let (bin, tool) = (lab.host.target_dir("debug"), lab.tool()?);
             let log = lab.work().join(own.name);
-            Ok(Box::new(move |to: &mut Transcript| own.test(&tool, &bin, log, to)))
+            Ok(Box::new(move |to: &mut Transcript| own.test(&tool, &bin, &log, to)))
         })
     };
     OWN.iter().map(lane).collect()
 }
 
 impl Own {
-    fn test(&self, tool: &Path, bin: &Path, log: PathBuf, to: &mut Transcript) -> Result<()> {
+    fn test(&self, tool: &Path, bin: &Path, log: &Path, to: &mut Transcript) -> Result<()> {
         let check = format!("/bin/sh -c {}", quoted(self.check));
         let (bin, path) = (format!("BIN={}", bin.display()), log.display().to_string());
         let common =
@@ -86,10 +86,10 @@ impl Own {
         let record = ["--keep", &path, "--", "/bin/sh", "-ec", self.run];
         let ending = cmd.clone().args(record.map(str::to_owned)).watch_in(to, |_line| ())?;
         ensure!(ending.code == Some(0), "{}: {}", self.name, ending.told);
-        let whole = load(&log)?;
+        let whole = load(log)?;
         let again = cmd.args(["--log", &path].map(str::to_owned));
         for number in 0..LAST {
-            without(&whole, number)?.save(BufWriter::new(File::create(&log)?))?;
+            without(&whole, number)?.save(BufWriter::new(File::create(log)?))?;
             let mut is_named = false;
             let ending = again.watch_in(to, |line| {
                 is_named |= MISSING.iter().any(|words| line.contains(words));

@@ -15,7 +15,7 @@ fn each_option_in_the_guide_exists() {
     let help = help.concat();
     let has =
         |option: &str| help.split_whitespace().any(|word| word.trim_matches([',', '`']) == option);
-    assert!(has("--check") && !has("--chec"));
+    assert!(has("--check") && !has("--checked"));
     for page in ["power-cuts", "drives", "cache-lines", "unmodified-images"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/{page}.md"));
         let text = fs::read_to_string(path).unwrap();

@@ -21,13 +21,13 @@ pub fn seconds() -> u64 {
 
 /// Returns the time of the kernel's last tick. Reading the time stamp counter takes 25 ns where RDTSC waits for all
 /// earlier instructions (measured on an Intel Xeon, family 6, model 207).
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64"))]
 fn wall() -> u64 {
     use rustix::time::{ClockId, clock_gettime};
     u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(feature = "dax", target_os = "linux", target_has_atomic = "64")))]
 fn wall() -> u64 {
     use std::time::{SystemTime, UNIX_EPOCH};
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()

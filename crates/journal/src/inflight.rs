@@ -294,17 +294,19 @@ mod tests {
         placements
     }
 
-    /// The watermark as last moved is a whole window behind. By hand, with marks of 64 bytes and a window of 256: the
-    /// records take 64 to 128, 192 to 256 and 320 to 384.
+    /// The watermark as last moved is a whole window behind, and the record enters no segment. By hand, with marks of 64
+    /// bytes, segments of 128 and a window of 256: records take 64 to 128, 192 to 256 and 320 to 384.
     #[test]
     fn a_record_in_a_full_window_states_a_distance_within_the_window() {
         let in_flight = InFlight::new(Geometry::new(128, 1024, 8).unwrap(), 0, 64);
-        let [first, second] = [(); 2].map(|()| reserve(&in_flight, 64).unwrap());
-        assert_eq!(reserve(&in_flight, 64), Err(Refused::Busy));
-        // Another thread has left the entry of the first record, and has yet to move the watermark over it.
-        in_flight.done[64 / 16].store(first.end, SeqCst);
-        let third = reserve(&in_flight, 64).unwrap();
-        assert_eq!((second.record, third.record, third.durable), (192, 320, 128));
+        in_flight.done(&reserve(&in_flight, 32).unwrap());
+        let [second, .., fifth] = [(); 4].map(|()| reserve(&in_flight, 32).unwrap());
+        assert_eq!(reserve(&in_flight, 32), Err(Refused::Busy));
+        // Another thread has left the entry of the second record, and has yet to move the watermark over it.
+        in_flight.done[96 / 16].store(second.end, SeqCst);
+        let sixth = reserve(&in_flight, 32).unwrap();
+        assert_eq!((second.record, fifth.record, sixth.record), (96, 320, 352));
+        assert_eq!(sixth.durable, 128);
     }
 
     /// Records of 16 bytes can begin at any word: after one of 24 bytes, each begins in the middle of a slot.

@@ -260,6 +260,8 @@ impl<M: Medium> Store<M> {
     /// earlier appends to the old one, which nobody reads.
     pub(crate) fn begin_log(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
         let (number, seconds) = (self.next_number()?, (self.clock)());
+        // Also if there is no place for the log: the state is changed first, and nothing records it.
+        self.has_failed = true;
         self.table.state = State { number, is_sealed, seconds, ..self.table.state };
         self.compact(self.smaller_areas())?;
         self.has_failed = false;

@@ -75,6 +75,13 @@ fn the_list_of_examples_is_complete() {
 }
 
 #[test]
+fn the_guide_shows_the_driver_in_the_image_of_a_cortex_m7() {
+    let program = read("testing/lab/boards/src/cortex_m7.rs").replace("pub(crate) ", "");
+    let (_, shown) = program.split_once("\n\n").unwrap();
+    assert!(read("docs/drivers.md").contains(shown), "docs/drivers.md differs");
+}
+
+#[test]
 fn each_page_of_the_guide_is_in_its_summary() {
     let summary = read("docs/SUMMARY.md");
     for page in listed("docs/*.md").iter().filter_map(|path| path.strip_prefix("docs/")) {

@@ -34,11 +34,15 @@ global_asm!(
 #[cfg(profile = "a")]
 global_asm!(".text", ".global start", "start:", "ldr sp, =STACK", "b {run}", run = sym run);
 
-/// Hands a buffer over with each controller of the board.
+/// Hands a buffer over with each controller of the board. The emulated Cortex-M7 has no cache to switch on.
 #[cfg(profile = "m")]
 fn hand_over_by_each() {
-    // SAFETY: (1) the board has a Cortex-M7, which starts in privileged mode; (2), (3) the emulator has no caches.
-    hand_over(&unsafe { cachemaint_platforms::CortexM::new() });
+    use crate::cortex_m7::{CACHE, EMPTY, receive};
+    hand_over(&CACHE);
+    let mut buffer = EMPTY;
+    // SAFETY: the buffer can be written, and nothing else uses it until `receive` returns.
+    receive(&mut buffer, |start| unsafe { start.write_volatile(7) });
+    assert_eq!(buffer[0], 7);
     print(c"cortex-m7\n");
 }
 

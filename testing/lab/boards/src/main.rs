@@ -5,6 +5,8 @@
 #![cfg_attr(image, no_std, no_main)]
 #![allow(unsafe_code, reason = "an image starts in assembly, and knows its board")]
 
+#[cfg(profile = "m")]
+mod cortex_m7;
 #[cfg(image)]
 mod image;
 

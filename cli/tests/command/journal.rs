@@ -321,7 +321,7 @@ fn a_damaged_journal_is_reported_read_and_salvaged() {
     let new = Place::in_memory("journal", "log");
     let into = ["salvage", "--into", new.path.to_str().unwrap()];
     let made = place.run(&into).code(1);
-    let expected_text = format!("19999 records are in {}\n", new.path.display());
+    let expected_text = format!("records in {}: 19999\n", new.path.display());
     assert_eq!(stdout(&made), expected_text);
     assert!(fs::read(&place.path).unwrap() == before, "the damaged journal is not written to");
     assert_eq!(stdout(&new.run(&["read"]).success()), expected);

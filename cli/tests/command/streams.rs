@@ -171,7 +171,7 @@ fn work_whose_report_cannot_be_printed_is_named() {
     for (arguments, done) in [
         (&["journal", "append", "log", "--record", "x", "--json"][..], "1 records are appended"),
         (&["journal", "trim", "log", "--to", "64"], "the journal is trimmed to 64"),
-        (&["journal", "salvage", "log", "--into", "new"], "16385 records are in new"),
+        (&["journal", "salvage", "log", "--into", "new"], "records in new: 16385"),
         (&["canary", "plant", "empty"], "the canary is planted"),
         (&["store", "save", "state", "new"], " is durable"),
         (&["store", "seal", "state"], " is durable"),

@@ -146,7 +146,7 @@ fn make(
         }),
     );
     text::print(is_json, &document, |out| {
-        writeln!(out, "{records} records are in {}", text::printable(into.display()))
+        writeln!(out, "records in {}: {records}", text::printable(into.display()))
     })
-    .with_context(|| unprinted(format_args!("{records} records are in {}", into.display())))
+    .with_context(|| unprinted(format_args!("records in {}: {records}", into.display())))
 }

@@ -159,7 +159,11 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
             let logs: Vec<Transcript> = (0..testing.machines())
                 .map(|number| log.beside(&format!("{name}-{number}")))
                 .collect::<Result<_>>()?;
-            let image = testing.keep.as_deref().map(|path| path.with_extension("image"));
+            let image = testing.keep.as_ref().map(|path| {
+                let mut image = path.clone().into_os_string();
+                image.push(".image");
+                PathBuf::from(image)
+            });
             let trials = DriveTrials {
                 test: &test,
                 prepared: &prepared,

@@ -54,33 +54,22 @@ pub(crate) struct Driving {
 }
 
 /// The file of a recording.
-enum Place {
-    /// The user's: it stays.
-    Chosen(PathBuf),
-    /// Removed unless a failure can be repeated with it.
-    Temporary(TempPath, PathBuf),
+struct Place {
+    /// The path that the recording has if it is kept.
+    name: PathBuf,
+    /// Its file until then, if the user has not chosen the name.
+    made: Option<TempPath>,
 }
 
 impl Place {
     fn path(&self) -> &Path {
-        match self {
-            Self::Chosen(path) => path,
-            Self::Temporary(path, _) => path,
-        }
-    }
-
-    /// Returns the path that the recording has if it is kept.
-    fn name(&self) -> &Path {
-        let (Self::Chosen(path) | Self::Temporary(_, path)) = self;
-        path
+        self.made.as_deref().unwrap_or(&self.name)
     }
 
     /// Keeps the recording.
     fn keep(self) -> Result<()> {
-        match self {
-            Self::Chosen(_) => Ok(()),
-            Self::Temporary(made, path) => made.persist(&path).context("cannot keep the recording"),
-        }
+        let kept = self.made.map_or(Ok(()), |made| made.persist(self.name));
+        kept.context("cannot keep the recording")
     }
 }
 
@@ -89,11 +78,11 @@ impl Driving {
     fn place(&self) -> Result<Place> {
         let Testing { log, keep, .. } = &self.testing;
         if let Some(path) = log.as_ref().or(keep.as_ref()) {
-            return Ok(Place::Chosen(path.clone()));
+            return Ok(Place { name: path.clone(), made: None });
         }
         let file = tempfile::Builder::new().prefix("lose-lines-").suffix(".log").tempfile();
-        let made = file.context("cannot make a recording")?.into_temp_path();
-        Ok(Place::Temporary(made, recording_of(self.testing.name())))
+        let made = Some(file.context("cannot make a recording")?.into_temp_path());
+        Ok(Place { name: recording_of(self.testing.name()), made })
     }
 
     /// Returns the file system of the drive.
@@ -172,13 +161,13 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
                 logs: &logs,
                 image: image.map(|path| (path, OnceLock::new())),
             };
-            let found = checked(request, &trials, state, place.name(), report)?;
+            let found = checked(request, &trials, state, &place.name, report)?;
             logs.into_iter().try_for_each(Transcript::remove)?;
             Ok(found)
         });
         // Without a verdict, its states can be checked when the reason is gone.
         is_needed = report.needs_recording() || found.is_err() && is_complete;
-        found.map_err(|why| if is_complete { why.context(kept(place.name())) } else { why })
+        found.map_err(|why| if is_complete { why.context(kept(&place.name)) } else { why })
     });
     if is_needed {
         place.keep()?;

@@ -6,7 +6,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Serialize;
 
 use lose_lines_agent::Request;
@@ -167,6 +167,20 @@ pub fn in_words(end: End) -> String {
     }
 }
 
+/// Refuses a run that says nothing about power cuts, since the program did not succeed, unless it may fail.
+pub fn accept(end: Option<End>, limit: Duration, may_fail: bool) -> Result<()> {
+    let how = match end {
+        Some((Some(0), _)) => return Ok(()),
+        Some(end) => in_words(end),
+        None => format!("{} (--limit)", unended(limit)),
+    };
+    ensure!(
+        may_fail,
+        "the program {how}, without any cut; if it is meant to, pass --allow-failure"
+    );
+    Ok(())
+}
+
 /// A run of a program in a machine.
 pub(crate) struct Run {
     pub(crate) ran: Ran,
@@ -175,25 +189,37 @@ pub(crate) struct Run {
     pub(crate) output: String,
 }
 
+/// A run that was not cut.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// The program's end; `None` if it was still running when its time ran out.
+    pub end: Option<End>,
+    pub time: Duration,
+    pub output: String,
+}
+
+impl Whole {
+    /// Refuses a run of a program that did not succeed, unless it may fail.
+    pub fn accept(&self, test: &Tested<'_>) -> Result<()> {
+        let told = |why: anyhow::Error| match self.output.trim_end() {
+            "" => why,
+            output => anyhow!("{why}; its output:\n{output}"),
+        };
+        accept(self.end, test.limit, test.may_fail).map_err(told)
+    }
+}
+
 impl Run {
-    /// Returns the time of a run that was not cut, or `None` if it did not end.
-    ///
-    /// # Errors
-    /// If the program failed, unless it may.
-    pub(crate) fn succeeded(self, may_fail: bool) -> Result<Option<Duration>> {
+    /// Returns a run that nothing has cut.
+    pub(crate) fn whole(self) -> Result<Whole> {
         let Self { ran, time, output } = self;
-        match ran {
-            Ran::Ended((Some(0), _)) => Ok(Some(time)),
-            Ran::Ended(_) if may_fail => Ok(Some(time)),
-            Ran::Ended(end) => bail!(
-                "the program {} without any cut; its output:\n{}",
-                in_words(end),
-                output.trim_end()
-            ),
-            Ran::Unended => Ok(None),
+        let end = match ran {
+            Ran::Ended(end) => Some(end),
+            Ran::Unended => None,
             Ran::Reset => bail!("the program took the machine down without any cut"),
             Ran::Cut => bail!("the power was cut without a request"),
-        }
+        };
+        Ok(Whole { end, time, output })
     }
 }
 
@@ -254,8 +280,8 @@ impl Tested<'_> {
     /// Runs the program that makes the initial state, if there is one.
     pub(crate) fn make_initial(&self, machine: &mut Machine, log: &Transcript) -> Result<()> {
         let Some(prepare) = &self.prepare else { return Ok(()) };
-        let ended = run(machine, &self.request(prepare, &[]), self.limit, log)?.succeeded(false)?;
-        ended.map(drop).context("the program that prepares did not end")
+        let prepared = run(machine, &self.request(prepare, &[]), self.limit, log)?.whole()?;
+        prepared.accept(&Self { may_fail: false, ..self.clone() }).context("--prepare")
     }
 
     /// Runs the program, whose standard output goes to the port of the machine.
@@ -290,7 +316,24 @@ pub(crate) fn unended(limit: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Failure;
+    use core::time::Duration;
+
+    use super::{Failure, accept};
+
+    #[test]
+    fn a_program_that_fails_or_reaches_the_limit_is_refused_unless_it_may() {
+        for (end, words) in [
+            (Some((Some(7), None)), "ended with exit code 7"),
+            (Some((None, Some(11))), "was ended by signal 11"),
+            (None, "did not end in 2 s (--limit)"),
+        ] {
+            let accepted = |may_fail| accept(end, Duration::from_secs(2), may_fail);
+            let why = accepted(false).unwrap_err().to_string();
+            assert!(why.contains(words) && why.contains("--allow-failure"), "{why}");
+            accepted(true).unwrap();
+        }
+        accept(Some((Some(0), None)), Duration::from_secs(2), false).unwrap();
+    }
 
     #[test]
     fn the_first_line_without_numbers_and_hashes_is_the_kind() {

@@ -1,5 +1,7 @@
 //! The command `lose-lines`. In a machine this same program is the agent.
 
+use core::fmt::Display;
+use core::str::FromStr;
 use core::time::Duration;
 use std::env;
 use std::ffi::OsString;
@@ -11,7 +13,9 @@ use std::process::{self, ExitCode};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use lose_lines::report::{Form, note as progress};
+use lose_lines::check::Tested;
+use lose_lines::report::{Report, note as progress};
+use lose_lines::trial::Found;
 use lose_lines_dma::Watching;
 use lose_lines_machine::architecture::Architecture;
 use lose_lines_machine::cache::{Cache, Work};
@@ -23,6 +27,8 @@ use lose_lines_machine::kit::{Kit, Kits};
 use lose_lines_machine::losses::checked_seed_of_run;
 use lose_lines_machine::program::{CommandLine, HostProgram};
 use lose_lines_machine::transcript::Transcript;
+use lose_lines_plugin::policy::Policy;
+use lose_lines_states::Model;
 
 #[path = "crash/arguments.rs"]
 mod crash;
@@ -58,12 +64,12 @@ A program that writes and fsyncs, by its system calls, and on an ordinary drive:
   lose-lines example fsync > forgets.c # a program that forgets to sync a directory
   cc -g -O2 forgets.c -o forgets
   lose-lines files --seed 3 --check './forgets check' -- ./forgets update
-  lose-lines drive --seed 3 --check './forgets check' ./forgets update
+  lose-lines drive --seed 3 --check './forgets check' -- ./forgets update
 
 A program that maps persistent memory:
   lose-lines example > forgets.c       # a program that forgets one write-back
   cc -g -O2 forgets.c -o forgets
-  lose-lines cut --seed 3 --check './forgets check' ./forgets update
+  lose-lines cut --seed 3 --check './forgets check' -- ./forgets update
 All exit with 1 and print how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
 /// Cuts the power of any program, and shows what it loses: files as its system calls left them, sectors of a drive, or
@@ -81,9 +87,9 @@ enum Task {
     /// `lose-lines [OPTIONS] -- PROGRAM` is the same.
     Files(Box<files::Filing>),
     /// Cut the power at many moments while the program runs, lose dirty cache lines, and check each remaining state.
-    Cut(crash::Cutting),
+    Cut(Box<crash::Cutting>),
     /// Record the program's writes to an ordinary drive, and check states that a power cut could have left.
-    Drive(drive::Driving),
+    Drive(Box<drive::Driving>),
     /// Run an unmodified image in an emulator whose devices do not see the CPUs' cache, and report missing maintenance.
     Dma(Watching),
     /// Download the emulator and the kernel now, instead of at the first use.
@@ -103,7 +109,7 @@ enum Forgotten {
     Fsync,
 }
 
-/// The options that `files`, `drive` and `cut` share.
+/// The options of `files`, `drive` and `cut`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 struct Testing {
     /// The command line that checks a state, run without a shell. It must exit with 0 if the state is right. The variable
@@ -111,57 +117,182 @@ struct Testing {
     /// arguments].
     #[arg(long, value_name = "COMMAND LINE")]
     check: Option<String>,
+    /// The file system: ext4, xfs or btrfs; for cut ext4. files has their rules, and also ext4-ordered and posix, which
+    /// +512, +garbage and +steps weaken further; repeat the option for several [default: ext4; for files that of the
+    /// directory, and then posix, which only warns].
+    #[arg(long = "model", visible_alias = "fs", value_name = "FILE SYSTEM")]
+    models: Vec<Model>,
+    /// The number of states to choose by seed; files adds those just after each printed line and at the end. Equal states
+    /// are checked once [default: for files 1000, for drive 200, for cut 10].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    states: Option<u64>,
     /// The seed for what is cut and lost [default: a random number].
     #[arg(long)]
     seed: Option<u64>,
+    /// The number of checks to run in parallel [default: for files the number of CPUs, otherwise 1: each is a machine that
+    /// takes one CPU and up to 1 GiB of memory].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
     /// The time after which the program or a check counts as hanging and is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     limit: u64,
-    /// Check states of a program that fails or is ended by a signal, with files also of one that does not end.
+    /// Check states of a program that fails, is ended by a signal, or does not end.
     #[arg(long)]
     allow_failure: bool,
+    /// Keep the recording in this file [default: after a failure, one in TMPDIR, which the next failure replaces].
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    keep: Option<PathBuf>,
+    /// Check states of this recording, without making a new one.
+    #[arg(long, value_name = "FILE", value_parser = path(), conflicts_with = "keep")]
+    log: Option<PathBuf>,
+    /// Check this one state, as a report names it: CUT:SEED:KEPT or CUT:lose:LOST+LOST. files and drive need its --log.
+    #[arg(long, conflicts_with_all = ["states", "seed"])]
+    state: Option<String>,
     /// Print each result at once, as one line of JSON with its kind in `event`.
     #[arg(long)]
     json: bool,
+    /// Write a report in the format of `JUnit`.
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    junit: Option<PathBuf>,
+    /// A variable for the environment of program and check.
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    environment: Vec<(String, String)>,
+    /// The program, by its path or by its name in PATH, and its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required_unless_present = "log")]
+    program: Vec<String>,
 }
 
 impl Testing {
-    fn seed(&self) -> Result<u64> {
-        self.seed.map_or_else(checked_seed_of_run, Ok)
-    }
-
     const fn limit(&self) -> Duration {
         Duration::from_secs(self.limit)
     }
 
-    const fn form(&self) -> Form {
-        Form::of(self.json)
+    /// Returns the number of states to choose.
+    fn states(&self, default: usize) -> usize {
+        self.states.map_or(default, |states| usize::try_from(states).unwrap_or(usize::MAX))
     }
 
-    /// Returns the words of a command line with which a state is checked again.
-    fn words(&self) -> Vec<String> {
-        let limit = [String::from("--limit"), self.limit.to_string()];
-        let check = self.check.iter().flat_map(|line| [String::from("--check"), line.clone()]);
-        limit.into_iter().chain(check).collect()
+    /// Returns the number of machines that check in parallel.
+    fn machines(&self) -> usize {
+        self.jobs.unwrap_or(1).into()
+    }
+
+    /// Returns the state to check, if one is given.
+    fn state<C: FromStr<Err = String>>(&self) -> Result<Option<C>, Usage> {
+        let state = self.state.as_deref().map(str::parse).transpose();
+        state.map_err(|why| Usage(anyhow!("--state {why}")))
+    }
+
+    /// Refuses a state without the recording that has it.
+    fn needs_log(&self) -> Result<(), Usage> {
+        if self.state.is_some() && self.log.is_none() {
+            return Err(Usage(anyhow!("--state needs the recording of the state; pass --log")));
+        }
+        Ok(())
+    }
+
+    /// Returns the words of the command that checks the program.
+    fn check(&self) -> Result<Vec<String>, Usage> {
+        let words = match &self.check {
+            Some(line) => shlex::split(line).ok_or_else(|| {
+                Usage(anyhow!("--check '{line}': a quotation mark is not closed"))
+            })?,
+            None => self.program.clone(),
+        };
+        if words.is_empty() {
+            return Err(Usage(anyhow!("there is nothing to check with; pass --check")));
+        }
+        Ok(words)
+    }
+
+    /// Returns the name of the program, for its recording.
+    fn name(&self) -> &Path {
+        Path::new(self.program.first().map_or("program", |name| name))
+    }
+
+    /// Returns the command that repeats a state. `more` are further options.
+    fn repeating(
+        &self,
+        command: &str,
+        log: Option<&Path>,
+        (model, state): (impl Display, impl Display),
+        more: &[String],
+    ) -> String {
+        let log = log.map(|log| ("--log", log.display().to_string()));
+        let (model, state) = (model.to_string(), state.to_string());
+        let options = [("--model", model), ("--state", state), ("--limit", self.limit.to_string())];
+        let options = log.into_iter().chain(options);
+        let options = options.chain(self.check.iter().map(|line| ("--check", line.clone())));
+        let environment = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let options = options.chain(environment.map(|variable| ("--env", variable)));
+        let options = options.flat_map(|(name, value)| [name.to_owned(), value]);
+        let mut words = vec![String::from("lose-lines"), command.to_owned()];
+        words.extend(options.chain(more.iter().cloned()));
+        if !self.program.is_empty() {
+            words.push(String::from("--"));
+            words.extend(self.program.iter().cloned());
+        }
+        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 }
 
-#[derive(Args, Clone, Debug)]
-struct Subject {
+/// The options of `drive` and `cut`, which run machines.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct Machined {
+    /// Which writes, or lines, survive a cut, of those that are not durable.
+    #[arg(long, value_enum, default_value_t = Policy::Any)]
+    policy: Policy,
+    /// A command line that makes the initial files. Whatever it leaves is durable.
+    #[arg(long, value_name = "COMMAND LINE")]
+    prepare: Option<String>,
     /// A file that the program opens or starts, such as a library or another program, or a directory with everything
     /// below it. Linked libraries are added too. It has the same path in the machine, or /lab/host/NAME if that is
     /// hidden there.
     #[arg(long = "bring", value_name = "PATH", value_parser = path())]
     brought: Vec<PathBuf>,
-    /// A variable for its environment.
-    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
-    environment: Vec<(String, String)>,
-    /// A program or a script, by its path or by its name in PATH.
-    #[arg(value_parser = path())]
-    program: PathBuf,
-    /// The program's arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+}
+
+impl Machined {
+    /// Returns the program under test in machines.
+    fn tested<'a>(&self, testing: &Testing, kit: &'a Kit, name: &'a str) -> Result<Tested<'a>> {
+        let find = |words: &[String]| {
+            let (program, arguments) = words.split_first().context("pass a program")?;
+            let found = HostProgram::find(Path::new(program), &self.brought)?;
+            anyhow::Ok(found.with(arguments.to_vec()))
+        };
+        let line = |option: &'static str, line: &Option<String>| {
+            let found = line.as_deref().map(|line| CommandLine::find(line, &self.brought));
+            found.transpose().with_context(|| option)
+        };
+        let found = || {
+            let check = match line("--check", &testing.check)? {
+                Some(check) => check,
+                None => find(&testing.check()?)?,
+            };
+            // Without a program, there is a recording.
+            let program =
+                if testing.program.is_empty() { check.clone() } else { find(&testing.program)? };
+            anyhow::Ok((program, check, line("--prepare", &self.prepare)?))
+        };
+        let (program, check, prepare) = found().map_err(Usage)?;
+        Ok(Tested {
+            kit,
+            name,
+            program,
+            check,
+            prepare,
+            environment: testing.environment.clone(),
+            limit: testing.limit(),
+            may_fail: testing.allow_failure,
+        })
+    }
+
+    /// Returns the words with which a state is checked again.
+    fn words(&self) -> Vec<String> {
+        let prepare = self.prepare.iter().map(|line| ("--prepare", line.clone()));
+        let brought = self.brought.iter().map(|file| ("--bring", file.display().to_string()));
+        prepare.chain(brought).flat_map(|(name, value)| [name.to_owned(), value]).collect()
+    }
 }
 
 /// Returns a parser of paths. Commands that repeat a failure, and machines, have paths in UTF-8 only.
@@ -178,7 +309,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
 #[derive(Debug)]
 struct Usage(anyhow::Error);
 
-impl core::fmt::Display for Usage {
+impl Display for Usage {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{:#}", self.0)
     }
@@ -186,74 +317,46 @@ impl core::fmt::Display for Usage {
 
 impl core::error::Error for Usage {}
 
-impl Subject {
-    fn find(&self) -> Result<CommandLine, Usage> {
-        let found = HostProgram::find(&self.program, &self.brought).map_err(Usage)?;
-        Ok(found.with(self.arguments.clone()))
-    }
-
-    /// Returns the check of a state.
-    fn check(&self, testing: &Testing) -> Result<CommandLine, Usage> {
-        testing.check.as_deref().map_or_else(|| self.find(), |line| self.line("--check", line))
-    }
-
-    /// Returns the command line of an option.
-    fn line(&self, option: &str, line: &str) -> Result<CommandLine, Usage> {
-        let found = CommandLine::find(line, &self.brought);
-        found.map_err(|why| Usage(why.context(format!("{option} '{line}'"))))
-    }
-
-    /// Returns the words of a command line that select this program again.
-    fn words(&self) -> Vec<String> {
-        let Self { brought, environment, program, arguments } = self;
-        let brought = brought.iter().map(|file| ["--bring".into(), file.display().to_string()]);
-        let environment =
-            environment.iter().map(|(name, value)| ["--env".into(), format!("{name}={value}")]);
-        let options = brought.chain(environment).flatten();
-        options.chain([program.display().to_string()]).chain(arguments.iter().cloned()).collect()
-    }
+/// Says that a recording is kept.
+fn kept(log: &Path) -> String {
+    format!("the recording is kept; use it again: --log {}", log.display())
 }
 
-/// The outcome of a test that was run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Held,
-    Loss,
-    NothingTested,
-    Unmountable,
-}
-
-impl Outcome {
-    /// Returns the outcome of checks, after telling a test that proved nothing.
-    fn of(failures: usize, unmountable: usize, has_tested: bool) -> Self {
-        match (failures, unmountable) {
-            (1.., _) => Self::Loss,
-            (_, 1..) => Self::Unmountable,
-            _ if has_tested => Self::Held,
-            _ => {
-                progress(
-                    "no cut came between a printed line and the program's end, so the checks prove nothing; print a line \
-                     to standard output when data must be there from then on, flush it, and write more after it",
-                );
-                Self::NothingTested
-            }
+/// Runs a test, and returns its exit code. A failure that was found stays one, whatever fails later.
+fn tested(
+    command: &'static str,
+    testing: &Testing,
+    test: impl FnOnce(&mut Report) -> Result<Found>,
+) -> Result<u8> {
+    let seed = testing.seed.map_or_else(checked_seed_of_run, Ok)?;
+    let mut report = Report::new(command, testing.json, seed);
+    let found = test(&mut report);
+    let saved = testing.junit.as_deref().map_or(Ok(()), |path| report.save(path));
+    let found = match found {
+        Err(why) if report.has_failed() => {
+            progress(&format!("{why:#}"));
+            return Ok(LOSS);
         }
-    }
-
-    const fn code(self) -> u8 {
-        match self {
-            Self::Held => 0,
-            Self::Loss => LOSS,
-            Self::NothingTested => NOTHING_TESTED,
-            Self::Unmountable => UNMOUNTABLE,
-        }
-    }
+        found => found?,
+    };
+    saved?;
+    Ok(code(&found, testing.state.is_some()))
 }
 
-/// Returns the command of these words.
-fn repeated(words: impl IntoIterator<Item = String>) -> String {
-    let words: Vec<String> = words.into_iter().map(|word| quoted(&word)).collect();
-    format!("lose-lines {}", words.join(" "))
+/// Returns the exit code of a test, after telling one that proved nothing.
+fn code(found: &Found, is_chosen: bool) -> u8 {
+    match found {
+        Found { failed: 1.., .. } => LOSS,
+        Found { unmountable: 1.., .. } => UNMOUNTABLE,
+        Found { between: 0, .. } if !is_chosen => {
+            progress(
+                "no state came after a printed line, so the checks prove nothing; print a line to standard output when data \
+                 must be there from then on, flush it, and write more after it",
+            );
+            NOTHING_TESTED
+        }
+        _ => 0,
+    }
 }
 
 fn main() -> Result<ExitCode> {
@@ -388,13 +491,87 @@ fn dma(request: &Watching) -> Result<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::Outcome;
+    use clap::Parser as _;
+    use lose_lines::trial::Found;
+    use lose_lines_drive::file_system::FileSystem;
+    use lose_lines_states::Model;
+
+    use super::{Cli, Machined, Task, Testing, code};
 
     #[test]
     fn a_file_system_that_cannot_be_mounted_is_no_loss_of_the_program() {
-        assert_eq!(Outcome::of(0, 1, true).code(), 5);
-        assert_eq!(Outcome::of(1, 1, true).code(), 1);
-        assert_eq!(Outcome::of(0, 0, true).code(), 0);
-        assert_eq!(Outcome::of(0, 0, false).code(), 4);
+        let found = |failed, unmountable, between| Found {
+            failed,
+            unmountable,
+            between,
+            ..Found::default()
+        };
+        assert_eq!(code(&found(0, 1, 1), false), 5);
+        assert_eq!(code(&found(1, 1, 1), false), 1);
+        assert_eq!(code(&found(0, 0, 1), false), 0);
+        assert_eq!(code(&found(0, 0, 0), false), 4);
+        assert_eq!(code(&found(0, 0, 0), true), 0);
+    }
+
+    fn parsed(line: &str) -> Task {
+        Cli::try_parse_from(shlex::split(line).unwrap()).unwrap().task
+    }
+
+    fn shared(task: &Task) -> (&Testing, Option<&Machined>) {
+        match task {
+            Task::Files(files) => (&files.testing, None),
+            Task::Drive(drive) => (&drive.testing, Some(&drive.machined)),
+            Task::Cut(cut) => (&cut.testing, Some(&cut.machined)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Each command with the same options, and a state of its own.
+    #[test]
+    fn the_three_commands_have_one_grammar_and_repeat_a_state_by_it() {
+        let options = "--check '/bin/sh -c \"a b\"' --model ext4 --states 7 --seed 3 --jobs 2 --limit 9 --allow-failure --keep k \
+                       --json --junit j --env 'A=b c' -- /bin/sh -c 'c --state d' --json";
+        let mut all = Vec::new();
+        for (command, state, more) in [
+            ("files", "7:lose:3+5", ""),
+            ("drive", "7:lose:3+5", "--unit 4096 --tear-journal --bring /lib/a.so --prepare p"),
+            ("cut", "fence:18:lose:3+5", "--streaming --bring /lib/a.so --prepare p"),
+        ] {
+            let task = parsed(&format!("lose-lines {command} {more} {options}"));
+            let repeated = match &task {
+                Task::Files(files) => files.repeating("/a log".as_ref(), Model::Ext4, state),
+                Task::Drive(drive) => drive.repeating("/a log".as_ref(), FileSystem::Ext4, state),
+                Task::Cut(cut) => cut.repeating(state),
+                other => panic!("{other:?}"),
+            };
+            let again = parsed(&repeated);
+            let ((first, machined), (again, machined_again)) = (shared(&task), shared(&again));
+            assert_eq!(again.state.as_deref(), Some(state));
+            assert_eq!(again.log.is_some(), command != "cut");
+            assert_eq!(machined, machined_again);
+            let kept = Testing { log: None, state: None, ..again.clone() };
+            let of_the_state = Testing {
+                states: None,
+                seed: None,
+                jobs: None,
+                allow_failure: false,
+                keep: None,
+                json: false,
+                junit: None,
+                ..first.clone()
+            };
+            assert_eq!(kept, of_the_state, "{repeated}");
+            all.push(first.clone());
+        }
+        assert!(all.iter().all(|testing| *testing == all[0]));
+        assert_eq!(all[0].program, ["/bin/sh", "-c", "c --state d", "--json"]);
+    }
+
+    #[test]
+    fn the_check_is_optional_for_each_command() {
+        for command in ["files", "drive", "cut"] {
+            let task = parsed(&format!("lose-lines {command} -- ./a b"));
+            assert_eq!(shared(&task).0.check().unwrap(), ["./a", "b"]);
+        }
     }
 }

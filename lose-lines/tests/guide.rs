@@ -13,8 +13,9 @@ fn each_option_in_the_guide_exists() {
         String::from_utf8(output.stdout).unwrap()
     });
     let help = help.concat();
-    let has =
-        |option: &str| help.split_whitespace().any(|word| word.trim_matches([',', '`']) == option);
+    let has = |option: &str| {
+        help.split_whitespace().any(|word| word.trim_matches([',', '`', ']']) == option)
+    };
     assert!(has("--check") && !has("--checked"));
     for page in ["power-cuts", "drives", "cache-lines", "unmodified-images"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/{page}.md"));

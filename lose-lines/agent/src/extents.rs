@@ -1,9 +1,10 @@
 //! The blocks of the files below a directory (FIEMAP: Linux, `Documentation/filesystems/fiemap.rst`).
 
+use super::files::walk;
 use super::protocol::{Extent, Reply};
 use anyhow::{Context as _, Result};
 use rustix::ioctl::{Direction, Opcode, Updater, ioctl, opcode};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 
 /// The extents that one call asks for.
@@ -19,19 +20,11 @@ type Words = [u64; HEADER + EXTENT * BATCH];
 
 /// Returns the extents of all files below a directory.
 pub(crate) fn below(directory: &str) -> Result<Reply> {
-    let (mut extents, mut folders) = (Vec::new(), vec![Path::new(directory).to_path_buf()]);
-    while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder);
-        for entry in entries.with_context(|| format!("cannot list {}", folder.display()))? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file() {
-                let path = entry.path();
-                let found = of(&path).with_context(|| format!("cannot map {}", path.display()))?;
-                extents.extend(found);
-            }
+    let mut extents = Vec::new();
+    for (path, metadata) in walk(Path::new(directory))? {
+        if metadata.is_file() {
+            let found = of(&path).with_context(|| format!("cannot map {}", path.display()))?;
+            extents.extend(found);
         }
     }
     Ok(Reply::Extents(extents))

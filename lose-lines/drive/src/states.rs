@@ -7,12 +7,11 @@
 //! # Limits
 //! A write that reached the drive before a flush is durable after it, even if the flush was sent before the write had
 //! completed. Of two writes to one sector, either the later or the earlier one survives; they are not reordered.
-use core::iter;
 use core::ops::Range;
 use std::collections::BTreeSet;
 
 use lose_lines_plugin::policy::{Fate, Policy};
-use lose_lines_states::{Kept, Random, hash};
+use lose_lines_states::{Kept, Random, at_promises, by_seed, hash};
 
 use crate::content::{Content, PAGE};
 use crate::log::{DriveLog, Event, SECTOR, Write};
@@ -243,21 +242,13 @@ pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Policy) -> Vec<Ch
         .chain([log.events.len()])
         .collect();
     let places: Vec<usize> = places.into_iter().collect();
-    let mut random = Random(seed);
-    let mut choice = || {
-        let (cut, seed) = (places[random.below(places.len())], random.number() >> 32);
-        let keep = policy.at(random.number());
-        Choice { cut, kept: Kept::Chosen { seed, keep } }
-    };
     let promised: Vec<usize> = events_after_lines(log).chain([log.events.len()]).collect();
-    let every = promised.len().div_ceil((count / 2).max(1));
-    let keep = if policy == Policy::Any { Policy::None } else { policy };
-    let least = promised.iter().rev().step_by(every).take(count);
-    let least = least.map(|cut| Choice { cut: *cut, kept: Kept::Chosen { seed: 0, keep } });
-    let mut choices: Vec<Choice> = least.collect();
-    choices.extend(iter::repeat_with(&mut choice).take(count - choices.len()));
-    choices.sort_by_key(|choice| choice.cut);
-    choices
+    let none = if policy == Policy::Any { Policy::None } else { policy };
+    let mut all = at_promises(&promised, (count / 2).max(1), none);
+    let keep = |random: &mut Random| policy.at(random.number());
+    all.extend(by_seed([&places, &places], seed, keep).take(count.saturating_sub(all.len())));
+    all.sort_by_key(|choice| choice.cut);
+    all
 }
 
 fn events_after_lines(log: &DriveLog) -> impl Iterator<Item = usize> {

@@ -22,7 +22,7 @@ impl Cache {
             .filter(|path| path.is_absolute())
             .or_else(|| env::home_dir().map(|home| home.join(".cache")))
             .context("neither XDG_CACHE_HOME nor HOME is set; set one, for the downloads")?;
-        // Emulators and debugfs(8) get paths as text.
+        // Emulators get paths as text.
         ensure!(caches.to_str().is_some(), "{} is not UTF-8; set XDG_CACHE_HOME", caches.display());
         Ok(Self(caches.join("lose-lines")))
     }

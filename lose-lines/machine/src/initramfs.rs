@@ -17,7 +17,7 @@ use super::elf;
 const LARGEST: usize = 500_000_000;
 
 /// The directories of programs in packages. Since Debian 13 only those below `usr` are used.
-pub const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
+const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
 
 /// Files by their path in the machine.
 #[derive(Clone, Debug, Default)]

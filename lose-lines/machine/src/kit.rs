@@ -9,12 +9,11 @@ use anyhow::{Context as _, Result};
 
 use super::architecture::Architecture;
 use super::elf;
-use super::emulator::{Emulated, Emulators, Packages};
-use super::initramfs::{self, Initramfs, PROGRAMS};
+use super::emulator::{Emulated, Emulators};
+use super::initramfs::{self, Initramfs};
 use super::plugin::Plugin;
 use super::unavailable::Unavailable;
 use crate::cache::{self, Cache};
-use crate::command::Cmd;
 use crate::debian::{self, Suite};
 
 impl Architecture {
@@ -128,8 +127,6 @@ pub struct Kit {
     agent: PathBuf,
     /// A directory where machines keep their disks.
     pub work: PathBuf,
-    /// The packages with the programs that make file systems.
-    programs: PathBuf,
     /// The plugin that makes machines lose lines, if the emulator can load it.
     pub plugin: Option<Plugin>,
 }
@@ -149,7 +146,6 @@ pub struct Kits {
 struct Parts {
     kernel: PathBuf,
     base: PathBuf,
-    programs: PathBuf,
 }
 
 impl Kits {
@@ -181,13 +177,13 @@ impl Kits {
 
     fn kit_of(&self, architecture: Architecture, kernel: Kernel, agent: PathBuf) -> Result<Kit> {
         let emulators = self.emulators()?;
-        let Parts { kernel, base, programs } = self.parts(architecture, kernel)?;
+        let Parts { kernel, base } = self.parts(architecture, kernel)?;
         let plugin = match Plugin::fits(&emulators.system(architecture.qemu())) {
             Ok(()) => Some(Plugin::in_folder(&self.work)?),
             Err(_) => None,
         };
         let work = self.work.clone();
-        Ok(Kit { architecture, emulators, kernel, base, agent, work, programs, plugin })
+        Ok(Kit { architecture, emulators, kernel, base, agent, work, plugin })
     }
 
     fn parts(&self, architecture: Architecture, kernel: Kernel) -> Result<Parts, Unavailable> {
@@ -219,7 +215,7 @@ impl Kits {
         base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
         let archive = folder.join("base.cpio");
         base.write(&archive)?;
-        Ok(Parts { kernel: image(&kernel)?, base: archive, programs: root })
+        Ok(Parts { kernel: image(&kernel)?, base: archive })
     }
 }
 
@@ -254,14 +250,6 @@ impl Kit {
     /// Returns the plugin for a test that needs it.
     pub fn plugin(&self) -> Result<&Plugin> {
         self.plugin.as_ref().context("the emulator cannot load the plugin")
-    }
-
-    /// Returns a file system program, to be run on this system.
-    pub fn program(&self, name: &str) -> Result<Cmd> {
-        let path = PROGRAMS.into_iter().map(|folder| format!("{folder}/{name}"));
-        let path = path.into_iter().find(|path| self.programs.join(path).is_file());
-        let path = path.with_context(|| format!("{} has no {name}", self.programs.display()))?;
-        Ok(Packages::below(self.programs.clone())?.program(&path))
     }
 
     /// Writes the initial file system of a machine that also has `more`, to its own path.

@@ -1,20 +1,16 @@
-//! Machines with persistent memory: RAM that the kernel sets aside, or an NVDIMM with its contents in a file. Both lose
-//! the lines that were not written back, and have a DAX file system.
-
-use core::time::Duration;
+//! Machines with an NVDIMM that has its contents in a file. They lose the lines that were not written back, and have a DAX
+//! file system.
 
 use anyhow::{Context as _, Result};
 
 use crate::architecture::Architecture;
 use crate::emulator::value;
-use crate::initramfs::Initramfs;
 use crate::kit::Kit;
 use crate::losses::{Losses, Memory, RESET_OF_FIRMWARE, copy_sparse, make_sparse, persisted};
 use crate::machine::Machine;
 use crate::machine::agent::Mounted;
 use crate::machine::setup::Setup;
 use crate::temporary::Temporary;
-use crate::transcript::Transcript;
 
 /// The mount point of the file system under test.
 pub const DIRECTORY: &str = "/mnt";
@@ -25,54 +21,9 @@ pub const PMEM0: &str = "/dev/pmem0";
 /// The mount option that makes ext4 map files directly.
 pub const DAX: &str = "dax=always";
 
-/// The size of emulated persistent memory in MiB, if a test does not need more.
-pub const EMULATED: u64 = 256;
-
 /// The address of the first NVDIMM on a board with 1 GiB of RAM at 1 GiB (QEMU, `hw/arm/virt.c`: memory devices begin
 /// at the next multiple of 1 GiB).
 const AFTER_RAM: u64 = 2 << 30;
-
-/// Returns a PC with emulated pmem, which loses lines.
-pub fn emulated(name: &str) -> Setup {
-    emulated_with(name, 1536, EMULATED)
-}
-
-/// Returns such a PC with this many MiB of RAM, and this many of them as pmem.
-pub fn emulated_with(name: &str, ram: u64, pmem: u64) -> Setup {
-    let memory = Memory::Ram { ram: ram << 20, offset: 1 << 30 };
-    let losses = Losses::new(memory, 1 << 30, pmem << 20);
-    Setup::new(name, "pc", &format!("{ram}M")).kernel(&set_aside(pmem)).losing(losses)
-}
-
-/// Returns words for a kernel's command line that set aside this many MiB of RAM at 1 GiB as pmem (Linux,
-/// `Documentation/admin-guide/kernel-parameters.txt`, `memmap=nn[KMG]!ss[KMG]`).
-pub fn set_aside(pmem: u64) -> String {
-    format!("memmap={pmem}M!1G")
-}
-
-/// The time limit of programs in such a machine: emulation is slow.
-pub const LIMIT: Duration = Duration::from_secs(3000);
-
-/// Starts a PC with its own files, and a DAX file system for more.
-pub fn dax_machine(
-    kit: &Kit,
-    name: &str,
-    add_files: impl FnOnce(&mut Initramfs),
-    log: &mut Transcript,
-) -> Result<Machine> {
-    // The machine is started only once, so nothing would be lost.
-    let mut setup = emulated(name).keeping();
-    setup.limit = LIMIT;
-    add_files(&mut setup.files);
-    start_on_dax(kit, &setup, log)
-}
-
-/// Starts a machine, and makes a DAX file system on its first device of persistent memory.
-pub fn start_on_dax(kit: &Kit, setup: &Setup, log: &Transcript) -> Result<Machine> {
-    let mut machine = Machine::start(kit, setup, log)?;
-    make_ext4(&mut machine, PMEM0, DAX)?;
-    Ok(machine)
-}
 
 /// Returns a PC with one NVDIMM, with its contents in the file. It loses lines unless the CPU caches are in the
 /// persistence domain. `claim` is the domain that its firmware claims, in QEMU's words. QEMU places it at 4 GiB.
@@ -164,13 +115,6 @@ pub fn make_namespace(machine: &mut Machine, region: &str, mode: &str) -> Result
     ))
 }
 
-/// Makes ext4 on a device and mounts it.
-pub fn make_ext4(machine: &mut Machine, device: &str, options: &str) -> Result<()> {
-    machine.wait_for(device)?;
-    machine.run(&format!("/bin/mke2fs -q -F -t ext4 -b 4096 {device}"))?;
-    machine.mount(device, DIRECTORY, options)
-}
-
 /// Mounts the first device of persistent memory, whose file system may be damaged.
 pub fn try_mount_again(machine: &mut Machine) -> Result<Mounted> {
     machine.wait_for(PMEM0)?;
@@ -181,18 +125,4 @@ pub fn try_mount_again(machine: &mut Machine) -> Result<Mounted> {
 pub fn mount_again(machine: &mut Machine) -> Result<()> {
     machine.wait_for(PMEM0)?;
     machine.mount(PMEM0, DIRECTORY, DAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Setup, emulated};
-    use lose_lines_plugin::policy::Policy;
-
-    #[test]
-    fn the_only_crash_of_a_machine_loses_lines_by_each_seed() {
-        let policy = |setup: Setup| setup.losses.map(|losses| losses.policy);
-        assert_eq!(policy(emulated("a")), Some(Policy::Half));
-        assert_eq!(policy(emulated("a").policy(Policy::Any)), Some(Policy::Any));
-        assert_eq!(policy(emulated("a").keeping().policy(Policy::Any)), None);
-    }
 }

@@ -255,7 +255,7 @@ impl CommandLine {
 }
 
 /// Returns the absolute path of a program, which may be found in `PATH`.
-fn located(program: &Path) -> Result<PathBuf> {
+pub fn located(program: &Path) -> Result<PathBuf> {
     if program.is_file() {
         return absolute(program);
     }

@@ -19,7 +19,7 @@ const SEEK_HOLE: c_int = 4;
 const NOTHING_FOLLOWS: i32 = 6;
 
 unsafe extern "C" {
-    fn mmap(
+    pub(crate) fn mmap(
         at: *mut c_void,
         len: usize,
         access: c_int,

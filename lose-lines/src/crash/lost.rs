@@ -2,24 +2,23 @@
 use core::fmt;
 use core::ops::Range;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use lose_lines_agent::Extent;
 use lose_lines_machine::losses::number;
-use lose_lines_machine::pmem::DIRECTORY;
 use serde::Serialize;
 
 use super::code::{Code, Files, Place};
+use crate::extents::owner;
 
 /// The bytes of a line.
 const LINE: u64 = 64;
 
-/// The number of ranges of bytes, and of groups of them, that are printed.
+/// The number of ranges of bytes that are printed.
 const MOST: usize = 6;
 
 /// Lost lines of one file with the same history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LostLines {
+pub(super) struct LostLines {
     /// The file; `None` if the lines are in no file, for example those of the file system itself.
     pub file: Option<String>,
     /// The bytes of the file, or of the memory.
@@ -52,16 +51,6 @@ impl fmt::Display for LostLines {
             None => f.write_str(", not written back since"),
         }
     }
-}
-
-/// Returns the lines for a reader.
-pub(super) fn in_words(lost: &[LostLines]) -> String {
-    let mut lines: Vec<String> =
-        lost.iter().take(MOST).map(|lost| format!("lost: {lost}")).collect();
-    if lost.len() > MOST {
-        lines.push(format!("and {} more; --json has all", lost.len() - MOST));
-    }
-    lines.iter().flat_map(|line| ["   ", line, "\n"]).collect()
 }
 
 /// The store and the write-back of a line, in words.
@@ -165,14 +154,8 @@ impl Placed {
     /// Returns the file of a line and its place in it, or its place in the memory.
     fn of(&self, line: u32) -> (Option<String>, u64) {
         let place = u64::from(line) * LINE;
-        let found = place.checked_sub(self.device).and_then(|place| {
-            let is_in =
-                |extent: &&Extent| (extent.start..extent.start + extent.len).contains(&place);
-            let extent = self.extents.iter().find(is_in)?;
-            let path = Path::new(&extent.path);
-            let name = path.strip_prefix(DIRECTORY).unwrap_or(path).display().to_string();
-            Some((Some(name), extent.offset + (place - extent.start)))
-        });
+        let found = place.checked_sub(self.device).and_then(|place| owner(&self.extents, place));
+        let found = found.map(|(file, offset)| (Some(file), offset));
         found.unwrap_or((None, place))
     }
 }

@@ -8,20 +8,17 @@ pub(crate) mod code;
 mod lost;
 pub mod moments;
 
-use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde::Serialize;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 
 use self::code::Files;
-use self::lost::{LostLines, Placed, Report, lost_lines};
+use self::lost::{Placed, Report, lost_lines};
 use self::moments::{Counted, Counts, Moment};
-use crate::check::{Failure, PRINTED, Run, Tested, Verdict, in_words};
+use crate::check::{PRINTED, Run, Tested, Verdict, Whole, in_words, unended};
 use crate::fewest::{Needed, needed};
-use crate::pool;
-use crate::report::note;
+use crate::trial::{Checked, Failed, Lost, Reason, Trial, Trials, succeeds};
 use lose_lines_machine::acknowledged::Acknowledged;
 use lose_lines_machine::losses::{Cut, number};
 use lose_lines_machine::machine::Machine;
@@ -35,6 +32,7 @@ use lose_lines_machine::pmem::{
 };
 use lose_lines_machine::transcript::Transcript;
 use lose_lines_plugin::policy::Policy;
+use lose_lines_states::Kept;
 
 /// The additional time of a machine beyond that of its program.
 const BESIDES: Duration = Duration::from_secs(300);
@@ -45,13 +43,13 @@ const RESOURCE: &str = "/sys/block/pmem0/device/resource";
 /// The number of checks for finding the fewest lost lines with which one fails.
 const MOST_CHECKS: u32 = 30;
 
+/// The name of a state: a moment, and the lines that persist.
+pub type Choice = lose_lines_states::Choice<Policy, Moment>;
+
 /// A program under test.
 #[derive(Clone)]
 pub struct CrashTest<'a> {
     pub test: Tested<'a>,
-    pub policy: Policy,
-    /// The lines that a cut loses regardless of the policy.
-    pub lost: Vec<u32>,
     /// True if a streaming store writes its line back and needs only a fence.
     pub is_streaming_evicting: bool,
 }
@@ -74,54 +72,23 @@ impl Choices<'_> {
     const RUNNING: Self = Self { follows_stores: true, ..Self::KEEPING };
 }
 
-/// The result of one cut.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// The chosen moment, as `--cut` takes it.
-    pub moment: Moment,
-    /// The seed of the losses.
-    pub seed: u64,
-    /// The reason why the cut came at a different moment than chosen.
-    pub instead: Option<String>,
-    #[serde(flatten)]
-    pub checked: Checked,
-    /// The lost lines if the check failed: the fewest with which it fails, if those were searched for.
-    pub losses: Vec<LostLines>,
-    /// The numbers of the fewest lines, as `--lose` takes them; empty unless they were searched for.
-    pub fewest: Vec<u32>,
-    /// True if the check fails even if no line is lost.
-    pub needs_no_loss: bool,
-    /// The reason why the fewest lines were not found.
-    pub incomplete: Option<String>,
-}
-
-/// The result of a check.
-#[derive(Clone, Debug, Serialize)]
-pub struct Checked {
-    /// The number of lines that the program had printed: what it had acknowledged.
-    pub acknowledged: u64,
-    /// The number of lines that had not persisted, and of those that were lost.
-    pub dirty: u64,
-    pub lost: u64,
-    #[serde(flatten)]
-    pub verdict: Verdict,
-}
-
-impl Checked {
-    /// Returns the complaint about the check, if it failed.
-    pub const fn failure(&self) -> Option<&Failure> {
-        match &self.verdict {
-            Verdict::Failed(failure) => Some(failure),
-            Verdict::Right | Verdict::Unmountable { .. } => None,
-        }
-    }
-}
-
-/// A check, with the lines that were lost before it and the files at that time.
+/// A check, with the lines that were dirty and lost before it, and the files at that time.
 struct Examined {
-    checked: Checked,
+    verdict: Verdict,
+    dirty: usize,
     lost: Vec<u32>,
     placed: Placed,
+}
+
+/// What a cut leaves for an explanation.
+pub struct Left {
+    medium: Contents,
+    printed: Acknowledged,
+    report: Report,
+    lost: Vec<u32>,
+    placed: Placed,
+    /// The reason why the cut came at another moment than the chosen one.
+    instead: Option<String>,
 }
 
 /// The file system and the machine that each cut starts with.
@@ -169,13 +136,14 @@ impl CrashTest<'_> {
         machine.unmount(DIRECTORY)
     }
 
-    /// Runs the program without a cut and counts its events. The program and the check after it must succeed.
-    pub fn count(&self, made: &Made, log: &Transcript) -> Result<Counted> {
+    /// Runs the program without a cut, and counts its events. If it succeeds, the check after it must succeed too.
+    pub fn count(&self, made: &Made, log: &Transcript) -> Result<(Whole, Counted)> {
         let medium = made.contents.copy(self.test.kit, self.test.name)?;
         let Running { mut machine, port } = self.start(made, &medium, Choices::RUNNING, log)?;
         let before = log.position()?;
-        let ended = self.test.run(&mut machine, log)?.succeeded(self.test.may_fail)?;
-        let (has_ended, time) = (ended.is_some(), ended.unwrap_or(self.test.limit));
+        let run = self.test.run(&mut machine, log)?.whole()?;
+        run.accept(&self.test)?;
+        let has_ended = run.end.is_some();
         if has_ended {
             // After that nothing is lost. A process that the program left behind keeps the file system busy; it is cut,
             // too.
@@ -184,29 +152,19 @@ impl CrashTest<'_> {
         machine.end()?;
         let counts = Counts::of(&log.since(before)?).context("the plugin reported no counts")?;
         let lines = port.acknowledged()?;
-        let examined = self.check(made, &medium, Choices::KEEPING, &lines, log)?;
-        match examined.checked.verdict {
-            Verdict::Right => Ok(Counted { counts, time, has_ended }),
-            Verdict::Failed(Failure { why, output }) => bail!(
-                "the check {why}, although no line was lost; its output:\n{}",
-                output.trim_end()
-            ),
-            Verdict::Unmountable { why } => {
-                bail!("the file system cannot be mounted, although no line was lost: {why}")
-            }
-        }
+        succeeds(self.check(made, &medium, Choices::KEEPING, &lines, log)?.verdict)?;
+        Ok((run, Counted { counts, has_ended, acknowledged: lines.count() }))
     }
 
     /// Cuts the power at a moment, and checks the state that this leaves.
     fn cut(
         &self,
         made: &Made,
-        (moment, seed): (Moment, u64),
-        finds_fewest: bool,
+        (number, choice): (usize, Choice),
         log: &Transcript,
-    ) -> Result<Outcome> {
+    ) -> Result<Checked<Choice, Left>> {
         let medium = made.contents.copy(self.test.kit, self.test.name)?;
-        let cut = match moment {
+        let cut = match choice.cut {
             Moment::At(cut) => Some(cut),
             Moment::End => None,
         };
@@ -218,67 +176,37 @@ impl CrashTest<'_> {
             // Nothing else runs before the emulator ends and the plugin reports.
             machine.end()?;
         }
-        let lines = port.acknowledged()?;
+        let printed = port.acknowledged()?;
         let report = Report::read(&log.since(before)?);
-        let policy = if self.lost.is_empty() { self.policy } else { Policy::All };
-        let choices = Choices { seed, policy, lost: &self.lost, ..Choices::KEEPING };
-        let left = medium.twin(self.test.kit, &format!("{}-left", self.test.name))?;
-        let Examined { checked, lost, placed } = self.check(made, &medium, choices, &lines, log)?;
-        let mut outcome = Outcome {
-            moment,
-            seed,
-            instead: self.instead(moment, ran),
-            checked,
-            losses: Vec::new(),
-            fewest: Vec::new(),
-            needs_no_loss: false,
-            incomplete: None,
+        let choices = match &choice.kept {
+            Kept::Chosen { seed, keep } => {
+                Choices { seed: *seed, policy: *keep, ..Choices::KEEPING }
+            }
+            Kept::AllBut(lost) => Choices { lost, ..Choices::KEEPING },
         };
-        if let Some(failure @ Failure { why, .. }) = outcome.checked.failure() {
-            if finds_fewest || lost.is_empty() {
-                note(&format!(
-                    "{}, seed {seed}: the check FAILED: it {why}; searching for the fewest lost lines",
-                    moment.in_words()
-                ));
-                match self.needed(made, &left, (&lost, failure), &lines, log) {
-                    Ok(Needed::Nothing) => outcome.needs_no_loss = true,
-                    Ok(Needed::Units(lines)) => outcome.fewest = lines,
-                    Ok(Needed::Parts) => {}
-                    Err(why) => outcome.incomplete = Some(format!("{why:#}")),
-                }
-            }
-            let lost = if outcome.fewest.is_empty() { &lost } else { &outcome.fewest };
-            if !outcome.needs_no_loss {
-                let files = Files::read(self.test.program.files());
-                outcome.losses = report.tell(lost, &placed, &files);
-            }
-        }
-        Ok(outcome)
-    }
-
-    /// Returns the lines that must be lost for the check to fail in the same way.
-    fn needed(
-        &self,
-        made: &Made,
-        left: &Contents,
-        (lost, first): (&[u32], &Failure),
-        printed: &Acknowledged,
-        log: &Transcript,
-    ) -> Result<Needed<u32>> {
-        needed(lost, MOST_CHECKS, |lost: &[u32]| {
-            let medium = left.twin(self.test.kit, self.test.name)?;
-            let choices = Choices { lost, ..Choices::KEEPING };
-            let examined = self.check(made, &medium, choices, printed, log)?;
-            Ok(examined.checked.failure().is_some_and(|failure| failure.kind() == first.kind()))
-        })
+        // An explanation begins with the same medium.
+        let left = medium.twin(self.test.kit, &format!("{}-left-{number}", self.test.name))?;
+        let examined = self.check(made, &medium, choices, &printed, log)?;
+        let Examined { verdict, dirty, lost, placed } = examined;
+        let (acknowledged, instead) = (printed.count(), self.instead(choice.cut, ran));
+        let trial = Trial {
+            is_between: acknowledged > 0 && choice.cut != Moment::End && instead.is_none(),
+            choice,
+            acknowledged: usize::try_from(acknowledged).unwrap_or(usize::MAX),
+            pending: dirty,
+            lost: lost.len(),
+            depends_on_clock: false,
+        };
+        let evidence = Left { medium: left, printed, report, lost, placed, instead };
+        Ok(Checked { trial, verdict, evidence })
     }
 
     /// Returns the reason why a cut did not come at its moment.
     fn instead(&self, moment: Moment, ran: Ran) -> Option<String> {
         match (moment, ran) {
             (Moment::At(_), Ran::Cut) | (Moment::End, Ran::Ended((Some(0), _))) => None,
-            (_, Ran::Ended(end)) => Some(format!("the program {} before it", in_words(end))),
-            _ => Some(format!("it did not come in {} s", self.test.limit.as_secs())),
+            (_, Ran::Ended(end)) => Some(in_words(end)),
+            _ => Some(unended(self.test.limit)),
         }
     }
 
@@ -306,14 +234,9 @@ impl CrashTest<'_> {
         let report = log.since(before)?;
         let loss = report.lines().find(|line| line.starts_with("losses: loss "));
         let loss = loss.context("the plugin reported no losses")?;
-        let number = |name| number(loss, name).with_context(|| format!("no {name} in {loss}"));
-        let checked = Checked {
-            acknowledged: printed.count(),
-            dirty: number("dirty")?,
-            lost: number("lost")?,
-            verdict,
-        };
-        Ok(Examined { checked, lost: lost_lines(&report), placed })
+        let dirty = number(loss, "dirty").with_context(|| format!("no lines in {loss}"))?;
+        let dirty = usize::try_from(dirty)?;
+        Ok(Examined { verdict, dirty, lost: lost_lines(&report), placed })
     }
 
     /// Starts a machine with the program and the mounted medium.
@@ -369,123 +292,74 @@ fn placed(machine: &mut Machine, memory: u64) -> Result<Placed> {
     Ok(Placed { device, extents: machine.extents(DIRECTORY)? })
 }
 
-/// The results of all cuts.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Summary {
-    pub cuts: u64,
-    /// The cuts between a printed line and the program's end.
-    pub between: u64,
-    pub dirty: u64,
-    pub lost: u64,
-    pub failures: u64,
-    /// The states whose file system could not be mounted.
-    pub not_mounted: u64,
+/// The cuts of a test.
+pub struct Cuts<'a> {
+    pub test: CrashTest<'a>,
+    pub made: &'a Made,
+    pub log: &'a Transcript,
 }
 
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cuts, between, dirty, lost, failures, not_mounted } = self;
-        write!(
-            f,
-            "cuts: {cuts}, after an acknowledgement and before the end: {between}, dirty lines lost: {lost} of {dirty}, \
-             failed checks: {failures}"
-        )?;
-        if *not_mounted > 0 { write!(f, ", not mounted: {not_mounted}") } else { Ok(()) }
-    }
-}
+impl Trials for Cuts<'_> {
+    type Choice = Choice;
+    /// The number of the cut distinguishes its files.
+    type State = (usize, Choice);
+    type Checker = String;
+    type Evidence = Left;
+    const UNITS: &'static str = "dirty lines";
 
-impl Outcome {
-    /// Returns true if the cut came between a printed line and the program's end.
-    fn is_between(&self) -> bool {
-        self.checked.acknowledged > 0 && self.moment != Moment::End && self.instead.is_none()
+    fn checker(&self, number: usize) -> Result<String> {
+        Ok(format!("{}-{number}", self.test.test.name))
     }
 
-    /// Returns the result for a reader. `which` is the number of the cut and that of all; `repeating` is the command
-    /// that repeats it.
-    pub fn in_words(&self, which: (usize, usize), repeating: &str) -> String {
-        let Self { moment, seed, instead, checked, losses, fewest, needs_no_loss, incomplete } =
-            self;
-        let Checked { acknowledged, dirty, lost, verdict } = checked;
-        let instead = instead.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-        let cut = format!(
-            "cut {} of {}, {}{instead}, seed {seed}: acknowledged {acknowledged}, {lost} of {dirty} dirty lines lost",
-            which.0,
-            which.1,
-            moment.in_words(),
+    fn check(&self, checker: &mut String, state: Self::State) -> Result<Checked<Choice, Left>> {
+        let name: &str = checker;
+        let beside = self.log.beside(name)?;
+        let test = Tested { name, ..self.test.test.clone() };
+        let cut = CrashTest { test, ..self.test.clone() }.cut(self.made, state, &beside);
+        self.log.join(beside)?;
+        cut
+    }
+
+    fn reason(
+        &self,
+        Failed { trial, failure: first, evidence, .. }: &Failed<Choice, Left>,
+    ) -> Result<Reason<Choice>> {
+        let Self { test, made, log } = self;
+        let Left { medium, printed, report, lost, placed, instead } = evidence;
+        let mut failure = first.clone();
+        let needed = needed(lost, MOST_CHECKS, |lost: &[u32]| {
+            let medium = medium.twin(test.test.kit, test.test.name)?;
+            let choices = Choices { lost, ..Choices::KEEPING };
+            match test.check(made, &medium, choices, printed, log)?.verdict {
+                Verdict::Failed(found) if found.kind() == first.kind() => {
+                    failure = found;
+                    anyhow::Ok(true)
+                }
+                _ => Ok(false),
+            }
+        })?;
+        let (mut choice, mut cause) = (trial.choice.clone(), Vec::new());
+        cause.extend(
+            instead.as_ref().map(|how| format!("the cut did not come there: the program {how}")),
         );
-        let Failure { why, .. } = match verdict {
-            Verdict::Right => return format!("{cut}, the check succeeded"),
-            Verdict::Unmountable { why } => {
-                return format!(
-                    "{cut}, the file system was NOT MOUNTED: {why}\n   to repeat: {repeating}"
-                );
+        let lost = match needed {
+            Needed::Nothing => {
+                choice.kept = Kept::Chosen { seed: 0, keep: Policy::All };
+                cause.push(String::from(
+                    "the check fails even if nothing is lost: the file system's metadata or data of write(2) were not synced \
+                     (fsync; for a mapping MAP_SYNC, or msync)",
+                ));
+                Vec::new()
             }
-            Verdict::Failed(failure) => failure,
-        };
-        let output = checked.failure().map(Failure::shown).unwrap_or_default();
-        let needed = match fewest.len() as u64 {
-            _ if *needs_no_loss => String::from(
-                "   the check fails even if no line is lost: the file system's metadata or data of write(2) were not synced \
-                 (fsync; for a mapping MAP_SYNC, or msync)\n",
-            ),
-            0 => String::new(),
-            fewer if fewer == *lost => String::new(),
-            fewer => format!("   the check fails with fewer lines lost, {fewer} of {lost}:\n"),
-        };
-        let losses = lost::in_words(losses);
-        let incomplete = incomplete.as_ref().map_or_else(String::new, |why| {
-            format!("   the fewest lost lines were not found: {why}\n")
-        });
-        format!(
-            "{cut}, the check FAILED: it {why}\n{output}{needed}{losses}{incomplete}   to repeat: {repeating}"
-        )
-    }
-}
-
-/// Runs cuts, this many in parallel, and passes on their results in order, with numbers from 1. For the first failing
-/// one, searches for the fewest lost lines with which it fails.
-pub fn cut_all(
-    test: &CrashTest<'_>,
-    made: &Made,
-    cuts: &[(Moment, u64)],
-    jobs: usize,
-    log: &Transcript,
-    mut take: impl FnMut(usize, &Outcome) -> Result<()>,
-) -> Result<Summary> {
-    let (mut summary, has_failed) = (Summary::default(), AtomicBool::new(false));
-    pool::in_order(
-        cuts.iter(),
-        jobs,
-        |job| Ok(format!("{}-{job}", test.test.name)),
-        |name, cut| {
-            let beside = log.beside(name)?;
-            let finds_fewest = test.lost.is_empty() && !has_failed.load(Ordering::Relaxed);
-            let tested = Tested { name, ..test.test.clone() };
-            let test = CrashTest { test: tested, ..test.clone() };
-            let outcome = test.cut(made, *cut, finds_fewest, &beside);
-            log.join(beside)?;
-            let outcome = outcome?;
-            if outcome.checked.failure().is_some() {
-                has_failed.store(true, Ordering::Relaxed);
+            Needed::Units(fewest) => {
+                choice.kept = Kept::AllBut(fewest.clone());
+                fewest
             }
-            Ok(outcome)
-        },
-        |place, outcome| {
-            summary.add(&outcome);
-            take(place + 1, &outcome)
-        },
-    )?;
-    Ok(summary)
-}
-
-impl Summary {
-    fn add(&mut self, outcome: &Outcome) {
-        let Checked { dirty, lost, verdict, .. } = &outcome.checked;
-        self.cuts += 1;
-        self.between += u64::from(outcome.is_between());
-        self.dirty += dirty;
-        self.lost += lost;
-        self.failures += u64::from(matches!(verdict, Verdict::Failed(_)));
-        self.not_mounted += u64::from(matches!(verdict, Verdict::Unmountable { .. }));
+            Needed::Parts => lost.clone(),
+        };
+        let files = Files::read(test.test.program.files());
+        let lost = report.tell(&lost, placed, &files).into_iter();
+        let lost = lost.map(|lost| Lost { what: lost.to_string(), facts: json!(lost) }).collect();
+        Ok(Reason { choice, failure, lost, cause })
     }
 }

@@ -2,11 +2,13 @@
 
 use core::fmt;
 use core::str::FromStr;
-use core::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use super::Choice;
 use lose_lines_machine::losses::{CALL, Cut, FENCE, STORE, WRITEBACK, number, seed_of};
+use lose_lines_plugin::policy::Policy;
+use lose_lines_states::Kept;
 
 /// The moment at which the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +19,8 @@ pub enum Moment {
     End,
 }
 
-/// The names of events for the plugin and for a reader.
-const EVENTS: [(&str, &str); 4] = [
-    (WRITEBACK, "before write-back"),
-    (FENCE, "before fence"),
-    (STORE, "after store"),
-    (CALL, "before system call"),
-];
+/// The names of events.
+const EVENTS: [&str; 4] = [WRITEBACK, FENCE, STORE, CALL];
 
 impl FromStr for Moment {
     type Err = String;
@@ -35,7 +32,7 @@ impl FromStr for Moment {
             }
             let (name, number) = text.split_once(':')?;
             let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
-            let (event, _) = EVENTS.into_iter().find(|(event, _)| *event == name)?;
+            let event = EVENTS.into_iter().find(|event| *event == name)?;
             Some(Self::At(Cut { event, number }))
         };
         moment().ok_or_else(|| {
@@ -44,13 +41,7 @@ impl FromStr for Moment {
     }
 }
 
-impl Serialize for Moment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// The moment as the option `--cut` takes it.
+/// The moment as the name of a state has it.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,21 +51,8 @@ impl fmt::Display for Moment {
     }
 }
 
-impl Moment {
-    /// Returns the moment in words.
-    pub fn in_words(&self) -> String {
-        match self {
-            Self::At(Cut { event, number }) => {
-                let words = EVENTS.into_iter().find(|(name, _)| name == event);
-                format!("{} {number}", words.map_or(*event, |(_, words)| words))
-            }
-            Self::End => String::from("after the program's end"),
-        }
-    }
-}
-
 /// The user-mode events that the plugin counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub writebacks: u64,
     pub fences: u64,
@@ -98,20 +76,20 @@ impl Counts {
 }
 
 /// A run that was not cut.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Counted {
     pub counts: Counts,
-    pub time: Duration,
     pub has_ended: bool,
+    pub acknowledged: u64,
 }
 
 impl Counted {
-    /// Chooses the moments and the seeds of `cuts` cuts.
+    /// Chooses the moments, the seeds and the policies of `cuts` cuts.
     ///
     /// The run is divided into as many equal parts as there are cuts, and each part has one at a random place. Every
     /// other cut comes before a system call: these continue after a program that stores to a mapping at its start has
     /// changed to write(2) and fsync(2). The last cut comes after the end, when everything acknowledged must be there.
-    pub fn cuts(&self, cuts: u64, seed: u64) -> Vec<(Moment, u64)> {
+    pub fn cuts(&self, cuts: u64, seed: u64, policy: Policy) -> Vec<Choice> {
         let Counts { writebacks, fences, stores, calls } = self.counts;
         let during = if self.has_ended { cuts.saturating_sub(1) } else { cuts };
         let moments = (0..during).map(|part| {
@@ -135,7 +113,9 @@ impl Counted {
         });
         let last = (during < cuts).then_some(Moment::End);
         let seeds = (0..cuts).map(|cut| seed_of(&format!("{seed} cut {cut}")) & 0xffff_ffff);
-        moments.chain(last).zip(seeds).collect()
+        let choice =
+            |(cut, seed)| Choice { cut, kept: Kept::Chosen { seed, keep: policy.at(seed) } };
+        moments.chain(last).zip(seeds).map(choice).collect()
     }
 
     /// Returns an event of one of two kinds that occur about evenly in a run, each in its own proportion.
@@ -155,16 +135,20 @@ impl Counted {
 
 #[cfg(test)]
 mod tests {
-    use super::{CALL, Counted, Counts, Cut, Duration, Moment, STORE, WRITEBACK};
+    use super::{CALL, Choice, Counted, Counts, Cut, Kept, Moment, Policy, STORE, WRITEBACK};
     use std::collections::HashSet;
 
     fn counted(writebacks: u64, fences: u64, stores: u64) -> Counted {
         let counts = Counts { writebacks, fences, stores, calls: 0 };
-        Counted { counts, time: Duration::from_millis(1500), has_ended: true }
+        Counted { counts, has_ended: true, acknowledged: 0 }
+    }
+
+    fn chosen(counted: &Counted, cuts: u64, seed: u64) -> Vec<Choice> {
+        counted.cuts(cuts, seed, Policy::Any)
     }
 
     fn moments(counted: &Counted, cuts: u64, seed: u64) -> Vec<String> {
-        counted.cuts(cuts, seed).iter().map(|(moment, _)| moment.to_string()).collect()
+        chosen(counted, cuts, seed).iter().map(|choice| choice.cut.to_string()).collect()
     }
 
     #[test]
@@ -195,9 +179,9 @@ mod tests {
     fn each_part_of_a_long_run_has_one_cut() {
         let endless = Counted { has_ended: false, ..counted(u64::MAX / 4, 0, 0) };
         for seed in 0..20 {
-            for (part, (moment, _)) in (0..4).zip(endless.cuts(4, seed)) {
-                let Moment::At(Cut { event: WRITEBACK, number }) = moment else {
-                    panic!("{moment:?}")
+            for (part, choice) in (0..4).zip(chosen(&endless, 4, seed)) {
+                let Moment::At(Cut { event: WRITEBACK, number }) = choice.cut else {
+                    panic!("{choice}")
                 };
                 assert_eq!((number - 1) / (u64::MAX / 16), part, "seed {seed}");
             }
@@ -207,9 +191,13 @@ mod tests {
     #[test]
     fn a_seed_chooses_the_same_cuts_and_another_seed_others() {
         let long = counted(1000, 1000, 0);
-        assert_eq!(long.cuts(5, 7), long.cuts(5, 7));
+        assert_eq!(chosen(&long, 5, 7), chosen(&long, 5, 7));
         assert_ne!(moments(&long, 5, 7), moments(&long, 5, 8));
-        let seeds: HashSet<u64> = long.cuts(50, 7).into_iter().map(|(_, seed)| seed).collect();
+        let seed = |choice: Choice| match choice.kept {
+            Kept::Chosen { seed, .. } => seed,
+            Kept::AllBut(_) => panic!("{choice}"),
+        };
+        let seeds: HashSet<u64> = chosen(&long, 50, 7).into_iter().map(seed).collect();
         assert_eq!(seeds.len(), 50);
     }
 
@@ -224,10 +212,9 @@ mod tests {
         let mut mixed = counted(0, 0, 33_000);
         mixed.counts.calls = 900;
         for seed in 0..20 {
-            let cuts = mixed.cuts(7, seed);
-            for (part, (moment, _)) in (0..6).zip(cuts) {
+            for (part, choice) in (0..6).zip(chosen(&mixed, 7, seed)) {
                 let (event, total) = [(STORE, 33_000), (CALL, 900)][part % 2];
-                let Moment::At(cut) = moment else { panic!("{moment:?}") };
+                let Moment::At(cut) = choice.cut else { panic!("{choice}") };
                 assert_eq!(
                     (cut.event, (cut.number - 1) * 6 / total),
                     (event, part as u64),
@@ -239,7 +226,11 @@ mod tests {
 
     #[test]
     fn a_moment_is_printed_as_it_is_read() {
-        assert_eq!(Moment::At(Cut { event: STORE, number: 2 }).in_words(), "after store 2");
+        let state: Choice = "fence:18:lose:295617+3".parse().unwrap();
+        assert_eq!(
+            (&*state.to_string(), &*state.cut.to_string()),
+            ("fence:18:lose:295617+3", "fence:18")
+        );
         for text in ["writeback:1", "fence:22", "store:333", "call:4444", "end"] {
             assert_eq!(text.parse::<Moment>().unwrap().to_string(), text);
         }

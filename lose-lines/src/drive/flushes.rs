@@ -3,12 +3,12 @@
 use anyhow::Result;
 use lose_lines_drive::log::{DriveLog, Event};
 use lose_lines_drive::states::Choice;
-use lose_lines_machine::transcript::Transcript;
 use lose_lines_plugin::policy::Policy;
 use lose_lines_states::Kept;
 
 use super::trials::DriveTrials;
 use crate::check::Verdict;
+use crate::trial::{Checked, each};
 
 /// The states that are checked without a flush, at each cut: the policy, and the number of seeds.
 const TRIED: [(Policy, u64); 4] =
@@ -29,7 +29,6 @@ pub struct LeftOut {
 /// states between it and the next one.
 pub fn leave_out(
     trials: &DriveTrials<'_>,
-    machines: &Transcript,
     mut take: impl FnMut(&LeftOut) -> Result<()>,
 ) -> Result<()> {
     let log = trials.log;
@@ -38,9 +37,9 @@ pub fn leave_out(
         without.events.remove(event);
         let states: Vec<_> = cuts(&without, event).flat_map(states_at).collect();
         let mut is_missed = false;
-        let trials = DriveTrials { log: &without, tearing: trials.tearing.clone(), ..*trials };
-        let logs = core::slice::from_ref(machines);
-        trials.check(&trials.distinct(&states), logs, |_trial, verdict| {
+        let (tearing, logs) = (trials.tearing.clone(), &trials.logs[..1]);
+        let trials = DriveTrials { log: &without, tearing, logs, image: None, ..*trials };
+        each(&trials, trials.distinct(states), 1, |Checked { verdict, .. }| {
             is_missed |= matches!(verdict, Verdict::Failed(_));
             Ok(())
         })?;

@@ -18,9 +18,8 @@ use lose_lines_machine::machine::setup::Setup;
 use lose_lines_machine::machine::suspended::Suspended;
 use lose_lines_machine::pmem::DIRECTORY;
 use lose_lines_machine::transcript::Transcript;
-use serde::Serialize;
 
-use crate::check::{Left, PRINTED, Tested, Verdict};
+use crate::check::{Left, PRINTED, Run, Tested, Verdict, Whole};
 
 /// The drive in a machine.
 const DEVICE: &str = "/dev/vda";
@@ -32,14 +31,6 @@ const BESIDES: Duration = Duration::from_secs(3600);
 /// `Documentation/admin-guide/sysctl/vm.rst`).
 const WRITING_BACK: [(&str, &str); 2] =
     [("/proc/sys/vm/dirty_writeback_centisecs", "5"), ("/proc/sys/vm/dirty_expire_centisecs", "5")];
-
-/// A run that was recorded.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct RecordedRun {
-    pub seconds: f64,
-    /// False if the program was still running when its time ran out.
-    pub has_ended: bool,
-}
 
 /// A machine with the programs, but with no mounted file system yet.
 pub struct Prepared<'a> {
@@ -85,7 +76,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// Records a run of the program on a new file system into a file.
-    pub fn record(&self, to: &Path, log: &Transcript) -> Result<RecordedRun> {
+    pub fn record(&self, to: &Path, log: &Transcript) -> Result<Whole> {
         let Self { test, file_system, size, .. } = self;
         let (mut machine, server) = self.resume("recording", Content::new(*size), log)?;
         server.begin_log(to, *file_system)?;
@@ -100,18 +91,17 @@ impl<'a> Prepared<'a> {
         }
         machine.doing(Request::Sync)?;
         server.add(&Event::Start)?;
-        let run = test.run(&mut machine, log).and_then(|run| run.succeeded(test.may_fail));
+        let run = test.run(&mut machine, log).and_then(Run::whole);
         // A recording that could not be made is not the program's failure.
         server.check_log()?;
-        let time = run?;
-        if time.is_some() {
+        let run = run?;
+        if run.end.is_some() {
             server.add(&Event::End)?;
             machine.doing(Request::Sync)?;
         }
         machine.cut_power()?;
         server.end_log()?;
-        let seconds = time.unwrap_or(test.limit).as_secs_f64();
-        Ok(RecordedRun { seconds, has_ended: time.is_some() })
+        Ok(run)
     }
 
     /// Returns a checker with its own log.
@@ -134,7 +124,7 @@ fn setup(test: &Tested<'_>, name: &str, server: &Server) -> Setup {
 }
 
 /// Checks states in a machine; the content of its drive is exchanged while no file system is mounted.
-pub(super) struct InMachine<'a> {
+pub struct InMachine<'a> {
     prepared: &'a Prepared<'a>,
     name: String,
     machine: Option<(Machine, Server)>,

@@ -4,10 +4,10 @@
 //! From that log, each state that a power cut could have left is built ([`lose_lines_drive::states`]) and checked in a machine, whose kernel
 //! recovers the file system. None of this needs the plugin.
 
-pub mod explanation;
-pub mod files;
+mod explanation;
+mod files;
 pub mod flushes;
 mod machine;
 pub mod trials;
 
-pub use self::machine::{Prepared, RecordedRun};
+pub use self::machine::{InMachine, Prepared};

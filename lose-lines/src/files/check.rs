@@ -1,16 +1,15 @@
 //! The check of a state, as a process on this system.
 use core::time::Duration;
-use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use lose_lines_machine::command::find_program;
+use lose_lines_machine::program::located;
 use lose_lines_recorder::no_input;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -23,21 +22,6 @@ pub struct Check {
     pub command: Vec<OsString>,
     pub environment: Vec<(String, String)>,
     pub limit: Duration,
-}
-
-/// Returns the path of a program, by its path or by its name in `PATH`.
-pub fn program(name: &OsStr, directory: &Path) -> Result<PathBuf> {
-    let path = Path::new(name);
-    let found = if path.components().count() > 1 {
-        let path = env::current_dir()?.join(path);
-        path.is_file().then_some(path)
-    } else {
-        find_program(name)
-    };
-    match found {
-        Some(found) => Ok(found),
-        None => bail!("there is no program {} (for {})", path.display(), directory.display()),
-    }
 }
 
 impl Check {
@@ -70,7 +54,7 @@ impl Check {
 
     /// Returns the command, to be started in the directory.
     pub fn command(&self, directory: &Path, printed: &Path) -> Result<Command> {
-        let mut command = Command::new(program(&self.command[0], directory)?);
+        let mut command = Command::new(located(Path::new(&self.command[0]))?);
         command.arg0(&self.command[0]).args(&self.command[1..]).current_dir(directory);
         command.env("TMPDIR", directory).env("PRINTED", printed).env_remove("LD_LIBRARY_PATH");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -2,8 +2,8 @@
 //! system is in after a cut is one of the model's.
 //!
 //! ```sh
-//! lose-lines files --keep log --check true compare run 1
-//! lose-lines drive --bring log --check "compare member log ext4" compare run 1
+//! lose-lines files --keep log --check true -- compare run 1
+//! lose-lines drive --bring log --check "compare member log ext4" -- compare run 1
 //! ```
 //!
 //! `compare forget 1` is the same program without its syncs: the check fails.

@@ -34,9 +34,9 @@ const KEEPS: [(Keep, &str); 7] = [
 
 /// A place to cut and what survives: it names a state of a log, as `CUT:SEED:KEEP` or `CUT:lose:EFFECT+EFFECT`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Choice<K = Keep> {
-    /// The number of records before the cut.
-    pub cut: usize,
+pub struct Choice<K = Keep, C = usize> {
+    /// The place: the number of records before the cut.
+    pub cut: C,
     /// The effects.
     pub kept: Kept<K>,
 }
@@ -70,7 +70,7 @@ impl FromStr for Keep {
     }
 }
 
-impl<K: Display> Display for Choice<K> {
+impl<K: Display, C: Display> Display for Choice<K, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kept {
             Kept::Chosen { seed, keep } => write!(f, "{}:{seed}:{keep}", self.cut),
@@ -82,7 +82,7 @@ impl<K: Display> Display for Choice<K> {
     }
 }
 
-impl<K: FromStr> FromStr for Choice<K> {
+impl<K: FromStr, C: FromStr> FromStr for Choice<K, C> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -91,7 +91,8 @@ impl<K: FromStr> FromStr for Choice<K> {
                 "{text:?} is no state: copy CUT:SEED:KEEP or CUT:lose:EFFECT+EFFECT from a report"
             )
         };
-        let [cut, seed, keep] = text.split(':').collect::<Vec<_>>()[..] else {
+        // A place can have a colon.
+        let [keep, seed, cut] = text.rsplitn(3, ':').collect::<Vec<_>>()[..] else {
             return Err(wrong());
         };
         let kept = if seed == "lose" {
@@ -103,6 +104,29 @@ impl<K: FromStr> FromStr for Choice<K> {
         };
         Ok(Self { cut: cut.parse().ok().ok_or_else(wrong)?, kept })
     }
+}
+
+/// Returns the states in which nothing survives that is not durable, at most so many of them, at places where something was
+/// promised.
+#[doc(hidden)]
+pub fn at_promises<K: Copy>(promised: &[usize], most: usize, none: K) -> Vec<Choice<K>> {
+    let every = promised.len().div_ceil(most.max(1)).max(1);
+    let places = promised.iter().rev().step_by(every).take(most);
+    places.map(|cut| Choice { cut: *cut, kept: Kept::Chosen { seed: 0, keep: none } }).collect()
+}
+
+/// Returns states by seed, at these lists of places in turn.
+#[doc(hidden)]
+pub fn by_seed<K>(
+    places: [&[usize]; 2],
+    seed: u64,
+    mut keep: impl FnMut(&mut Random) -> K,
+) -> impl Iterator<Item = Choice<K>> {
+    let mut random = Random(seed);
+    places.into_iter().cycle().map(move |places| {
+        let (keep, cut) = (keep(&mut random), places[random.below(places.len())]);
+        Choice { cut, kept: Kept::Chosen { seed: random.number() >> 32, keep } }
+    })
 }
 
 /// Splitmix64 (Steele et al., "Fast splittable pseudorandom number generators", 2014): states must be the same everywhere.

@@ -22,7 +22,7 @@ mod operation;
 mod states;
 mod stored;
 
-pub use choice::{Choice, Keep, Kept, Random};
+pub use choice::{Choice, Keep, Kept, Random, at_promises, by_seed};
 pub use explain::{Cut, LostOperation};
 pub use image::Image;
 #[doc(hidden)]

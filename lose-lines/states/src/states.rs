@@ -3,7 +3,7 @@
 use core::fmt;
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
-use crate::choice::{Choice, Keep, Kept, Random};
+use crate::choice::{Choice, Keep, Kept, Random, at_promises, by_seed};
 use crate::graph::{Graph, Number};
 use crate::image::{Image, Shown};
 use crate::model::Model;
@@ -198,21 +198,20 @@ impl<'a> States<'a> {
 
     fn begin(&mut self) {
         self.is_begun = true;
-        let mut random = Random(self.seed);
-        let chosen = |cut, seed, keep| Choice { cut, kept: Kept::Chosen { seed, keep } };
+        let chosen =
+            |cut: &usize| Choice { cut: *cut, kept: Kept::Chosen { seed: 0, keep: Keep::All } };
         let mut all: Vec<Choice> = if self.is_systematic {
-            self.places.iter().map(|cut| chosen(*cut, 0, Keep::All)).collect()
+            self.places.iter().map(chosen).collect()
+        } else if self.count == 0 {
+            Vec::new()
         } else {
             let promised = self.promised();
-            let least = promised.iter().map(|cut| chosen(*cut, 0, Keep::None));
-            let by_seed = (0..self.count).map(|number| {
-                let keep = SHARES[random.below(SHARES.len())];
-                // Half of them where the most has been promised.
-                let places = if number % 2 == 0 { &self.places } else { &promised };
-                chosen(places[random.below(places.len())], random.number() >> 32, keep)
-            });
-            let whole = chosen(self.graph.log.records.len(), 0, Keep::All);
-            if self.count == 0 { Vec::new() } else { by_seed.chain(least).chain([whole]).collect() }
+            let mut all = at_promises(&promised, promised.len(), Keep::None);
+            all.push(chosen(&self.graph.log.records.len()));
+            let keep = |random: &mut Random| SHARES[random.below(SHARES.len())];
+            // Half of them where the most has been promised.
+            all.extend(by_seed([&self.places, &promised], self.seed, keep).take(self.count));
+            all
         };
         all.sort();
         self.left = all.into();

@@ -15,17 +15,10 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::own_process::symbol;
+use crate::system::mmap;
 
 unsafe extern "C" {
     fn mprotect(at: *mut c_void, len: usize, access: c_int) -> c_int;
-    fn mmap(
-        at: *mut c_void,
-        len: usize,
-        access: c_int,
-        kind: c_int,
-        file: c_int,
-        offset: i64,
-    ) -> *mut c_void;
 }
 
 /// `PROT_READ`, `PROT_WRITE`, `PROT_EXEC`; `MAP_PRIVATE | MAP_ANONYMOUS` (Linux, `mman-common.h`).

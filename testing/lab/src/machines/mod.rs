@@ -10,6 +10,7 @@ mod guard;
 mod libpmem;
 mod media;
 mod oldest_kernel;
+mod pmem;
 mod power;
 mod requests;
 mod suite;
@@ -27,12 +28,14 @@ use lose_lines_machine::kit::Kit;
 use lose_lines_machine::machine::Machine;
 use lose_lines_machine::machine::setup::Setup;
 use lose_lines_machine::pmem::{
-    Contents, DAX, DIRECTORY, EMULATED, LIMIT, PMEM0, dax_machine, emulated, emulated_with,
-    make_ext4, make_namespace, mount_again, nvdimm, nvdimm_board, set_aside, start_on_dax,
+    Contents, DAX, DIRECTORY, PMEM0, make_namespace, mount_again, nvdimm, nvdimm_board,
 };
 use lose_lines_machine::transcript::Transcript;
 use serde_json::Value;
 
+use self::pmem::{
+    EMULATED, LIMIT, dax_machine, emulated, emulated_with, make_ext4, set_aside, start_on_dax,
+};
 use self::requests::Library as _;
 use crate::lab::Lab;
 use crate::lane::Lane;

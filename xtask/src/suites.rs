@@ -107,6 +107,9 @@ pub(crate) fn members(host: &Host, run: &mut Run) -> Result<()> {
     let doc = Cmd::cargo("doc --workspace --no-deps --all-features");
     run.command(&doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     libpmem(host, run)?;
+    let generate =
+        "test -p cachemaint-cli --features generate --test command -- a_package_has a_limit_of";
+    run.tests(&Cmd::cargo(generate))?;
     run.tests(&Cmd::cargo("test -p cachemaint --no-default-features"))?;
     run.tests(&Cmd::cargo("test -p xtask --test interface --test figures")).map(drop)
 }

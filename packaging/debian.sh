@@ -32,7 +32,7 @@ for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags="$flags --remap-path-prefix=$sources=/usr/src/crates"
 done
 export RUSTFLAGS="${RUSTFLAGS:-} $flags"
-cargo build --release --locked -p cachemaint-cli
+cargo build --release --locked -p cachemaint-cli --features generate
 CARGO_MANIFEST_DIR=$PWD/xtask "$target/debug/xtask" capi --prefix "$work/c" --libdir "lib/$triplet" >/dev/null
 libraries=$work/c/lib/$triplet
 soname=$(basename "$libraries"/libcachemaint.so.*)

@@ -10,7 +10,7 @@ mod read_only;
 mod signals;
 mod streams;
 
-use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
+use clap::{ColorChoice, Parser, Subcommand};
 use commands::text;
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -72,6 +72,7 @@ enum Command {
     Canary(commands::canary::Arguments),
     Bench(commands::bench::Arguments),
     Demo(commands::demo::Arguments),
+    #[cfg(feature = "generate")]
     #[command(hide = true)]
     Generate(commands::generate::Arguments),
 }
@@ -100,7 +101,10 @@ fn main() -> ExitCode {
         Command::Canary(arguments) => commands::canary::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
-        Command::Generate(arguments) => commands::generate::run(&arguments, Arguments::command()),
+        #[cfg(feature = "generate")]
+        Command::Generate(arguments) => {
+            commands::generate::run(&arguments, <Arguments as clap::CommandFactory>::command())
+        }
     };
     outcome.unwrap_or_else(|error| {
         print_json_of(&error);

@@ -16,29 +16,6 @@
 //! since others may write the medium, and every access must be by whole words. Fields of `zerocopy::little_endian` have
 //! the same bytes on every machine, as the words of a medium do.
 //!
-//! ```
-//! use cachemaint::{Cache, medium::{Backing, Memory}};
-//! use std::sync::atomic::AtomicU64;
-//! use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
-//!
-//! #[derive(FromBytes, IntoBytes, Immutable)]
-//! #[repr(C)]
-//! struct Payment {
-//!     to: [u8; 24],
-//!     cents: u64,
-//! }
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let words: Vec<AtomicU64> = (0..512).map(|_| AtomicU64::new(0)).collect();
-//! let medium = Memory::new(&words, Cache::host()?, Backing::Ram);
-//! medium.persist_copy(&[(64, Payment { to: [7; 24], cents: 300 }.as_bytes())]);
-//! let mut payment = Payment::new_zeroed();
-//! medium.read(64, payment.as_mut_bytes());
-//! assert_eq!(payment.cents, 300);
-//! # Ok(())
-//! # }
-//! ```
-//!
 //! `examples/slots` keeps such structs in a file.
 
 mod backing;

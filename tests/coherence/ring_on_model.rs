@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-const SEEDS: Range<u64> = 0..300;
+const SEEDS: Range<u64> = 0..100;
 const MESSAGES: u32 = 12;
 /// Lines of two words: a message fills one.
 const LINE: usize = 2 * size_of::<u32>();

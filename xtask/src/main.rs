@@ -74,13 +74,13 @@ const CI: [&[Step]; 2] = [
         ("no-std", "Build the library without the standard library", targets::no_std),
         ("msrv", "Compile the library with the oldest supported compiler", targets::msrv),
         ("asm", "Compare the generated machine code with the reviewed listings", asm::check),
+        ("benches", "Run each benchmark once", suites::benches),
     ],
     &[
         ("miri", "Run the tests under Miri, which detects undefined behaviour", suites::miri),
         ("loom", "Run the loom tests, which try interleavings of threads", suites::loom),
         ("pausing", "Run tests with threads while atomics pause at random", suites::pausing),
         ("lanes", "Run one lane of each kind", suites::one_lane_of_each_kind),
-        ("benches", "Run each benchmark once", suites::benches),
         ("corpora", "Run the fuzzers on the inputs of their corpora", suites::corpora),
     ],
 ];
@@ -90,6 +90,8 @@ const FULL: [&[Step]; 2] = [
     &[
         ("lanes-all", "Run every lane", suites::all_lanes),
         ("defects", "Plant defects, and check that a test notices each", suites::defects),
+        ("proofs", "Leave out each write-back and fence of the formats", suites::proofs),
+        ("histories", "Run generated histories, and kill processes", suites::histories),
     ],
     &[
         ("deny", "Check the licences and advisories of dependencies", targets::deny),

@@ -34,17 +34,23 @@ pub(crate) fn test(_host: &Host, run: &mut Run) -> Result<()> {
     run.needed("tests that make file systems", make_file_systems_available())?;
     // As the README says.
     run.tests(&Cmd::cargo("test"))?;
-    // No write-back, fence or order of a format can be left out.
-    run.tests(&Cmd::cargo("test --no-fail-fast -- --ignored --skip commands_of_a_checkout"))?;
-    // Generated histories, killed processes, the examples.
-    let long = "test -p cachemaint-long-tests -p cachemaint-examples -p cachemaint-adapters";
-    run.tests(&Cmd::cargo(long))?;
+    run.tests(&Cmd::cargo("test -p cachemaint-examples -p cachemaint-adapters"))?;
     let tools = "test -p xtask -p cachemaint-lab-tests --lib --bins";
     run.tests(&Cmd::cargo(tools))?;
     // The parts of lose-lines that no user tests.
     let parts = "test -p lose-lines-agent -p lose-lines-dma -p lose-lines-drive -p lose-lines-machine \
                  -p lose-lines-plugin -p lose-lines-recorder";
     run.tests(&Cmd::cargo(parts)).map(drop)
+}
+
+/// Checks that no write-back, fence or order of a format can be left out.
+pub(crate) fn proofs(_host: &Host, run: &mut Run) -> Result<()> {
+    let ignored = "test --no-fail-fast -- --ignored --skip commands_of_a_checkout";
+    run.tests(&Cmd::cargo(ignored)).map(drop)
+}
+
+pub(crate) fn histories(_host: &Host, run: &mut Run) -> Result<()> {
+    run.tests(&Cmd::cargo("test -p cachemaint-long-tests")).map(drop)
 }
 
 /// Makes the programs available without which tests that make a file system skip themselves.
@@ -101,6 +107,9 @@ pub(crate) fn members(host: &Host, run: &mut Run) -> Result<()> {
     let doc = Cmd::cargo("doc --workspace --no-deps --all-features");
     run.command(&doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     libpmem(host, run)?;
+    let generate =
+        "test -p cachemaint-cli --features generate --test command -- a_package_has a_limit_of";
+    run.tests(&Cmd::cargo(generate))?;
     run.tests(&Cmd::cargo("test -p cachemaint --no-default-features"))?;
     run.tests(&Cmd::cargo("test -p xtask --test interface --test figures")).map(drop)
 }

@@ -5,6 +5,7 @@ pub(crate) mod canary;
 pub(crate) mod caps;
 mod contents;
 pub(crate) mod demo;
+#[cfg(feature = "generate")]
 pub(crate) mod generate;
 #[cfg(target_os = "linux")]
 pub(crate) mod guard;

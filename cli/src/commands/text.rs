@@ -7,7 +7,6 @@ use anstyle::{AnsiColor, Style};
 use cachemaint_inspect::FileReport;
 use cachemaint_inspect::survival::{Condition, Event, Stage, Survival};
 use core::time::Duration;
-use jiff::{SignedDuration, Timestamp};
 use parse_size::Config;
 use serde::Serialize;
 use serde_json::Serializer;
@@ -205,8 +204,28 @@ pub(crate) fn is_quiet() -> bool {
 
 /// Returns seconds since 1970 as a time; `None` for 0, which is unknown, and for a time that no calendar has.
 pub(crate) fn time(seconds: u64) -> Option<String> {
-    let seconds = i64::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
-    Some(Timestamp::from_second(seconds).ok()?.to_string())
+    (seconds > 0).then(|| utc(seconds)).flatten().map(|time| format!("{time}Z"))
+}
+
+/// The first second of the year 10000, which has more digits than a time of RFC 3339.
+const YEAR_10000: u64 = 253_402_300_800;
+
+/// Returns seconds since 1970 as a date and a time, without a zone; `None` after the year 9999. The numbers are days of the
+/// Gregorian calendar, whose years begin in March here: the leap day is the last one (Hinnant, `civil_from_days`).
+pub(crate) fn utc(seconds: u64) -> Option<String> {
+    if seconds >= YEAR_10000 {
+        return None;
+    }
+    let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    Some(format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"))
 }
 
 /// Writes the events that the bytes of a file survive, stored and persisted. A deep persist changes the source of an
@@ -266,8 +285,17 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 
 /// Parses a time such as `10ms` or `1s`, which is not zero.
 pub(crate) fn period(text: &str) -> Result<Duration, &'static str> {
-    let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
-    time.filter(|time| !time.is_zero()).ok_or("write a time such as 10ms or 1s")
+    const UNITS: [(&str, f64); 6] =
+        [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
+    let unit =
+        text.trim_start_matches(|character: char| character.is_ascii_digit() || character == '.');
+    let seconds = UNITS.into_iter().find(|(name, _)| *name == unit).map(|(_, seconds)| seconds);
+    let number = text.strip_suffix(unit).and_then(|number| number.parse::<f64>().ok());
+    let time =
+        seconds.zip(number).map(|(seconds, number)| Duration::try_from_secs_f64(seconds * number));
+    time.and_then(Result::ok)
+        .filter(|time| !time.is_zero())
+        .ok_or("write a time such as 10ms or 1s")
 }
 
 #[cfg(test)]
@@ -306,17 +334,36 @@ mod tests {
         assert_eq!(bytes(4097), "4097 bytes");
     }
 
-    /// `date -u -d @1000000000`, and the first second of the year 10000, which `jiff` does not have.
+    /// `date -u -d @SECONDS`: leap days, the days beside them, the turn of a year, and the last second of the year 9999.
     #[test]
     fn times_are_those_of_the_calendar() {
-        assert_eq!(time(1_000_000_000).unwrap(), "2001-09-09T01:46:40Z");
+        for (seconds, expected) in [
+            (1, "1970-01-01T00:00:01Z"),
+            (68_169_600, "1972-02-29T00:00:00Z"),
+            (951_868_799, "2000-02-29T23:59:59Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_000_000_000, "2001-09-09T01:46:40Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(time(seconds).as_deref(), Some(expected), "{seconds}");
+        }
         assert_eq!((time(0), time(253_402_300_800), time(u64::MAX)), (None, None, None));
     }
 
     #[test]
     fn periods_are_not_zero() {
-        assert_eq!(period("10ms"), Ok(Duration::from_millis(10)));
-        for wrong in ["", "0ms", "-1s", "10"] {
+        for (text, expected) in [
+            ("10ms", Duration::from_millis(10)),
+            ("1.5s", Duration::from_millis(1_500)),
+            ("1ns", Duration::from_nanos(1)),
+            ("2m", Duration::from_secs(120)),
+        ] {
+            assert_eq!(period(text), Ok(expected), "{text}");
+        }
+        for wrong in ["", "0ms", "-1s", "10", "ms", "1.2.3s", "1 s", "99999999999999999999h"] {
             assert!(period(wrong).is_err(), "{wrong}");
         }
     }

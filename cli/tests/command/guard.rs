@@ -1,6 +1,6 @@
 //! `cachemaint guard`, as a service and a script use it.
 
-use crate::{Ran, cachemaint, json, ran, skip, stderr, stdout, unread};
+use crate::{Ran, cachemaint, json, ran, skip, stderr, stdout, unread, utc};
 use cachemaint::medium::Backing;
 use cachemaint::medium::Granularity;
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
@@ -10,14 +10,8 @@ use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread::yield_now;
-use std::time::UNIX_EPOCH;
 
 const BYTES: usize = 100_000;
-
-fn now() -> jiff::Timestamp {
-    let since_1970 = UNIX_EPOCH.elapsed().unwrap().as_nanos();
-    jiff::Timestamp::from_nanosecond(since_1970.try_into().unwrap()).unwrap()
-}
 
 /// Returns a directory in RAM if possible: a sync of the file system of a disk can take long beside other programs.
 fn shared() -> tempfile::TempDir {
@@ -110,7 +104,7 @@ fn an_interval_that_is_longer_than_asked_for_is_reported_while_the_guard_runs_an
     let file = directory.path().join("buffer");
     fs::write(&file, vec![1; BYTES]).unwrap();
     let run = |format: &[&str]| {
-        let began = now();
+        let began = utc("now");
         let mut child = guard(directory.path(), &[&["--within", "1ns"], format].concat());
         let mut first = String::new();
         let mut errors = std::io::BufReader::new(child.stderr.take().unwrap());
@@ -122,14 +116,14 @@ fn an_interval_that_is_longer_than_asked_for_is_reported_while_the_guard_runs_an
         let rest = std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
         let ended = end(child).success();
         rest.join().unwrap().unwrap();
-        (ended, began..=now())
+        (ended, began..=utc("now"))
     };
     let (ended, life) = run(&["--json"]);
     let document = json(&ended);
-    let at: jiff::Timestamp = document["longest_interval_at"].as_str().unwrap().parse().unwrap();
     // It is printed in milliseconds.
-    let millisecond = jiff::SignedDuration::from_millis(1);
-    assert!((*life.start() - millisecond..=*life.end()).contains(&at), "{document}");
+    let milliseconds = |time: &str| time[.."2001-09-09T01:46:40.000".len()].to_owned();
+    let at = milliseconds(document["longest_interval_at"].as_str().unwrap());
+    assert!((milliseconds(life.start())..=milliseconds(life.end())).contains(&at), "{document}");
     let (ended, _) = run(&[]);
     let text = stdout(&ended);
     assert!(text.contains("\nlongest     the interval that ended at "), "{text}");

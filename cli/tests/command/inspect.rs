@@ -210,6 +210,7 @@ fn the_command_line_is_explained() {
     inspect(&[]).code(2);
 }
 
+#[cfg(feature = "generate")]
 #[test]
 fn a_package_has_man_pages_completions_and_the_schema() {
     let directory = tempfile::tempdir().unwrap();

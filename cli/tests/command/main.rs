@@ -69,6 +69,12 @@ fn cachemaint() -> Command {
     Command::new(env!("CARGO_BIN_EXE_cachemaint"))
 }
 
+/// Returns a time as the command prints it: `date` knows "now" and "1 second ago". Such texts have the order of their times.
+fn utc(when: &str) -> String {
+    let date = Command::new("date").args(["-u", "-d", when, "+%FT%T.%NZ"]).output().unwrap();
+    String::from_utf8(date.stdout).unwrap().trim().to_owned()
+}
+
 /// Runs a command with this standard input. Its JSON has the form of the schema.
 fn ran(command: &mut Command, input: impl Into<Vec<u8>>) -> Ran {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();

@@ -1,13 +1,12 @@
 //! `cachemaint recording`.
 
-use crate::{Place, cachemaint, is_refused, ran, stderr, stdout, unwrapped};
+use crate::{Place, cachemaint, is_refused, ran, stderr, stdout, unwrapped, utc};
 use cachemaint::dax;
 use cachemaint_recorder::{Clock, Identity, Options, Recorder, Writer};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
-use std::time::UNIX_EPOCH;
 
 /// A place without a file yet.
 fn empty() -> Place {
@@ -42,26 +41,20 @@ impl Place {
     }
 }
 
-fn now() -> jiff::Timestamp {
-    let since_1970 = UNIX_EPOCH.elapsed().unwrap().as_nanos();
-    jiff::Timestamp::from_nanosecond(since_1970.try_into().unwrap()).unwrap()
-}
-
 #[test]
 fn lines_become_events_with_the_time_at_which_they_came() {
     let place = empty();
-    let second = jiff::SignedDuration::from_secs(1);
-    let mut last = now() - second;
+    let mut last = utc("1 second ago");
     place.run_with(&["write", "--create", "1M"], "one\n\nthree \x1b[2J").success();
-    let end = now() + second;
+    let end = utc("1 second");
     let texts = place.texts();
     let texts: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
     assert_eq!(texts, ["one", "", "three \u{1b}[2J"]);
     for event in &place.events() {
         assert_eq!((&event["id"], &event["shard"]), (&json!(0), &json!(0)));
-        let time: jiff::Timestamp = event["time"].as_str().unwrap().parse().unwrap();
-        assert!(last <= time && time <= end, "{event}");
-        last = time;
+        let time = event["time"].as_str().unwrap();
+        assert!(*last <= *time && *time <= *end, "{event}");
+        time.clone_into(&mut last);
     }
     let text = stdout(&place.run(&["print"]).success());
     assert!(text.lines().nth(2).unwrap().ends_with(" three \\u{1b}[2J"), "{text:?}");

@@ -141,6 +141,7 @@ fn a_limit_of_file_sizes_is_an_error_and_leaves_nothing() {
         (&["journal", "salvage", "log", "--into", "out"], "unfinished: "),
         (&["store", "backup", "state", "out"], "unfinished: "),
         (&["store", "save", "new", "blob", "--create", "1M"], "new: "),
+        #[cfg(feature = "generate")]
         (&["generate", "."], ": "),
     ] {
         let before = names_in(place.path());

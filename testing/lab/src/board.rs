@@ -103,6 +103,8 @@ impl Board {
     pub(super) fn build(&self, lab: &Lab, image: &str) -> Result<String> {
         let compiler = Compiler::new(self.triple)?;
         lab.cargo(&compiler, "build --release")
+            // Findings name lines of the source.
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "1")
             .args(["-p", self.package, "--bin", image])
             .read()?;
         let file = lab.target().join(self.triple).join("release").join(image);

@@ -148,9 +148,6 @@ impl Lab {
         let line = "build --release -p cachemaint-lab-guest";
         self.cargo_static_with(triple, line, "none")?
             .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
-            // To optimise across units takes a fifth of the compilation (148 CPU seconds, and 119 without, on an AMD
-            // EPYC, family 25, model 1).
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .read()?;
         let program = self.target().join(triple).join("release/lab-guest");
         let file = |kind| agent_file(self.kits.work(), architecture, kind);

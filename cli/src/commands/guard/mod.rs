@@ -20,7 +20,6 @@ use cachemaint_inspect::FileReport;
 use cachemaint_inspect::survival::{Event, Stage, Survival};
 use core::time::Duration;
 use files::{Guard, Pass, Statistics};
-use jiff::Timestamp;
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::json;
@@ -127,7 +126,9 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         text::tell!("nothing was guarded: none of the files found could be written back");
     }
     let share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
-    let at = longest.ended.map(|ended| format!("{ended:.3}"));
+    let at = longest.ended.and_then(|ended| {
+        Some(format!("{}.{:03}Z", text::utc(ended.as_secs())?, ended.subsec_millis()))
+    });
     let mut facts = json!(statistics);
     facts["schema"] = text::SCHEMA.into();
     facts["within_ns"] = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX).into();
@@ -197,7 +198,8 @@ fn next(within: Duration, cpu_share: f64, took: Duration, cpu: Duration) -> Dura
 /// The longest interval, which is reported while the guard runs: after a reset no other report is there.
 struct Longest {
     interval: Duration,
-    ended: Option<Timestamp>,
+    /// When it ended, since 1970.
+    ended: Option<Duration>,
     within: Duration,
     reported: Duration,
 }
@@ -210,7 +212,7 @@ impl Longest {
     /// Notes an interval that has ended now. Returns it if it is to be reported.
     fn add(&mut self, interval: Duration) -> Option<Duration> {
         if interval > self.interval {
-            (self.interval, self.ended) = (interval, now());
+            (self.interval, self.ended) = (interval, UNIX_EPOCH.elapsed().ok());
         }
         let is_due = interval > self.within && interval >= self.reported.saturating_mul(2);
         is_due.then(|| {
@@ -218,11 +220,6 @@ impl Longest {
             interval
         })
     }
-}
-
-fn now() -> Option<Timestamp> {
-    let since_1970 = UNIX_EPOCH.elapsed().ok()?;
-    Timestamp::from_nanosecond(since_1970.as_nanos().try_into().ok()?).ok()
 }
 
 /// Reads percent of one CPU's time as a share.

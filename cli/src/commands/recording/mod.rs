@@ -9,7 +9,6 @@ use crate::failure::of_format;
 use crate::read_only::ReadOnly;
 use cachemaint::dax;
 use cachemaint_recorder::{Error, ErrorKind, Reader};
-use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,9 +55,11 @@ pub(super) const DAMAGED_NAMES: &str = "the names of events are damaged";
 /// Returns the time that is `nanoseconds` after the beginning of 1970. All times that 64 bits can count are within the
 /// calendar.
 pub(super) fn time(nanoseconds: u64) -> Option<String> {
-    let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()?;
-    Some(format!("{time:.9}"))
+    let time = text::utc(nanoseconds / SECOND)?;
+    Some(format!("{time}.{:09}Z", nanoseconds % SECOND))
 }
+
+const SECOND: u64 = 1_000_000_000;
 
 /// The times of many events, most of which are in one second with the event before.
 #[derive(Default)]
@@ -71,7 +72,6 @@ pub(super) struct Times {
 impl Times {
     /// Returns a time as [`time`] does.
     pub(super) fn of(&mut self, nanoseconds: u64) -> Option<&str> {
-        const SECOND: u64 = 1_000_000_000;
         let second = nanoseconds / SECOND;
         if self.text.is_empty() || self.second != second {
             (self.second, self.text) = (second, time(nanoseconds)?);

@@ -7,7 +7,7 @@ use std::alloc::Layout;
 use std::ptr::without_provenance;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-const SEEDS: std::ops::Range<u64> = 0..200;
+const SEEDS: std::ops::Range<u64> = 0..100;
 
 type Work = fn(&Bus<'_>, u64);
 

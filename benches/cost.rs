@@ -25,7 +25,7 @@ impl Cost {
         let mut cost = Self { seconds: f64::INFINITY, taken: 0 };
         for _ in 0..3 {
             let began = Instant::now();
-            let (done, [_, most]) = counted(&mut work);
+            let (done, [most, _]) = counted(&mut work);
             cost.seconds = cost.seconds.min(began.elapsed().as_secs_f64());
             cost.taken = cost.taken.max(most);
             done?;

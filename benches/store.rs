@@ -9,10 +9,11 @@
 //! durable copy for saving, and 1.1 times a plain copy for loading with verification.
 //!
 //! Small blobs are replaced one by one, scattered over the names, in stores of 1, 100, 10,000 and 100,000, each in its
-//! own transaction. libpmemobj, if installed, does the same in an array, which needs no lookup of a name: the goals are
-//! 0.45 to 1 of its time for 64 bytes, by the number of names, and 0.7 for 4 KiB. For comparison, a bare loop makes the same bytes and lines durable with the same fence: the blob, if
-//! it is not in its record, and two copies of the record. The loop computes no tag, finds no space, and looks nothing
-//! up.
+//! own transaction, and blobs of 64 bytes also in one of a million. libpmemobj, if installed, does the same in an array,
+//! which needs no lookup of a name: the goals are 0.45 to 1 of its time for 64 bytes, by the number of names, and 0.7
+//! for 4 KiB; a million has no goal. For comparison, a bare loop makes the same bytes and lines durable with the same
+//! fence: the blob, if it is not in its record, and two copies of the record. The loop computes no tag, finds no space,
+//! and looks nothing up.
 //!
 //! Files are written in the directory for temporary files, which is on this machine's storage, not in DRAM. They are
 //! overwritten, with fsync. Small ones are newly written, with fsync, and renamed, without the fsync of the directory
@@ -20,7 +21,8 @@
 //!
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals. Then follow,
 //! for 100,000 blobs of 64 bytes: the longest commit with and without a compaction of the log, the time to open the
-//! store, and the number of bytes written for each byte of a blob.
+//! store, and the number of bytes written for each byte of a blob; and for a million, the memory that an open store
+//! takes for a name.
 
 use cachemaint::Cache;
 use cachemaint::medium::Backing;
@@ -33,8 +35,9 @@ use cachemaint_benches::measure::clock::Clock;
 use cachemaint_benches::measure::lines::{PAGE, Region, WORD};
 use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::Payloads;
-use cachemaint_benches::{Outcome, run_with};
+use cachemaint_benches::{Outcome, is_small, run_with};
 use cachemaint_store::{Options, Store};
+use cachemaint_test_support::allocated::{Counting, counted};
 use core::convert::Infallible;
 use core::error::Error;
 use core::fmt::Debug;
@@ -69,9 +72,16 @@ const LOAD: f64 = 1.1;
 
 const SMALL: [usize; 2] = [64, 4 << 10];
 const BLOBS: [usize; 4] = [1, 100, 10_000, 100_000];
+/// The number of blobs of 64 bytes that have a store of their own.
+const MANY: usize = 1_000_000;
+/// Bytes of that store: four times twice its entries, while the areas for half as many are in use.
+const STORE_OF_MANY: usize = 3 << 30;
 /// The number of small blobs that one block replaces in a store, and in files.
 const REPLACED: usize = 256;
 const REPLACED_FILES: usize = 2;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
     run_with(
@@ -98,6 +108,8 @@ struct Bench {
     cache: Cache,
     /// The memory of the store, followed by that of bare copies.
     memory: Region,
+    /// The memory of the store of many blobs, unless a test leaves it out.
+    many: Option<Region>,
     directory: TempDir,
     large: Payloads,
 }
@@ -108,6 +120,7 @@ impl Bench {
             clock: Clock::new(),
             cache: to_persistence()?,
             memory: Region::new((STORE + BARE) / PAGE),
+            many: (!is_small()).then(|| Region::new(STORE_OF_MANY / PAGE)),
             directory: TempDir::new()?,
             large: Payloads::new(LARGE),
         })
@@ -122,8 +135,11 @@ impl Bench {
         then(self.loads_into_new_buffers()?, few)?;
         for bytes in SMALL {
             for blobs in BLOBS {
-                then(self.replaces(blobs, bytes)?, many)?;
+                then(self.replaces(self.empty_store()?, blobs, bytes)?, many)?;
             }
+        }
+        if let Some(store) = self.store_of_many() {
+            then(self.replaces(store?, MANY, SMALL[0])?, many)?;
         }
         Ok(())
     }
@@ -180,8 +196,13 @@ impl Bench {
         Ok(large("load 256 MiB into a new buffer, each MiB", contenders))
     }
 
-    fn replaces(&self, blobs: usize, bytes: usize) -> Result<Case<'_>, Box<dyn Error>> {
-        let mut contenders = vec![self.replace(blobs, bytes)?];
+    fn replaces<'a>(
+        &'a self,
+        store: Store<Memory<'a>>,
+        blobs: usize,
+        bytes: usize,
+    ) -> Result<Case<'a>, Box<dyn Error>> {
+        let mut contenders = vec![self.replace(store, blobs, bytes)?];
         #[cfg(target_os = "linux")]
         contenders.extend(self.libpmemobj(blobs, bytes)?);
         contenders.extend([self.bare_replace(blobs, bytes), self.renamed_file(bytes)]);
@@ -198,19 +219,20 @@ const fn record(bytes: usize) -> usize {
 }
 
 /// Returns the goal for replacing small blobs relative to libpmemobj.
-const fn replacing(blobs: usize, bytes: usize) -> f64 {
+const fn replacing(blobs: usize, bytes: usize) -> Option<f64> {
     match blobs {
-        _ if bytes > SMALL[0] => 0.7,
-        0..100 => 0.45,
-        100..10_000 => 0.5,
-        10_000..100_000 => 0.8,
-        _ => 1.0,
+        _ if bytes > SMALL[0] => Some(0.7),
+        0..100 => Some(0.45),
+        100..10_000 => Some(0.5),
+        10_000..100_000 => Some(0.8),
+        100_000..MANY => Some(1.0),
+        _ => None,
     }
 }
 
 /// Returns the blob to replace as the `number`th: each one once, far from the previous one by name.
 const fn scattered(number: usize, blobs: usize) -> usize {
-    // A prime, which divides none of `BLOBS`.
+    // A prime, which divides none of `BLOBS` and not `MANY`.
     number * 7919 % blobs
 }
 
@@ -321,18 +343,24 @@ impl Bench {
 /// Small blobs.
 impl Bench {
     /// Replaces blobs, each in its own transaction.
-    fn replace(&self, blobs: usize, bytes: usize) -> Result<Contender<'_>, Box<dyn Error>> {
-        let (mut store, payloads) = (self.empty_store()?, Payloads::new(bytes));
-        let names = names(blobs);
+    fn replace<'a>(
+        &'a self,
+        mut store: Store<Memory<'a>>,
+        blobs: usize,
+        bytes: usize,
+    ) -> Result<Contender<'a>, Box<dyn Error>> {
+        let (names, payloads) = (names(blobs), Payloads::new(bytes));
         put_all(&mut store, &names, &payloads)?;
         let mut next = 0;
         let block_ns = move || {
             let numbers = next..next + REPLACED;
+            // A program has just made or received the name that it puts.
+            let put: Vec<_> =
+                numbers.clone().map(|number| names[scattered(number, blobs)].clone()).collect();
             let ns = self.completed_ns(|| {
-                numbers.clone().try_for_each(|number| {
+                put.iter().zip(numbers.clone()).try_for_each(|(name, number)| {
                     let mut transaction = store.begin()?;
-                    transaction
-                        .put(names[scattered(number, blobs)].as_str(), payloads.of(number))?;
+                    transaction.put(name.as_str(), payloads.of(number))?;
                     transaction.commit().map(drop)
                 })
             });
@@ -370,7 +398,7 @@ impl Bench {
             }
             each(ns, REPLACED)
         };
-        let goal = Some(replacing(blobs, bytes));
+        let goal = replacing(blobs, bytes);
         Ok(Some(Contender { name: "libpmemobj".to_owned(), goal, block_ns: Box::new(block_ns) }))
     }
 
@@ -482,6 +510,21 @@ impl Bench {
         writeln!(out, "  longest, with compaction     {with:.1} us, {compactions} times")?;
         writeln!(out, "  bytes written for one        {amplification:.2}")?;
         writeln!(out, "opening {BLOBS} blobs         {opening:.1} ms (median of 9)")?;
+        self.print_memory(out)?;
+        Ok(())
+    }
+
+    /// Prints the memory of an open store with many names. Its table is the only thing that an opening keeps.
+    fn print_memory(&self, out: &mut dyn Write) -> Outcome {
+        let (Some(store), Some(many)) = (self.store_of_many(), &self.many) else { return Ok(()) };
+        let mut store = store?;
+        put_all(&mut store, &names(MANY), &Payloads::new(SMALL[0]))?;
+        drop(store);
+        let memory = Memory::new(many.words(), self.cache, Backing::Ram);
+        let (opened, [_, kept]) = counted(|| Options::new().open(memory));
+        let (opened, _) = opened.map_err(|failed| failed.error)?;
+        assert_eq!(opened.list().count(), MANY);
+        writeln!(out, "memory for one of {MANY} names  {} bytes", kept / MANY)?;
         Ok(())
     }
 }
@@ -562,6 +605,12 @@ impl Medium for Counted<'_> {
     }
 }
 
+/// Zeroes the roots of a store.
+fn empty(memory: &Region) {
+    let roots = memory.words().iter().take(ROOTS * PAGE / WORD);
+    roots.for_each(|word| word.store(0, Ordering::Relaxed));
+}
+
 fn names(blobs: usize) -> Vec<String> {
     (0..blobs).map(|number| format!("blob {number:03}")).collect()
 }
@@ -600,9 +649,17 @@ impl Bench {
         &self,
         medium: M,
     ) -> Result<Store<M>, Box<dyn Error>> {
-        let words = self.memory.words().iter();
-        words.take(ROOTS * PAGE / WORD).for_each(|word| word.store(0, Ordering::Relaxed));
+        empty(&self.memory);
         Ok(Options::new().create_new(medium).map_err(|failed| failed.error)?.0)
+    }
+
+    /// Creates the store of many blobs, unless it is left out.
+    fn store_of_many(&self) -> Option<Result<Store<Memory<'_>>, Box<dyn Error>>> {
+        let many = self.many.as_ref()?;
+        empty(many);
+        let memory = Memory::new(many.words(), self.cache, Backing::Ram);
+        let created = Options::new().create_new(memory);
+        Some(created.map(|(store, _)| store).map_err(|failed| failed.error.into()))
     }
 
     /// Removes lines from all caches.

@@ -18,6 +18,7 @@ pub trait Field: Sized {
 impl<const N: usize> Field for [u8; N] {
     const BYTES: usize = N;
 
+    #[inline]
     fn put(self, bytes: &mut [u8]) {
         bytes[..N].copy_from_slice(&self);
     }
@@ -36,6 +37,7 @@ macro_rules! numbers {
             impl Field for $number {
                 const BYTES: usize = size_of::<Self>();
 
+                #[inline]
                 fn put(self, bytes: &mut [u8]) {
                     self.to_le_bytes().put(bytes);
                 }
@@ -68,6 +70,7 @@ macro_rules! layout {
         }
 
         impl $crate::layout::Layout<$bytes> for $name {
+            #[inline]
             fn to_bytes(self) -> [u8; $bytes] {
                 let mut bytes = [0; $bytes];
                 $($crate::layout::Field::put(self.$field, &mut bytes[$at..]);)*

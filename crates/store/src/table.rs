@@ -110,14 +110,15 @@ impl Live {
     }
 }
 
-/// Entries by name: a hash table with open addressing.
+/// Entries by name: a few in any order, more in a hash table with open addressing.
 ///
 /// Their order does not depend on the hashes, so records are the same in each run.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     all: Vec<Live>,
-    /// 32 bits of the hash of a name, and the number of its entry, counted from 1; zeros in a free slot. At least one of
-    /// eight slots is free. A table has fewer than 2^32 entries ([`insert`](Self::insert) panics beyond).
+    /// Empty up to [`FEW`](Self::FEW) entries: to compare names takes less time than to hash one. Otherwise 32 bits of
+    /// the hash of a name, and the number of its entry, counted from 1; zeros in a free slot. At least one of eight slots
+    /// is free. A table has fewer than 2^32 entries ([`insert`](Self::insert) panics beyond).
     slots: Vec<(u32, u32)>,
     /// Unknown to those who choose names, so that they cannot make all of them fall into one slot.
     seed: u64,
@@ -136,6 +137,8 @@ impl Default for Names {
 impl Names {
     /// An empty placeholder; its seed is known.
     pub(crate) const NONE: Self = Self { all: Vec::new(), slots: Vec::new(), seed: 0 };
+    /// Entries that need no slots.
+    const FEW: usize = 4;
     /// The slots of a small table.
     const KEPT: usize = 64;
 
@@ -154,7 +157,7 @@ impl Names {
 
     /// Takes all entries out.
     pub(crate) fn drain(&mut self) -> alloc::vec::Drain<'_, Live> {
-        self.slots.fill((0, 0));
+        self.slots.clear();
         self.all.drain(..)
     }
 
@@ -193,8 +196,8 @@ impl Names {
 
     /// Returns the place of a name among the entries.
     fn place(&self, name: &[u8]) -> Option<usize> {
-        if self.all.is_empty() {
-            return None;
+        if self.slots.is_empty() {
+            return self.all.iter().position(|live| live.name() == name);
         }
         let (_, number) = self.slots[self.slot(name).0];
         (number as usize).checked_sub(1)
@@ -206,15 +209,22 @@ impl Names {
 
     /// Puts an entry. Returns the fields of the one that it replaces.
     pub(crate) fn insert(&mut self, live: Live) -> Option<Entry> {
+        if self.slots.is_empty() {
+            if let Some(place) = self.place(live.name()) {
+                return Some(self.replace(place, live));
+            }
+            self.all.push(live);
+            if self.all.len() > Self::FEW {
+                self.grow();
+            }
+            return None;
+        }
         if 8 * (self.all.len() + 1) > 7 * self.slots.len() {
             self.grow();
         }
         let (slot, hash) = self.slot(live.name());
         if let (_, number @ 1..) = self.slots[slot] {
-            let there = &mut self.all[number as usize - 1];
-            let before = there.entry;
-            *there = live;
-            return Some(before);
+            return Some(self.replace(number as usize - 1, live));
         }
         self.all.push(live);
         assert!(u32::try_from(self.all.len()).is_ok(), "a store has fewer than 2^32 names");
@@ -222,9 +232,22 @@ impl Names {
         None
     }
 
+    fn replace(&mut self, place: usize, live: Live) -> Entry {
+        let there = &mut self.all[place];
+        let before = there.entry;
+        *there = live;
+        before
+    }
+
     fn grow(&mut self) {
         let len = (2 * self.slots.len()).max(8);
         let old = core::mem::replace(&mut self.slots, alloc::vec![(0, 0); len]);
+        if old.is_empty() {
+            for number in 1..=self.all.len() {
+                let (slot, hash) = self.slot(self.all[number - 1].name());
+                self.slots[slot] = (hash, number as u32);
+            }
+        }
         for (hash, number) in old.into_iter().filter(|(_, number)| *number > 0) {
             let mut slot = hash as usize & (len - 1);
             while self.slots[slot].1 > 0 {
@@ -235,14 +258,15 @@ impl Names {
     }
 
     fn remove(&mut self, name: &[u8]) -> Option<Entry> {
-        self.get(name)?;
-        let (slot, _) = self.slot(name);
-        let (_, number) = self.slots[slot];
-        // The last entry takes its place.
-        let (last, _) = self.slot(self.all[self.all.len() - 1].name());
-        self.slots[last].1 = number;
-        self.free(slot);
-        Some(self.all.swap_remove(number as usize - 1).entry)
+        let place = self.place(name)?;
+        if !self.slots.is_empty() {
+            let (slot, _) = self.slot(name);
+            // The last entry takes its place.
+            let (last, _) = self.slot(self.all[self.all.len() - 1].name());
+            self.slots[last].1 = self.slots[slot].1;
+            self.free(slot);
+        }
+        Some(self.all.swap_remove(place).entry)
     }
 
     /// Frees a slot. Later entries move up, so that searches still find them.
@@ -325,5 +349,47 @@ impl Table {
         let mut all: Vec<_> = self.live.iter().collect();
         all.sort_unstable_by_key(|live| live.name());
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Live, Names};
+    use crate::format::entry::Entry;
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    fn live(name: usize, version: u64) -> Live {
+        let bytes = format!("name {name}");
+        Live::new(
+            Entry { name: bytes.len(), version, ..Entry::DELETED },
+            bytes.as_bytes(),
+            &[],
+            &[],
+        )
+    }
+
+    /// A table grows past the few that are compared and shrinks again, whatever was removed before.
+    #[test]
+    fn few_and_many_names_are_found_replaced_and_removed() {
+        for most in 1..=2 * Names::FEW + 2 {
+            for removed in 0..most {
+                let mut names = Names::default();
+                for name in 0..most {
+                    assert_eq!(names.insert(live(name, 1)), None, "{name} of {most}");
+                    assert_eq!(names.insert(live(name, 2)).map(|before| before.version), Some(1));
+                }
+                assert!(names.remove(live(removed, 0).name()).is_some());
+                assert!(names.remove(live(removed, 0).name()).is_none());
+                let found = |name| names.get(live(name, 0).name()).map(|live| live.entry.version);
+                for name in 0..=most {
+                    let expected = (name < most && name != removed).then_some(2);
+                    assert_eq!(found(name), expected, "{name} of {most} without {removed}");
+                }
+                let left = (0..most).filter(|name| *name != removed).collect::<Vec<_>>();
+                assert!(left.iter().all(|name| names.remove(live(*name, 0).name()).is_some()));
+                assert_eq!(names.len(), 0);
+            }
+        }
     }
 }

@@ -238,7 +238,10 @@ impl<M: Medium> Transaction<'_, M> {
 
     /// Returns the places that the renamed entries keep.
     fn kept(&self) -> BTreeSet<u64> {
-        let entries = self.changes.iter().filter(|live| self.has_renamed && !live.is_deleted());
+        if !self.has_renamed {
+            return BTreeSet::new();
+        }
+        let entries = self.changes.iter().filter(|live| !live.is_deleted());
         entries.map(|live| live.entry.at).collect()
     }
 

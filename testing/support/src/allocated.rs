@@ -12,8 +12,6 @@ pub struct Counting;
 /// Bytes of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Bytes {
-    /// All bytes that were ever allocated.
-    total: usize,
     /// The bytes that are allocated now. Bytes of another thread may be released here.
     now: isize,
     /// The most bytes that were allocated at a time.
@@ -21,15 +19,15 @@ struct Bytes {
 }
 
 std::thread_local! {
-    static BYTES: Cell<Bytes> = const { Cell::new(Bytes { total: 0, now: 0, most: 0 }) };
+    static BYTES: Cell<Bytes> = const { Cell::new(Bytes { now: 0, most: 0 }) };
 }
 
 // SAFETY: it returns the memory of the system's allocator, and takes no other back.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Bytes { total, now, most } = BYTES.get();
+        let Bytes { now, most } = BYTES.get();
         let now = now + layout.size().cast_signed();
-        BYTES.set(Bytes { total: total + layout.size(), now, most: most.max(now) });
+        BYTES.set(Bytes { now, most: most.max(now) });
         // SAFETY: the duties are the caller's, as here.
         unsafe { System.alloc(layout) }
     }
@@ -42,10 +40,10 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Returns the result of `work` with the bytes that this thread allocated meanwhile, in all and at most at a time.
+/// Returns the result of `work` with the bytes that this thread allocated meanwhile: at most at a time, and in the end.
 pub fn counted<R>(work: impl FnOnce() -> R) -> (R, [usize; 2]) {
     BYTES.set(Bytes::default());
     let result = work();
-    let Bytes { total, most, .. } = BYTES.get();
-    (result, [total, most.unsigned_abs()])
+    let Bytes { now, most } = BYTES.get();
+    (result, [most, now].map(|bytes| usize::try_from(bytes).unwrap_or(0)))
 }

@@ -51,11 +51,12 @@ impl Progress {
     }
 }
 
-/// Returns the file that keeps the recording of a program whose check failed. The next such run replaces it.
-pub fn recording_of(program: &Path) -> PathBuf {
+/// Returns the file in which a command keeps the recording of a program whose check failed. The command's next such run
+/// replaces it.
+pub fn recording_of(command: &str, program: &Path) -> PathBuf {
     let user = rustix::process::getuid().as_raw();
     let name = program.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
-    env::temp_dir().join(format!("lose-lines-{user}-{name}.log"))
+    env::temp_dir().join(format!("lose-lines-{command}-{user}-{name}.log"))
 }
 
 /// The report of one test.

@@ -82,7 +82,7 @@ impl Driving {
         }
         let file = tempfile::Builder::new().prefix("lose-lines-").suffix(".log").tempfile();
         let made = Some(file.context("cannot make a recording")?.into_temp_path());
-        Ok(Place { name: recording_of(self.testing.name()), made })
+        Ok(Place { name: recording_of("drive", self.testing.name()), made })
     }
 
     /// Returns the file system of the drive.

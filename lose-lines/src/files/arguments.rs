@@ -121,7 +121,7 @@ pub(crate) fn files(request: &Filing) -> Result<u8> {
             let run = Faults { request, check: &check, recorded: &recorded, work: work.path() };
             return run.all(kind, &recording, report);
         }
-        let path = testing.keep.clone().unwrap_or_else(|| recording_of(testing.name()));
+        let path = testing.keep.clone().unwrap_or_else(|| recording_of("files", testing.name()));
         let (log, work, path) = (&recording.log, work.path(), &path);
         let run = Run { request, check: &check, log, path, work, state: &state };
         let found = run.models(&models, warned, report);

@@ -3,7 +3,7 @@
 //! `arch` depends only on `core`, so its types are serialised here.
 //!
 //! An object whose number of fields varies is a map of unknown length: many formats write the announced length of a
-//! struct before its fields (CBOR, MessagePack).
+//! struct before its fields (CBOR, `MessagePack`).
 
 use super::cpu::{Availability, CpuReport, Status};
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};

@@ -100,7 +100,7 @@ fn a_refusal_has_its_number_and_its_advice() {
     assert_eq!(report["instructions"][0]["status"], "refused");
 }
 
-/// MessagePack writes the announced number of fields, which JSON does not need.
+/// `MessagePack` writes the announced number of fields, which JSON does not need.
 fn assert_message_pack_equals_json(report: &impl Serialize, name: &str) {
     let bytes = rmp_serde::to_vec_named(report).unwrap();
     let mut rest = bytes.as_slice();

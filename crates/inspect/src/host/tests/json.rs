@@ -141,7 +141,7 @@ fn unknown_values_have_reason_and_advice() {
     }
 }
 
-/// MessagePack writes the announced number of fields, which JSON does not need.
+/// `MessagePack` writes the announced number of fields, which JSON does not need.
 fn assert_message_pack_equals_json(report: &impl Serialize, name: &str) {
     let bytes = rmp_serde::to_vec_named(report).unwrap();
     let mut rest = bytes.as_slice();

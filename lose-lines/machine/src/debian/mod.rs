@@ -187,9 +187,11 @@ pub fn missing(
     let state = State::open(cache, suite, architecture)?;
     state.update()?;
     for (Package { name, sha256, .. }, asked) in packages.iter().zip(&names) {
-        let Ok(listed) = state.ask(&format!("show {asked}")) else { return Ok(Some(name)) };
+        // It fails for an unknown name, and prints nothing for an unknown version.
+        let listed = state.ask(&format!("show {asked}")).unwrap_or_default();
         let found = listed.lines().find_map(|line| line.strip_prefix("SHA256: "));
-        ensure!(found == Some(sha256), "{asked}: the archive has the checksum {found:?}");
+        let Some(found) = found else { return Ok(Some(name)) };
+        ensure!(found == *sha256, "{asked}: the archive has the checksum {found}");
     }
     Ok(None)
 }

@@ -37,6 +37,8 @@ pub enum Lacks {
     Emulator,
     /// Only Debian has the kernel.
     DebianKernel,
+    /// The archive removes older versions of its packages.
+    OldPackage,
     /// The emulators are programs for x86-64.
     X86,
     /// The CPU or its kernel runs no programs of 32 bits.
@@ -67,6 +69,7 @@ impl fmt::Display for Lacks {
             Self::CrossCompiler => "no-cross-compiler",
             Self::Emulator => "other-emulator",
             Self::DebianKernel => "no-debian-kernel",
+            Self::OldPackage => "no-old-package",
             Self::X86 => "not-x86-64",
             Self::Words32 => "no-32-bit-programs",
             Self::LoopDevice => "no-loop-device",

@@ -14,7 +14,7 @@ use super::initramfs::{self, Initramfs};
 use super::plugin::Plugin;
 use super::unavailable::Unavailable;
 use crate::cache::{self, Cache};
-use crate::debian::{self, Suite};
+use crate::debian::{self, Package, Suite};
 
 impl Architecture {
     /// Returns the source of the architecture's kernel, preferably a build for virtual machines. Debian 12's older
@@ -23,17 +23,14 @@ impl Architecture {
     /// user mode.
     const fn kernel(self) -> Kernel {
         match self {
-            Self::X86 => Kernel {
-                suite: Suite::System,
-                depending: &["linux-image-cloud-amd64", "linux-image-generic"],
-            },
-            Self::Arm64 => Kernel {
-                suite: Suite::System,
-                depending: &["linux-image-6.12-cloud-arm64", "linux-image-cloud-arm64"],
-            },
-            Self::Riscv64 => {
-                Kernel { suite: Suite::Release("forky"), depending: &["linux-image-riscv64"] }
+            Self::X86 => {
+                Kernel::Current(Suite::System, &["linux-image-cloud-amd64", "linux-image-generic"])
             }
+            Self::Arm64 => Kernel::Current(
+                Suite::System,
+                &["linux-image-6.12-cloud-arm64", "linux-image-cloud-arm64"],
+            ),
+            Self::Riscv64 => Kernel::Current(Suite::Release("forky"), &["linux-image-riscv64"]),
         }
     }
 
@@ -99,15 +96,15 @@ impl Architecture {
 
 /// A kernel's packages, which have its version in their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Kernel {
-    suite: Suite,
-    /// Packages that depend on the current version. The first known one is used.
-    depending: &'static [&'static str],
+pub enum Kernel {
+    /// The suite's current version, on which the first known one of these packages depends.
+    Current(Suite, &'static [&'static str]),
+    /// One version, with the programs of the system's release.
+    Of(Suite, &'static [Package]),
 }
 
 /// The oldest kernel on Debian's mirrors: 5.10, from Debian 11.
-const OLDEST: Kernel =
-    Kernel { suite: Suite::Release("bullseye"), depending: &["linux-image-cloud-amd64"] };
+const OLDEST: Kernel = Kernel::Current(Suite::Release("bullseye"), &["linux-image-cloud-amd64"]);
 
 /// Programs, and the packages that contain them.
 struct Programs {
@@ -175,7 +172,13 @@ impl Kits {
         self.kit_of(Architecture::X86, OLDEST, agent)
     }
 
-    fn kit_of(&self, architecture: Architecture, kernel: Kernel, agent: PathBuf) -> Result<Kit> {
+    /// Returns a kit with this kernel.
+    pub fn kit_of(
+        &self,
+        architecture: Architecture,
+        kernel: Kernel,
+        agent: PathBuf,
+    ) -> Result<Kit> {
         let emulators = self.emulators()?;
         let Parts { kernel, base } = self.parts(architecture, kernel)?;
         let plugin = match Plugin::fits(&emulators.system(architecture.qemu())) {
@@ -194,8 +197,15 @@ impl Kits {
 
     fn fetch(&self, architecture: Architecture, kernel: Kernel) -> Result<Parts> {
         let cache = &self.cache;
-        let Kernel { suite, depending } = kernel;
-        let packages = debian::kernel(cache, architecture.debian(), suite, depending)?;
+        let debian = architecture.debian();
+        let (packages, suite, programs_from) = match kernel {
+            Kernel::Current(suite, depending) => {
+                (debian::kernel(cache, debian, suite, depending)?, suite, suite)
+            }
+            Kernel::Of(suite, packages) => {
+                (debian::of_version(packages, debian), suite, Suite::System)
+            }
+        };
         let kernel = debian::fetch(cache, &packages, suite)?;
 
         // A module decompressed into this directory must not be taken for another kernel's.
@@ -210,7 +220,7 @@ impl Kits {
             base.modules(&format!("/lab/modules-{name}"), &known, &[name])?;
         }
         let Programs { packages, names } = architecture.programs();
-        let root = debian::root(cache, architecture.debian(), packages, suite)?;
+        let root = debian::root(cache, debian, packages, programs_from)?;
         names.iter().try_for_each(|name| base.program(&root, name))?;
         base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
         let archive = folder.join("base.cpio");

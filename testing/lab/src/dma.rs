@@ -5,12 +5,14 @@
 
 use alloc::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use lose_lines_machine::architecture::Architecture;
 use lose_lines_machine::command::Cmd;
+use lose_lines_machine::debian::{Package, Suite};
 use lose_lines_machine::initramfs::Initramfs;
+use lose_lines_machine::kit::Kit;
 use lose_lines_machine::transcript::Transcript;
 use serde_json::Value;
 
@@ -109,6 +111,33 @@ const LINUX: [Linux; 3] = [
     },
 ];
 
+const NVME: &Linux = &LINUX[1];
+
+/// The suite that keeps older kernels.
+const BACKPORTS: Suite = Suite::Release("trixie-backports");
+
+/// A kernel whose `nvme` driver passes two arguments in the wrong order, so that it unmaps scatter lists by addresses that are
+/// not theirs (mended by Linux a54afbc8a213).
+const WRONG_NVME: &[Package] = &[Package {
+    name: "linux-image-6.18.15+deb13-cloud-arm64",
+    version: "6.18.15-1~bpo13+1",
+    sha256: "d8769e7a5cd50d504354c1bb13d92becb004178ed1195e575d5680e33cb84c30",
+}];
+
+/// One with that mended.
+const RIGHT_NVME: &[Package] = &[
+    Package {
+        name: "linux-binary-7.3.4+deb13-cloud-arm64",
+        version: "7.3.4-1~bpo13+1",
+        sha256: "34dc0e1a6320440cc3f6e34d12ae099041a2e10555061d50ff4e5af602121788",
+    },
+    Package {
+        name: "linux-modules-7.3.4+deb13-cloud-arm64",
+        version: "7.3.4-1~bpo13+1",
+        sha256: "90a6ce3e126d739938996a7493335403de7678abcdbae916c7f4c61ff8de3f32",
+    },
+];
+
 /// A virtio device goes through the kernel's mappings for DMA only with `iommu_platform`.
 const VIRTIO: &str = "-device virtio-blk-pci,drive=disk,iommu_platform=on,disable-legacy=on";
 
@@ -116,7 +145,8 @@ pub(super) fn lanes() -> Vec<Lane> {
     let linux = LINUX.iter().map(linux);
     let module = Lane::new("dma/aarch64/linux-module", linux_module);
     let reports = GUESTS.iter().map(reports);
-    GUESTS.iter().map(left_out).chain(reports).chain(linux).chain([module]).collect()
+    let lists = Lane::new("dma/aarch64/linux-nvme-lists", linux_nvme_lists);
+    GUESTS.iter().map(left_out).chain(reports).chain(linux).chain([module, lists]).collect()
 }
 
 /// Leaves out each operation in turn.
@@ -191,28 +221,64 @@ fn run(
 fn linux(of: &'static Linux) -> Lane {
     Lane::new(format!("dma/{}", of.name), move |lab| {
         let kit = lab.kit(of.architecture)?;
-        lab.plugin(of.architecture.qemu())?;
-        let name = of.name.replace('/', "-");
-        let initrd = kit.initrd(&Initramfs::default(), &format!("dma-{name}"))?;
-        let kernel = kit.kernel.display().to_string();
-        let tool = Cmd::new(lab.tool()?.display().to_string()).limit(LIMIT);
-        let disk = lab.work().join(format!("dma-{name}.disk"));
-        let machine = tool
-            .words("dma --json --dtb-noncoherent --")
-            .words(of.options)
-            .words("-m 512M -nodefaults -display none -serial stdio")
-            .args(["-kernel", &kernel, "-initrd", &initrd.display().to_string()])
-            .args(["-append", &format!("console={} panic=-1 -- use-disk", of.console)]);
-        let machine = with_disk(&machine, &disk, of.disk);
+        let (machine, disk) = booting(lab, of, &kit, &of.name.replace('/', "-"), "")?;
         Ok(Box::new(move |log| {
-            fs::write(&disk, "").context("cannot write the disk")?;
-            sized(&disk)?;
-            let found = report(&machine, log).and_then(|report| found(&report))?;
+            let found = found_with_disk(&machine, &disk, log)?;
             ensure!(found.is_empty(), "a kernel that is right was reported: {found:?}");
-            ensure!(log.text()?.contains("disk is right"), "Linux did not use its disk");
             Ok(())
         }))
     })
+}
+
+/// Boots a kernel whose `nvme` driver is wrong, with scatter lists and without, and one whose driver is right.
+///
+/// The driver takes lists for requests whose segments have this many bytes on average (`nvme_pci_use_sgls`).
+fn linux_nvme_lists(lab: &Lab) -> Result<crate::lane::Run> {
+    let mut machines = Vec::new();
+    for (name, packages, threshold, kinds) in [
+        ("wrong-nvme", WRONG_NVME, 1, &["stale-read"][..]),
+        ("wrong-nvme-without-lists", WRONG_NVME, 0, &[]),
+        ("right-nvme", RIGHT_NVME, 1, &[]),
+    ] {
+        let kit = lab.kit_of(NVME.architecture, BACKPORTS, packages)?;
+        let option = format!("nvme.sgl_threshold={threshold}");
+        machines.push((name, booting(lab, NVME, &kit, name, &option)?, kinds));
+    }
+    Ok(Box::new(move |log| {
+        for (name, (machine, disk), expected) in machines {
+            let found = found_with_disk(&machine, &disk, log).context(name)?;
+            ensure!(found.iter().eq(expected), "{name}: {found:?}, not {expected:?}");
+        }
+        Ok(())
+    }))
+}
+
+/// Returns the machine that boots Linux with this option, to use its disk, and the disk.
+fn booting(lab: &Lab, of: &Linux, kit: &Kit, name: &str, option: &str) -> Result<(Cmd, PathBuf)> {
+    lab.plugin(of.architecture.qemu())?;
+    let initrd = kit.initrd(&Initramfs::default(), &format!("dma-{name}"))?;
+    let disk = lab.work().join(format!("dma-{name}.disk"));
+    let tool = Cmd::new(lab.tool()?.display().to_string()).limit(LIMIT);
+    let machine = tool
+        .words("dma --json --dtb-noncoherent --")
+        .words(of.options)
+        .words("-m 512M -nodefaults -display none -serial stdio")
+        .args(["-kernel", &kit.kernel.display().to_string()])
+        .args(["-initrd", &initrd.display().to_string()])
+        .args(["-append", &format!("console={} panic=-1 {option} -- use-disk", of.console)]);
+    Ok((with_disk(&machine, &disk, of.disk), disk))
+}
+
+/// Runs Linux, which uses its disk. Returns the kinds of findings.
+fn found_with_disk(machine: &Cmd, disk: &Path, log: &mut Transcript) -> Result<BTreeSet<String>> {
+    fs::write(disk, "").context("cannot write the disk")?;
+    sized(disk)?;
+    let before = log.text()?.len();
+    let report = report(machine, log)?;
+    ensure!(log.text()?[before..].contains("disk is right"), "Linux did not use its disk");
+    let findings = report["findings"].as_array().context("no findings")?;
+    let kind = |finding: &Value| Some(finding["kind"].as_str()?.to_owned());
+    findings.iter().map(|finding| kind(finding).context("no kind")).collect()
 }
 
 fn sized(disk: &Path) -> Result<()> {

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Error, Result};
 use lose_lines_machine::architecture::Architecture;
 use lose_lines_machine::cache::{self, Cache};
-use lose_lines_machine::debian::{self, Suite};
+use lose_lines_machine::debian::{self, Package, Suite};
 use lose_lines_machine::elf;
 use lose_lines_machine::emulator::{Emulated, Emulators};
 use lose_lines_machine::initramfs::Initramfs;
-use lose_lines_machine::kit::{Kit, Kits};
+use lose_lines_machine::kit::{Kernel, Kit, Kits};
 use lose_lines_machine::plugin::Plugin;
 use xtask::absent::Lacks;
 use xtask::command::{Cmd, find_program};
@@ -136,6 +136,23 @@ impl Lab {
         with_debian_kernels()?;
         self.emulators()?;
         fetched(self.kits.oldest_kit(self.agent(Architecture::X86)?))
+    }
+
+    /// Returns a kit with a kernel of one version, which the archive may have removed.
+    pub(crate) fn kit_of(
+        &self,
+        architecture: Architecture,
+        suite: Suite,
+        packages: &'static [Package],
+    ) -> Result<Kit> {
+        with_debian_kernels()?;
+        self.emulators()?;
+        let missing = debian::missing(&self.cache, packages, architecture.debian(), suite);
+        if let Some(name) = fetched(missing)? {
+            return Err(Lacks::OldPackage.error(format_args!("the archive has no {name} any more")));
+        }
+        let kernel = Kernel::Of(suite, packages);
+        fetched(self.kits.kit_of(architecture, kernel, self.agent(architecture)?))
     }
 
     /// Returns the archive with the agent, which is built once.

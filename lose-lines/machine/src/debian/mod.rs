@@ -51,18 +51,11 @@ fn candidate(policy: &str) -> Option<u32> {
 /// directory with their files.
 pub fn fetch(cache: &Cache, packages: &[impl AsRef<str>], suite: Suite) -> Result<PathBuf> {
     let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
-    let first = packages.first().context("no package")?;
-    // Other packages give other files. A name made of all of them would be too long for a file system.
-    let mut names = DefaultHasher::new();
-    packages.hash(&mut names);
-    let more = match packages.len() {
-        1 => String::new(),
-        count => format!("_and_{}_{:016x}", count - 1, names.finish()),
-    };
-    let place = place(cache, &format!("{first}{more}"), suite.name());
+    let place = place_of(cache, &packages, suite)?;
     if place.is_dir() {
         return Ok(place);
     }
+    let first = packages[0];
     let name = first.split('=').next().unwrap_or(first);
     let architecture = match name.split_once(':') {
         Some((_, architecture)) => architecture.to_owned(),
@@ -161,6 +154,48 @@ fn of_one_version(image: String, names: &[String]) -> Vec<String> {
     iter::once(image).chain(others).collect()
 }
 
+/// A package of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Package {
+    pub name: &'static str,
+    pub version: &'static str,
+    /// Its checksum in the archive's lists, by which apt verifies the file.
+    pub sha256: &'static str,
+}
+
+/// Returns apt's notation for packages of one version.
+pub(crate) fn of_version(packages: &[Package], architecture: &str) -> Vec<String> {
+    let notation =
+        |Package { name, version, .. }: &Package| format!("{name}:{architecture}={version}");
+    packages.iter().map(notation).collect()
+}
+
+/// Returns the first of these packages that the archive no longer has, if they were not fetched before.
+///
+/// # Errors
+/// If a package is another one than before, or the archive does not answer.
+pub fn missing(
+    cache: &Cache,
+    packages: &'static [Package],
+    architecture: &str,
+    suite: Suite,
+) -> Result<Option<&'static str>> {
+    let names = of_version(packages, architecture);
+    if place_of(cache, &names, suite)?.is_dir() {
+        return Ok(None);
+    }
+    let state = State::open(cache, suite, architecture)?;
+    state.update()?;
+    for (Package { name, sha256, .. }, asked) in packages.iter().zip(&names) {
+        // It fails for an unknown name, and prints nothing for an unknown version.
+        let listed = state.ask(&format!("show {asked}")).unwrap_or_default();
+        let found = listed.lines().find_map(|line| line.strip_prefix("SHA256: "));
+        let Some(found) = found else { return Ok(Some(name)) };
+        ensure!(found == *sha256, "{asked}: the archive has the checksum {found}");
+    }
+    Ok(None)
+}
+
 /// Returns this system's own architecture.
 fn native() -> Result<String> {
     Ok(Cmd::new("dpkg").arg("--print-architecture").read()?.trim().to_owned())
@@ -174,6 +209,20 @@ fn in_spite_of(updated: Result<()>, fetched: Result<String>) -> Result<()> {
         (Ok(()), Err(why)) => Err(why),
         (Err(stale), Err(why)) => Err(why.context(format!("{stale:#}"))),
     }
+}
+
+/// Returns the directory for packages without their dependencies.
+fn place_of(cache: &Cache, packages: &[impl AsRef<str>], suite: Suite) -> Result<PathBuf> {
+    let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
+    let first = packages.first().context("no package")?;
+    // Other packages give other files. A name made of all of them would be too long for a file system.
+    let mut names = DefaultHasher::new();
+    packages.hash(&mut names);
+    let more = match packages.len() {
+        1 => String::new(),
+        count => format!("_and_{}_{:016x}", count - 1, names.finish()),
+    };
+    Ok(place(cache, &format!("{first}{more}"), suite.name()))
 }
 
 /// Returns the directory for packages of this system's release.

@@ -131,12 +131,11 @@ impl Mapped {
                 |part: Range<usize>| (number * CHUNK + part.start as u64, now[part].to_vec());
             let parts = parts.into_iter().map(bytes);
             found.extend(parts.inspect(|(_, bytes)| needed += bytes.len() as u64));
-            match self.chunks.get_mut(&number) {
-                Some(old) => old.copy_from_slice(&now),
-                None => {
-                    self.chunks.insert(number, now.clone());
-                    needed += CHUNK;
-                }
+            if let Some(old) = self.chunks.get_mut(&number) {
+                old.copy_from_slice(&now);
+            } else {
+                self.chunks.insert(number, now.clone());
+                needed += CHUNK;
             }
         }
         found

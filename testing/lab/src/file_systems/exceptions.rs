@@ -21,11 +21,12 @@ struct Case<'a> {
     log: &'a Log,
     cut: usize,
     lost: Vec<LostOperation>,
-    /// The records of lost effects.
+    /// The records of lost and of kept effects.
     records: BTreeSet<usize>,
+    kept: BTreeSet<usize>,
 }
 
-pub(super) const EXCEPTIONS: [Exception; 2] = [
+pub(super) const EXCEPTIONS: [Exception; 3] = [
     Exception {
         what: "a file grows by truncate(2), and earlier bytes of its last block are lost",
         source: "since Linux 6.13 they are written first: fs/ext4/inode.c, ext4_setattr",
@@ -38,6 +39,12 @@ pub(super) const EXCEPTIONS: [Exception; 2] = [
         of: &[Model::Ext4, Model::Xfs],
         is: |case| case.syncs_within_a_tick(),
     },
+    Exception {
+        what: "a part of one write is lost",
+        source: "contiguous new bytes are one extent, unless free space is in pieces: fs/btrfs/inode.c, cow_file_range",
+        of: &[Model::Btrfs],
+        is: |case| case.tears_a_write(),
+    },
 ];
 
 /// Returns the exceptions that explain why nothing shows a state of a model, one for each way to make it. Returns none if a
@@ -46,9 +53,10 @@ pub(super) fn of(log: &Log, model: Model, ways: &[Choice]) -> Option<BTreeSet<us
     let exception = |way: &Choice| {
         let Kept::AllBut(lost) = &way.kept else { return None };
         let cut = Cut::new(log, model, way.cut);
+        let kept = cut.operations(&cut.kept(&way.kept), |_place| None);
         let lost = cut.operations(lost, |_place| None);
-        let records = lost.iter().map(|one| one.record).collect();
-        let case = Case { log, cut: way.cut, lost, records };
+        let [records, kept] = [&lost, &kept].map(|all| all.iter().map(|one| one.record).collect());
+        let case = Case { log, cut: way.cut, lost, records, kept };
         EXCEPTIONS.iter().position(|one| one.of.contains(&model) && (one.is)(&case))
     };
     ways.iter().map(exception).collect()
@@ -107,5 +115,12 @@ impl Case<'_> {
             }
             _ => false,
         })
+    }
+
+    fn tears_a_write(&self) -> bool {
+        let is_write = |record: &&usize| {
+            matches!(self.log.records[**record].operation, Operation::Write { .. })
+        };
+        self.records.intersection(&self.kept).any(|record| is_write(&record))
     }
 }

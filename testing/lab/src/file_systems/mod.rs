@@ -33,11 +33,8 @@ use real::{Kind, Real};
 /// Most of the time is waiting for mount(2) and umount(2).
 const THREADS: usize = 4;
 
-/// The programs that run at once in one file system.
-const TOGETHER: usize = 8;
-
 /// Programs are given up after this many runs without a new state.
-const PATIENCE: u64 = 5;
+const PATIENCE: u64 = 8;
 
 /// The least share of the model's states that must be shown, in percent of those that no exception explains.
 const LEAST: usize = 95;
@@ -80,10 +77,12 @@ struct Amount {
     most_states: usize,
     /// The most runs of a program.
     runs: u64,
+    /// The programs that run at once in one file system: a mount shows them all, but a sync of one commits for the others.
+    together: usize,
 }
 
-const SHORT: Amount = Amount { programs: 10, most_states: 12, runs: 40 };
-const LONG: Amount = Amount { programs: 300, most_states: 14, runs: 24 };
+const SHORT: Amount = Amount { programs: 10, most_states: 12, runs: 40, together: 1 };
+const LONG: Amount = Amount { programs: 300, most_states: 14, runs: 24, together: 4 };
 
 /// Returns the lanes.
 pub(crate) fn lanes() -> Vec<Lane> {
@@ -192,7 +191,7 @@ fn compare_programs(
     loop {
         let (folder, memory) = (tempfile::tempdir()?, tempfile::tempdir_in("/dev/shm")?);
         let mut cases = Vec::new();
-        while cases.len() < TOGETHER {
+        while cases.len() < amount.together {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= end {
                 break;

@@ -61,9 +61,10 @@ fn index(place: u64) -> usize {
 }
 
 impl Mapped {
-    pub(super) fn new(file: File) -> Self {
+    /// Takes over what the file has, if there is room for it.
+    pub(super) fn new(file: File, room: u64) -> Self {
         let mut new = Self { file, chunks: BTreeMap::new() };
-        new.changes();
+        new.changes(room);
         new
     }
 
@@ -101,13 +102,17 @@ impl Mapped {
         }
     }
 
-    /// Returns what the file has and the log has not, and takes it over.
-    pub(super) fn changes(&mut self) -> Vec<(u64, Vec<u8>)> {
+    /// Returns what the file has and the log has not, and takes it over, until that is more than there is room for.
+    pub(super) fn changes(&mut self, room: u64) -> Vec<(u64, Vec<u8>)> {
         let places = data(&self.file).into_iter().map(|part| part.start / CHUNK);
         let places: BTreeSet<u64> = places.chain(self.chunks.keys().copied()).collect();
         let (mut found, mut now, zeros) =
             (Vec::new(), vec![0; index(CHUNK)], vec![0; index(CHUNK)]);
+        let mut needed = 0;
         for number in places {
+            if needed > room {
+                break;
+            }
             let read = read_at(&self.file, number * CHUNK, &mut now);
             now[read..].fill(0);
             let old = self.chunks.get(&number).unwrap_or(&zeros);
@@ -124,8 +129,14 @@ impl Mapped {
             }
             let bytes =
                 |part: Range<usize>| (number * CHUNK + part.start as u64, now[part].to_vec());
-            found.extend(parts.into_iter().map(bytes));
-            self.chunks.insert(number, now.clone());
+            let parts = parts.into_iter().map(bytes);
+            found.extend(parts.inspect(|(_, bytes)| needed += bytes.len() as u64));
+            if let Some(old) = self.chunks.get_mut(&number) {
+                old.copy_from_slice(&now);
+            } else {
+                self.chunks.insert(number, now.clone());
+                needed += CHUNK;
+            }
         }
         found
     }
@@ -133,8 +144,9 @@ impl Mapped {
 
 /// Returns the sectors of a page that differ, from the first to the last: a CPU's stores are no smaller unit than those.
 fn changed(old: &[u8], now: &[u8], page: Range<usize>) -> Option<Range<usize>> {
-    let differs = |place: &usize| old[*place] != now[*place];
-    let first = page.clone().find(differs)?;
-    let last = page.clone().rfind(differs)?;
-    Some(first / 512 * 512..((last / 512 + 1) * 512).min(page.end))
+    let end = |at: usize| (at + 512).min(page.end);
+    let differs = |at: &usize| old[*at..end(*at)] != now[*at..end(*at)];
+    let mut sectors = page.clone().step_by(512).filter(differs);
+    let first = sectors.next()?;
+    Some(first..end(sectors.next_back().unwrap_or(first)))
 }

@@ -798,11 +798,14 @@ impl<'a> Recorder<'a> {
     /// Logs the stores through mappings since the last look: where a file differs from what the log says.
     fn look(&mut self) {
         let mut found = Vec::new();
+        let (mut held, room) = (self.held, self.room);
         for (object, mapped) in &mut self.mapped {
             let before = mapped.held();
-            found.extend(mapped.changes().into_iter().map(|(at, bytes)| (*object, at, bytes)));
-            self.held += mapped.held() - before;
+            let changes = mapped.changes(room.saturating_sub(held));
+            held += mapped.held() - before;
+            found.extend(changes.into_iter().map(|(at, bytes)| (*object, at, bytes)));
         }
+        self.held = held;
         for (file, at, bytes) in found {
             self.push(Operation::Write { file, at, bytes, via: Via::Mapping });
         }
@@ -944,7 +947,7 @@ impl<'a> Recorder<'a> {
             "{name} is mapped for writing: its stores are seen when it is synced or unmapped, not when they are made; lose-lines drive sees them all"
         ));
         if let Ok(file) = File::open(path) {
-            let mapped = Mapped::new(file);
+            let mapped = Mapped::new(file, self.room.saturating_sub(self.held));
             self.hold(mapped.held());
             self.mapped.insert(object, mapped);
         }

@@ -370,11 +370,8 @@ impl<'a> Graph<'a> {
             }
             Operation::Resize { file, size } => self.resize(record, *file, *size),
             Operation::Zero { file, at, len } => {
-                let number = self.cut(record, *file, (*at, at + len), |file| Effect::Zeros {
-                    file,
-                    at: *at,
-                    len: *len,
-                });
+                let zeros = |file| Effect::Zeros { file, at: *at, len: *len };
+                let number = self.cut(record, *file, (*at, at + len), Vec::new(), zeros);
                 let found = self.files.entry(*file).or_default();
                 let removed = at.div_ceil(BLOCK)..(at + len) / BLOCK;
                 found.allocated.retain(|block, _| !removed.contains(block));
@@ -492,7 +489,6 @@ impl<'a> Graph<'a> {
         (is_new, via): (bool, Via),
         bytes: &[Number],
     ) {
-        let last = bytes.last().copied();
         let mut needs: Vec<Number> = match self.model {
             _ if via == Via::Direct => bytes.to_vec(),
             Model::OrderedExt4 => {
@@ -506,7 +502,7 @@ impl<'a> Graph<'a> {
                 let units = block / SECTOR..(block + BLOCK) / SECTOR;
                 units.filter_map(|unit| file.units.get(&unit).copied()).collect()
             }
-            Model::Btrfs => bytes.first().copied().or(last).into_iter().collect(),
+            Model::Btrfs => bytes.first().copied().into_iter().collect(),
             Model::Ext4 | Model::Posix(_) => Vec::new(),
         };
         let is_chained = self.model.is_ext4() || self.model.posix().is_some();
@@ -576,8 +572,8 @@ impl<'a> Graph<'a> {
             Model::Posix(_) => size,
             _ => size.next_multiple_of(BLOCK).min(old),
         };
-        let number = self
-            .cut_after(record, object, (from, u64::MAX), needs, |file| Effect::Cut { file, size });
+        let number =
+            self.cut(record, object, (from, u64::MAX), needs, |file| Effect::Cut { file, size });
         let unit = self.model.unit();
         let file = self.files.entry(object).or_default();
         file.units.retain(|place, _| *place * unit < size);
@@ -612,16 +608,6 @@ impl<'a> Graph<'a> {
 
     /// Adds the removal of a range. Later bytes there need it.
     fn cut(
-        &mut self,
-        record: usize,
-        object: Object,
-        range: (u64, u64),
-        effect: impl FnOnce(Object) -> Effect,
-    ) -> Number {
-        self.cut_after(record, object, range, Vec::new(), effect)
-    }
-
-    fn cut_after(
         &mut self,
         record: usize,
         object: Object,

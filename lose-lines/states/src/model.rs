@@ -20,7 +20,9 @@
 //!
 //! # Limits
 //! A file system's own metadata are never torn, journals of data (`data=journal`) and nobarrier are not modelled, and
-//! btrfs writes elsewhere (no `nodatacow`). Extended attributes, owners, modes and times are not in the states.
+//! btrfs writes elsewhere (no `nodatacow`). Extended attributes, owners, modes and times are not in the states. A file that was
+//! cut is written back by the first close of any descriptor (`ext4_release_file`): if another program closes it before the bytes
+//! are written, the program's own close does nothing.
 
 use core::fmt;
 use core::str::FromStr;

@@ -26,7 +26,7 @@ const BLOCK: usize = 4096;
 pub(super) const SECTOR: usize = 512;
 
 /// The time after which a held write is answered, if somebody waits for it.
-const SLOW: Duration = Duration::from_millis(60);
+const SLOW: Duration = Duration::from_millis(480);
 
 /// The bytes of a disk that are not zero, by block. A clone shares them.
 #[derive(Clone, Default)]
@@ -95,6 +95,8 @@ pub(super) struct State {
     /// Some writes of content wait for their answer if the drive is slow.
     pub(super) slow: Option<Rng>,
     held: Vec<(usize, ReplyWrite)>,
+    /// True during calls that wait for writes.
+    pub(super) is_awaited: bool,
     /// The number of calls that the test has made.
     calls: u64,
 }
@@ -255,8 +257,9 @@ impl Disk {
                     continue;
                 }
                 let before = (state.heard.len(), state.calls);
+                let pause = if state.is_awaited { SLOW / 32 } else { SLOW };
                 drop(state);
-                thread::sleep(SLOW);
+                thread::sleep(pause);
                 state = locked(&shared);
                 if (state.heard.len(), state.calls) == before {
                     state.release();

@@ -43,6 +43,11 @@ impl Step {
         matches!(self, Self::Sync(_) | Self::SyncData(_))
     }
 
+    /// Returns true if it may wait for writes that are under way.
+    pub(super) fn may_wait(&self) -> bool {
+        self.waits() || matches!(self, Self::Replace(..) | Self::Resize(..))
+    }
+
     /// Returns true if it waits for the drive.
     pub(super) fn waits(&self) -> bool {
         self.is_sync() || matches!(self, Self::WriteBack(_))
@@ -290,39 +295,42 @@ pub(super) fn begin(root: &Path) -> io::Result<()> {
     FILES.iter().try_for_each(|(name, size)| fs::write(root.join(name), initial(name, *size)))
 }
 
-/// Does one operation. The function gets an open file between the calls.
+/// Does a part of an operation: opens and writes, or closes what an earlier part has opened. Returns the file that the
+/// next part needs, if there is one.
 pub(super) fn run(
     root: &Path,
-    number: usize,
-    step: &Step,
-    mut between: impl FnMut(&File) -> io::Result<()>,
-) -> io::Result<()> {
+    (number, step): (usize, &Step),
+    opened: Option<File>,
+) -> io::Result<Option<File>> {
     let open = |name: &str| OpenOptions::new().write(true).open(root.join(name));
-    match *step {
-        Step::Create(name) => File::create_new(root.join(name)).map(drop),
-        Step::MakeDirectory(name) => fs::create_dir(root.join(name)),
-        Step::Append(name, len) => {
+    match (step, opened) {
+        (Step::Replace(name, _), None) => return File::create(root.join(name)).map(Some),
+        (Step::Replace(_, len), Some(mut file)) if file.metadata()?.len() == 0 => {
+            file.write_all(&letters(number, *len))?;
+            return Ok(Some(file));
+        }
+        (_, Some(_closed)) => {}
+        (Step::Append(name, len), None) => {
             let mut file = OpenOptions::new().append(true).create(true).open(root.join(name))?;
-            file.write_all(&letters(number, len))?;
-            between(&file)
+            file.write_all(&letters(number, *len))?;
+            return Ok(Some(file));
         }
-        Step::Overwrite(name, at, len) => {
+        (Step::Overwrite(name, at, len), None) => {
             let file = open(name)?;
-            file.write_all_at(&letters(number, len), at)?;
-            between(&file)
+            file.write_all_at(&letters(number, *len), *at)?;
+            return Ok(Some(file));
         }
-        Step::Replace(name, len) => {
-            let mut file = File::create(root.join(name))?;
-            between(&file)?;
-            file.write_all(&letters(number, len))?;
-            between(&file)
+        (Step::Create(name), None) => drop(File::create_new(root.join(name))?),
+        (Step::MakeDirectory(name), None) => fs::create_dir(root.join(name))?,
+        (Step::Resize(name, size), None) => open(name)?.set_len(*size)?,
+        (Step::Rename(from, to), None) => fs::rename(root.join(from), root.join(to))?,
+        (Step::Link(from, to), None) => fs::hard_link(root.join(from), root.join(to))?,
+        (Step::Remove(name), None) => fs::remove_file(root.join(name))?,
+        (Step::Sync(name), None) => File::open(root.join(name))?.sync_all()?,
+        (Step::SyncData(name), None) => File::open(root.join(name))?.sync_data()?,
+        (Step::WriteBack(name), None) => {
+            kernel::write_back(&File::open(root.join(name))?, (0, 0), true)?;
         }
-        Step::Resize(name, size) => open(name)?.set_len(size),
-        Step::Rename(from, to) => fs::rename(root.join(from), root.join(to)),
-        Step::Link(from, to) => fs::hard_link(root.join(from), root.join(to)),
-        Step::Remove(name) => fs::remove_file(root.join(name)),
-        Step::Sync(name) => File::open(root.join(name))?.sync_all(),
-        Step::SyncData(name) => File::open(root.join(name))?.sync_data(),
-        Step::WriteBack(name) => kernel::write_back(&File::open(root.join(name))?, (0, 0), true),
     }
+    Ok(None)
 }

@@ -88,8 +88,9 @@ impl DriveLog {
     /// Reads a log.
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        Self::parse(&mut BufReader::new(file))
-            .with_context(|| format!("{} is not a log of `lose-lines drive` of this version", path.display()))
+        Self::parse(&mut BufReader::new(file)).with_context(|| {
+            format!("{} is not a log of `lose-lines drive` of this version", path.display())
+        })
     }
 
     #[doc(hidden)]

@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! cargo build -p cachemaint-examples --example power_cut && cd target/debug/examples
-//! lose-lines drive --check 'power_cut journal check' -- ./power_cut journal run     # or store, recorder
+//! lose-lines drive --check './power_cut journal check' -- ./power_cut journal run     # or store, recorder
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a line says what is committed")]

@@ -80,7 +80,7 @@ const CI: [&[Step]; 2] = [
         ("miri", "Run the tests under Miri, which detects undefined behaviour", suites::miri),
         ("loom", "Run the loom tests, which try interleavings of threads", suites::loom),
         ("pausing", "Run tests with threads while atomics pause at random", suites::pausing),
-        ("lanes", "Run one lane of each kind", suites::one_lane_of_each_kind),
+        ("lanes", "Run the lanes of each change", suites::lanes_of_each_change),
         ("corpora", "Run the fuzzers on the inputs of their corpora", suites::corpora),
     ],
 ];

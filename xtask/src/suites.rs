@@ -1,4 +1,4 @@
-//! Steps that run the code on this machine: tests, Miri, loom, benchmarks, and one lane of each kind.
+//! Steps that run the code on this machine: tests, Miri, loom, benchmarks, and lanes.
 
 use anyhow::{Context as _, Result};
 use xtask::absent::Lacks;
@@ -65,7 +65,7 @@ fn make_file_systems_available() -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn one_lane_of_each_kind(_host: &Host, run: &mut Run) -> Result<()> {
+pub(crate) fn lanes_of_each_change(_host: &Host, run: &mut Run) -> Result<()> {
     run.tests(&lab().arg("[ci]")).map(drop)
 }
 

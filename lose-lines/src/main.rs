@@ -139,7 +139,7 @@ struct Testing {
     /// Check states of a program that fails, is ended by a signal, or does not end.
     #[arg(long)]
     allow_failure: bool,
-    /// Keep the recording in this file [default: after a failure, one in TMPDIR, which the next failure replaces].
+    /// Keep the recording in this file [default: after a failure, one in TMPDIR, which the next failure replaces; cut: none].
     #[arg(long, value_name = "FILE", value_parser = path())]
     keep: Option<PathBuf>,
     /// Check states of this recording, without making a new one.

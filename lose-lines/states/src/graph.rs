@@ -64,6 +64,8 @@ pub(crate) struct Atom {
     pub(crate) is_journalled: bool,
     /// The last effect in the journal that it comes after.
     after: Option<Number>,
+    /// An effect without which btrfs's log does not have it.
+    after_in_log: Option<Number>,
 }
 
 /// What is known of an object while the log is read.
@@ -119,6 +121,10 @@ pub(crate) struct Graph<'a> {
     begun: HashMap<u32, Vec<Number>>,
     /// The effects that a sync of the program made durable.
     pub(crate) synced: Vec<Number>,
+    /// The number of records read when a sync last ended.
+    synced_at: usize,
+    /// A file that it has put into btrfs's log, and the last rename of it since.
+    logged: Option<(Object, Option<Number>)>,
 }
 
 impl<'a> Graph<'a> {
@@ -139,6 +145,8 @@ impl<'a> Graph<'a> {
             written: Vec::new(),
             begun: HashMap::new(),
             synced: Vec::new(),
+            synced_at: 0,
+            logged: None,
         };
         graph.read_to(log.begun);
         graph.sync(None, graph.pending.clone());
@@ -177,7 +185,8 @@ impl<'a> Graph<'a> {
         let mut needs: Vec<_> = needs.into_iter().filter(|need| !self.is_durable(*need)).collect();
         needs.sort_unstable();
         needs.dedup();
-        self.atoms.push(Atom { record, needs, effect, is_journalled: false, after: None });
+        let (is_journalled, after, after_in_log) = (false, None, None);
+        self.atoms.push(Atom { record, needs, effect, is_journalled, after, after_in_log });
         self.durable.push(false);
         self.pending.push(number);
         number
@@ -222,6 +231,7 @@ impl<'a> Graph<'a> {
                 left.extend(
                     self.atom(number).after.filter(|after| self.atom(*after).is_journalled),
                 );
+                left.extend(self.atom(number).after_in_log);
             }
         }
         found
@@ -318,7 +328,8 @@ impl<'a> Graph<'a> {
             let is_after = |after: &Number| has(after) || !self.atom(*after).is_journalled;
             let is_possible = !(atom.is_journalled && has_gap)
                 && atom.needs.iter().all(has)
-                && atom.after.iter().all(is_after);
+                && atom.after.iter().all(is_after)
+                && atom.after_in_log.iter().all(has);
             if is_wanted(number) && is_possible {
                 kept.insert(number);
                 all.push(number);
@@ -386,6 +397,10 @@ impl<'a> Graph<'a> {
             }
             Operation::Begin { object, part } => {
                 let wanted = self.wanted(*object, *part);
+                // It may bring them without the rename.
+                for number in &wanted {
+                    self.atoms[*number as usize].after_in_log = None;
+                }
                 self.begun.insert(log.records[record].thread, wanted);
             }
             Operation::Sync { object, part } => self.end(record, Some(*object), *part),
@@ -667,6 +682,27 @@ impl<'a> Graph<'a> {
             for entry in &entries[from..to] {
                 self.entered(entry, number);
             }
+            self.order_in_log(entries, number);
+        }
+    }
+
+    /// Has the removal of a name come after the rename of a file in that directory, if since a change of the file only its
+    /// own sync has put anything into btrfs's log. The log then has the rename at once (`btrfs_log_new_name`), or the kernel
+    /// has committed in between and the log has nothing. A sync writes the log as a whole (`btrfs_sync_log`).
+    fn order_in_log(&mut self, entries: &[Entry], number: Number) {
+        let Some((logged, renamed)) = self.logged else { return };
+        match entries {
+            [old, new] if old.object.is_none() && new.object == Some(logged) => {
+                self.logged = Some((logged, (old.directory == new.directory).then_some(number)));
+            }
+            [Entry { directory, object: None, .. }] if self.begun.is_empty() => {
+                let is_there = |renamed: &Number| {
+                    let record = &self.log.records[self.atom(*renamed).record];
+                    record.entries().iter().all(|entry| entry.directory == *directory)
+                };
+                self.atoms[number as usize].after_in_log = renamed.filter(is_there);
+            }
+            _ => {}
         }
     }
 
@@ -766,6 +802,17 @@ impl<'a> Graph<'a> {
 
     fn sync(&mut self, object: Option<Object>, wanted: Vec<Number>) {
         let has_log = self.model == Model::Btrfs && object.is_some();
+        let newest = wanted.iter().max().copied();
+        let is_new = |number: &Number| {
+            let is_later = self.atom(*number).record >= self.synced_at;
+            is_later && !self.is_durable(*number) && Some(*number) <= newest
+        };
+        let is_logged = |object: &Object| {
+            let file = self.files.get(object).filter(|_| has_log && self.begun.is_empty());
+            file.is_some_and(|file| file.pending.iter().chain(&file.names).any(is_new))
+        };
+        self.logged = object.filter(is_logged).map(|object| (object, None));
+        self.synced_at = self.at;
         self.make_durable(wanted, !has_log);
         if let Some(object) = object.filter(|_| has_log) {
             self.enter_log(object);

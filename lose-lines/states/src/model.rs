@@ -2,7 +2,7 @@
 //!
 //! | rule | `posix` | `ext4` | `xfs` | `btrfs` |
 //! |---|---|---|---|---|
-//! | names, cuts, holes | independent of each other | one ordered journal (jbd2: Documentation/filesystems/ext4/journal.rst) | one ordered log (xfs-delayed-logging-design.rst) | one ordered transaction, except for what was synced; a sync of any file may bring later names of what earlier syncs put into the log (`btrfs_log_new_name`) |
+//! | names, cuts, holes | independent of each other | one ordered journal (jbd2: Documentation/filesystems/ext4/journal.rst) | one ordered log (xfs-delayed-logging-design.rst) | one ordered transaction, except for what was synced; a sync of any file may bring later names of what earlier syncs put into the log (`btrfs_log_new_name`), a removal not without the rename of a file that was synced just before (`btrfs_sync_log`) |
 //! | bytes before a cut in their block | independent | written with zeros before the new size, if the block is allocated (`ext4_block_truncate_page`); if not, the size may show zeros | the last ones beyond the size on the disk, and the last block if the file grows, are written before the new size (`xfs_setattr_size`) | written before (`btrfs_wait_ordered_range`) |
 //! | bytes over old ones | torn by blocks | torn by sectors of 512 bytes: written in place | as ext4 | blocks of 4,096: written elsewhere, then referred to |
 //! | bytes in a new block | torn by blocks; before them zeros or garbage | whole or zeros: the extent is unwritten until the I/O ends (`ext4_convert_unwritten_extents`) | whole or zeros (`xfs_iomap_write_unwritten`) | whole or zeros |

@@ -113,6 +113,63 @@ fn a_loss_is_repeated_by_the_printed_command() {
 }
 
 #[test]
+fn what_cannot_be_tested_is_a_mistake_before_anything_is_recorded() {
+    for words in [
+        &["--limit", "18446744073709551615", "--", "/bin/true"][..],
+        &["--limit", "0", "--", "/bin/true"],
+        &["--check", "no-such-program", "--", "/bin/true"],
+        &["--", "no-such-program"],
+        &["--fail", "fsync", "--keep", "log", "--", "/bin/true"],
+    ] {
+        let (code, text) = run(words);
+        assert_eq!(code, 2, "{words:?}: {text}");
+        assert!(!text.contains("recorded"), "{text}");
+    }
+    let program = replacing(true, true);
+    assert_eq!(files(&["--limit", "4294967295"], &program, IS_NEW).0, 0);
+}
+
+#[test]
+fn a_program_with_a_long_name_is_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("a".repeat(250));
+    fs::write(&program, format!("#!/bin/sh -e\n{}\n", replacing(true, false))).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let check = format!("/bin/sh -c '{}'", IS_NEW.replace('\'', "\""));
+    let (code, text) = run(&[
+        "--seed",
+        "3",
+        "--model",
+        "ext4",
+        "--check",
+        &check,
+        "--",
+        program.to_str().unwrap(),
+    ]);
+    assert_eq!(code, 1, "{text}");
+    let repeat =
+        text.lines().find_map(|line| line.trim().strip_prefix("to repeat it: lose-lines "));
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_lose-lines"), repeat.unwrap());
+    let again = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
+    assert_eq!(again.status.code(), Some(1), "{line}\n{again:?}");
+}
+
+#[test]
+fn a_recording_is_written_to_a_pipe_and_does_not_replace_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    let (code, text) = files(&["--keep", pipe.to_str().unwrap()], &replacing(true, true), IS_NEW);
+    assert_eq!(code, 0, "{text}");
+    assert!(!fs::metadata(&pipe).unwrap().is_file());
+    assert!(!reader.join().unwrap().is_empty());
+}
+
+#[test]
 fn a_failed_sync_that_is_ignored_loses_what_the_kernel_dropped() {
     // The lesson of PostgreSQL in 2018: a second fsync succeeds, although the pages are gone.
     let program =

@@ -45,7 +45,7 @@ pub(crate) struct Filing {
     #[arg(long, conflicts_with_all = ["states", "state"])]
     systematic: bool,
     /// Instead of cutting the power, run the program again for each call of a kind, and let that call fail.
-    #[arg(long, value_enum, conflicts_with_all = ["log", "models", "recovery_cuts"])]
+    #[arg(long, value_enum, conflicts_with_all = ["log", "keep", "models", "recovery_cuts"])]
     fail: Option<FaultKind>,
     /// Let only this call fail, counted among those of its kind.
     #[arg(long, value_name = "NUMBER", requires = "fail")]
@@ -75,13 +75,14 @@ impl Filing {
     }
 }
 
-/// Makes the program's path absolute: it is started in another directory.
+/// Makes the program's path absolute, since it is started in another directory. Refuses a program that is not there.
 fn absolute(command: &[String]) -> Result<Vec<OsString>, Usage> {
     let mut command: Vec<_> = command.iter().map(OsString::from).collect();
-    if let Some(program) = command.first_mut()
-        && Path::new(program).components().count() > 1
-    {
-        *program = located(Path::new(program)).map_err(Usage)?.into();
+    if let Some(program) = command.first_mut() {
+        let found = located(Path::new(program)).map_err(Usage)?;
+        if Path::new(program).components().count() > 1 {
+            *program = found.into();
+        }
     }
     Ok(command)
 }
@@ -212,9 +213,13 @@ fn read(path: &Path) -> Result<Log> {
     Log::load(BufReader::new(file)).with_context(cannot)
 }
 
-/// Saves a recording in place of an earlier one.
+/// Saves a recording in place of an earlier one. A device or a pipe is written, and not replaced.
 fn save(path: &Path, log: &Log) -> Result<()> {
     let cannot = || format!("cannot write {}", path.display());
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        let mut to = BufWriter::new(File::options().write(true).open(path).with_context(cannot)?);
+        return log.save(&mut to).and_then(|()| to.flush()).with_context(cannot);
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let made = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
     let mut to = BufWriter::new(made.with_context(cannot)?);

@@ -130,6 +130,14 @@ fn what_cannot_be_tested_is_a_mistake_before_anything_is_recorded() {
 }
 
 #[test]
+fn a_high_exit_code_is_no_signal() {
+    let [exit, signal] = ["exit 200", "kill -SEGV $$"].map(|program| files(&[], program, "true"));
+    assert!(exit.0 == 3 && signal.0 == 3, "{exit:?} {signal:?}");
+    has(&exit.1, &["ended with exit code 200"]);
+    has(&signal.1, &["was ended by signal 11"]);
+}
+
+#[test]
 fn a_program_with_a_long_name_is_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("a".repeat(250));

@@ -4,12 +4,13 @@ use core::fmt::Display;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Args;
-use lose_lines::check::accept;
+use lose_lines::check::{accept, in_words};
 use lose_lines::files::check::Check;
 use lose_lines::files::trials::{FileTrials, printed};
 use lose_lines::report::{Report, recording_of};
@@ -28,9 +29,6 @@ const STATES: usize = 1000;
 
 /// The number of calls that fail, if there are more.
 const FAULTS: u64 = 100;
-
-/// What a shell adds to the number of a signal.
-const SIGNAL: i32 = 128;
 
 /// The number of cuts within one check.
 const WITHIN: usize = 20;
@@ -144,9 +142,8 @@ fn memory() -> Option<TempDir> {
 
 /// Returns the end of a recorded program.
 fn end(recording: &Recording) -> Option<End> {
-    let code = recording.code;
-    let end = if code > SIGNAL { (None, Some(code - SIGNAL)) } else { (Some(code), None) };
-    recording.has_ended.then_some(end)
+    let status = recording.status;
+    recording.has_ended.then_some((status.code(), status.signal()))
 }
 
 impl Filing {
@@ -355,9 +352,9 @@ impl Faults<'_> {
             found.failed += 1;
             let lines = recording.log.lines_before(usize::MAX).count();
             let text = format!(
-                "{error} from {call}, --fail-at {number}: the program ended with exit code {}, acknowledged {lines}, the check \
+                "{error} from {call}, --fail-at {number}: the program {}, acknowledged {lines}, the check \
                  FAILED: it {}\n{}",
-                recording.code,
+                in_words((recording.status.code(), recording.status.signal())),
                 failure.why,
                 failure.shown()
             );

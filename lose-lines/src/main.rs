@@ -332,14 +332,13 @@ fn tested(
     let mut report = Report::new(command, testing.json, seed);
     let found = test(&mut report);
     let saved = testing.junit.as_deref().map_or(Ok(()), |path| report.save(path));
-    let found = match found {
+    let found = match found.and_then(|found| saved.map(|()| found)) {
         Err(why) if report.has_failed() => {
             progress(&format!("{why:#}"));
             return Ok(LOSS);
         }
         found => found?,
     };
-    saved?;
     Ok(code(&found, testing.state.is_some()))
 }
 

@@ -130,6 +130,28 @@ fn what_cannot_be_tested_is_a_mistake_before_anything_is_recorded() {
 }
 
 #[test]
+fn a_state_of_another_recording_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let log = log.to_str().unwrap();
+    assert_eq!(files(&["--keep", log], &replacing(true, true), IS_NEW).0, 0);
+    for (state, expected) in [("9999:lose:1", 2), ("9:lose:9999", 2), ("9:3:none", 0)] {
+        let (code, text) =
+            run(&["--log", log, "--model", "ext4", "--state", state, "--check", "/bin/true"]);
+        assert_eq!(code, expected, "{state}: {text}");
+    }
+}
+
+#[test]
+fn a_loss_is_one_without_its_report() {
+    let options = ["--model", "ext4", "--junit", "/nonexistent/report"];
+    let (code, text) = files(&options, &replacing(true, false), IS_NEW);
+    assert_eq!(code, 1, "{text}");
+    has(&text, &["cannot write /nonexistent/report"]);
+    assert_eq!(files(&options, &replacing(true, true), IS_NEW).0, 3);
+}
+
+#[test]
 fn a_high_exit_code_is_no_signal() {
     let [exit, signal] = ["exit 200", "kill -SEGV $$"].map(|program| files(&[], program, "true"));
     assert!(exit.0 == 3 && signal.0 == 3, "{exit:?} {signal:?}");

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::Args;
 use lose_lines::check::{accept, in_words};
 use lose_lines::files::check::Check;
@@ -18,7 +18,9 @@ use lose_lines::trial::{Found, Told, run, succeeds};
 use lose_lines_machine::machine::programs::End;
 use lose_lines_machine::program::located;
 use lose_lines_recorder::{Fault, FaultKind, Recorded, Recording};
-use lose_lines_states::{Choice, Cut, Log, Model, Operation, Record, States, differences_from_end};
+use lose_lines_states::{
+    Choice, Cut, Kept, Log, Model, Operation, Record, States, differences_from_end,
+};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -243,6 +245,11 @@ impl Run<'_> {
         warned: Option<Model>,
         report: &mut Report,
     ) -> Result<Found> {
+        if let Some(state) = self.state
+            && let Some(model) = models.iter().find(|model| !self.has(state, **model))
+        {
+            bail!(Usage(anyhow!("the recording has no state {state} by the rules of {model}")));
+        }
         if let (None, Some(model)) = (self.state, models.first()) {
             succeeds(self.trials(*model).without_loss()?)?;
         }
@@ -259,6 +266,16 @@ impl Run<'_> {
             self.model(warned, Some(saving.map_or_else(String::new, saved)), report)?;
         }
         Ok(all)
+    }
+
+    /// Returns true if the recording has the place and the lost effects of a state.
+    fn has(&self, state: &Choice, model: Model) -> bool {
+        let lost = match &state.kept {
+            Kept::AllBut(lost) => lost.len(),
+            Kept::Chosen { .. } => 0,
+        };
+        let mut states = States::new(self.log, model).only(state.clone());
+        state.cut <= self.log.records.len() && states.any(|built| built.lost >= lost)
     }
 
     fn trials(&self, model: Model) -> FileTrials<'_> {

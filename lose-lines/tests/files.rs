@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::fs::{self, Permissions};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -149,6 +150,22 @@ fn a_loss_is_one_without_its_report() {
     assert_eq!(code, 1, "{text}");
     has(&text, &["cannot write /nonexistent/report"]);
     assert_eq!(files(&options, &replacing(true, true), IS_NEW).0, 3);
+}
+
+/// `lose-lines ... | head -n 1`.
+#[test]
+fn a_loss_is_one_if_nobody_reads_it() {
+    let (reader, writer) = io::pipe().unwrap();
+    let check = format!("/bin/sh -c '{}'", IS_NEW.replace('\'', "\""));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lose-lines"));
+    command.args(["files", "--seed", "3", "--model", "ext4", "--check", &check]);
+    command.args(["--", "/bin/sh", "-ec", &replacing(true, false)]).stdout(writer);
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    drop(command);
+    let mut first = String::new();
+    BufReader::new(reader).read_line(&mut first).unwrap();
+    assert!(first.contains("recorded"), "{first}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 #[test]

@@ -378,8 +378,8 @@ impl Faults<'_> {
             let document = json!({
                 "call": call, "error": error, "number": number, "acknowledged": lines, "failure": failure,
             });
+            report.failed(format!("{error} {number}"), text.clone());
             report.say("failure", &text, &document)?;
-            report.failed(format!("{error} {number}"), text);
         }
         let (done, failed) = (found.between, found.failed);
         let text = format!(

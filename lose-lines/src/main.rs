@@ -134,8 +134,8 @@ struct Testing {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// The time after which the program or a check counts as hanging and is killed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    limit: u64,
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// Check states of a program that fails, is ended by a signal, or does not end.
     #[arg(long)]
     allow_failure: bool,
@@ -163,8 +163,8 @@ struct Testing {
 }
 
 impl Testing {
-    const fn limit(&self) -> Duration {
-        Duration::from_secs(self.limit)
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.limit.into())
     }
 
     /// Returns the number of states to choose.
@@ -332,14 +332,13 @@ fn tested(
     let mut report = Report::new(command, testing.json, seed);
     let found = test(&mut report);
     let saved = testing.junit.as_deref().map_or(Ok(()), |path| report.save(path));
-    let found = match found {
+    let found = match found.and_then(|found| saved.map(|()| found)) {
         Err(why) if report.has_failed() => {
             progress(&format!("{why:#}"));
             return Ok(LOSS);
         }
         found => found?,
     };
-    saved?;
     Ok(code(&found, testing.state.is_some()))
 }
 

@@ -51,11 +51,15 @@ impl Progress {
     }
 }
 
+/// The characters of a program in the name of its recording: a name has 255 bytes, a character up to four.
+const NAMED: usize = 50;
+
 /// Returns the file in which a command keeps the recording of a program whose check failed. The command's next such run
 /// replaces it.
 pub fn recording_of(command: &str, program: &Path) -> PathBuf {
     let user = rustix::process::getuid().as_raw();
     let name = program.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+    let name: String = name.chars().take(NAMED).collect();
     env::temp_dir().join(format!("lose-lines-{command}-{user}-{name}.log"))
 }
 

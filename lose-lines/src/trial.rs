@@ -223,11 +223,11 @@ pub fn run<T: Trials>(
     let checked = each(trials, states, jobs, |checked| {
         found.add(&checked);
         progress.step(matches!(checked.verdict, Verdict::Failed(_)));
-        told.state::<T>(&checked, found.unmountable, report)?;
+        let said = told.state::<T>(&checked, found.unmountable, report);
         if let Checked { trial, verdict: Verdict::Failed(failure), evidence } = checked {
             kinds.add(trial, failure, evidence);
         }
-        Ok(())
+        said
     });
     let explained = if told.warning.is_some() { 1 } else { EXPLAINED };
     for (number, kind) in kinds.by_number().into_iter().enumerate() {
@@ -307,11 +307,11 @@ impl<C: Display + Clone> Told<'_, C> {
         } else {
             document["how"] = json!(how.trim_end());
         }
-        report.say("failure", &text, &document)?;
+        // A failure that cannot be printed is one.
         if !is_warning {
-            report.failed(format!("{} state {}", self.model, trial.choice), text);
+            report.failed(format!("{} state {}", self.model, trial.choice), text.clone());
         }
-        Ok(())
+        report.say("failure", &text, &document)
     }
 
     /// Reports the results of all states. `more` is added for a reader and for programs.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::fs::{self, Permissions};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -110,6 +111,109 @@ fn a_loss_is_repeated_by_the_printed_command() {
     let again = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
     assert_eq!(again.status.code(), Some(1), "{line}\n{again:?}");
     has(&String::from_utf8(again.stdout).unwrap(), &["1 of 1 distinct states failed"]);
+}
+
+#[test]
+fn what_cannot_be_tested_is_a_mistake_before_anything_is_recorded() {
+    for words in [
+        &["--limit", "18446744073709551615", "--", "/bin/true"][..],
+        &["--limit", "0", "--", "/bin/true"],
+        &["--check", "no-such-program", "--", "/bin/true"],
+        &["--", "no-such-program"],
+        &["--fail", "fsync", "--keep", "log", "--", "/bin/true"],
+    ] {
+        let (code, text) = run(words);
+        assert_eq!(code, 2, "{words:?}: {text}");
+        assert!(!text.contains("recorded"), "{text}");
+    }
+    let program = replacing(true, true);
+    assert_eq!(files(&["--limit", "4294967295"], &program, IS_NEW).0, 0);
+}
+
+#[test]
+fn a_state_of_another_recording_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let log = log.to_str().unwrap();
+    assert_eq!(files(&["--keep", log], &replacing(true, true), IS_NEW).0, 0);
+    for (state, expected) in [("9999:lose:1", 2), ("9:lose:9999", 2), ("9:3:none", 0)] {
+        let (code, text) =
+            run(&["--log", log, "--model", "ext4", "--state", state, "--check", "/bin/true"]);
+        assert_eq!(code, expected, "{state}: {text}");
+    }
+}
+
+#[test]
+fn a_loss_is_one_without_its_report() {
+    let options = ["--model", "ext4", "--junit", "/nonexistent/report"];
+    let (code, text) = files(&options, &replacing(true, false), IS_NEW);
+    assert_eq!(code, 1, "{text}");
+    has(&text, &["cannot write /nonexistent/report"]);
+    assert_eq!(files(&options, &replacing(true, true), IS_NEW).0, 3);
+}
+
+/// `lose-lines ... | head -n 1`.
+#[test]
+fn a_loss_is_one_if_nobody_reads_it() {
+    let (reader, writer) = io::pipe().unwrap();
+    let check = format!("/bin/sh -c '{}'", IS_NEW.replace('\'', "\""));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lose-lines"));
+    command.args(["files", "--seed", "3", "--model", "ext4", "--check", &check]);
+    command.args(["--", "/bin/sh", "-ec", &replacing(true, false)]).stdout(writer);
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    drop(command);
+    let mut first = String::new();
+    BufReader::new(reader).read_line(&mut first).unwrap();
+    assert!(first.contains("recorded"), "{first}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_high_exit_code_is_no_signal() {
+    let [exit, signal] = ["exit 200", "kill -SEGV $$"].map(|program| files(&[], program, "true"));
+    assert!(exit.0 == 3 && signal.0 == 3, "{exit:?} {signal:?}");
+    has(&exit.1, &["ended with exit code 200"]);
+    has(&signal.1, &["was ended by signal 11"]);
+}
+
+#[test]
+fn a_program_with_a_long_name_is_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("a".repeat(250));
+    fs::write(&program, format!("#!/bin/sh -e\n{}\n", replacing(true, false))).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let check = format!("/bin/sh -c '{}'", IS_NEW.replace('\'', "\""));
+    let (code, text) = run(&[
+        "--seed",
+        "3",
+        "--model",
+        "ext4",
+        "--check",
+        &check,
+        "--",
+        program.to_str().unwrap(),
+    ]);
+    assert_eq!(code, 1, "{text}");
+    let repeat =
+        text.lines().find_map(|line| line.trim().strip_prefix("to repeat it: lose-lines "));
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_lose-lines"), repeat.unwrap());
+    let again = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
+    assert_eq!(again.status.code(), Some(1), "{line}\n{again:?}");
+}
+
+#[test]
+fn a_recording_is_written_to_a_pipe_and_does_not_replace_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    let (code, text) = files(&["--keep", pipe.to_str().unwrap()], &replacing(true, true), IS_NEW);
+    assert_eq!(code, 0, "{text}");
+    assert!(!fs::metadata(&pipe).unwrap().is_file());
+    assert!(!reader.join().unwrap().is_empty());
 }
 
 #[test]

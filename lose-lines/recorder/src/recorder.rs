@@ -21,7 +21,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -78,8 +78,7 @@ pub struct Recording {
     pub log: Log,
     /// What was refused or could not be seen, as sentences.
     pub notes: BTreeSet<String>,
-    /// The exit code, or 128 plus the number of the signal.
-    pub code: i32,
+    pub status: ExitStatus,
     pub has_ended: bool,
     pub time: Duration,
     /// The numbers of calls that could fail: of syncs, and of writes and allocations.
@@ -283,15 +282,15 @@ impl Recorded<'_> {
         let (stopped, stops) = io::pipe().context("cannot make a pipe")?;
         let limit = self.limit;
         let watcher = thread::spawn(move || watch(&pipe, &bytes, &stopped, (main, limit)));
-        let code = recorder.run(main);
+        let status = recorder.run(main);
         drop(stops);
         let is_over = watcher.join().map_err(|_panic| anyhow!("the timer failed"))?;
-        let code = code?;
+        let status = status?;
         recorder.end(&root);
         Ok(Recording {
             log: recorder.log,
             notes: recorder.notes,
-            code,
+            status,
             has_ended: !is_over,
             time: begun.elapsed(),
             syncs: recorder.syncs,
@@ -1039,13 +1038,13 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    /// Runs the program and all that it starts. Returns the exit code.
-    fn run(&mut self, main: Thread) -> Result<i32> {
+    /// Runs the program and all that it starts. Returns how the program ended.
+    fn run(&mut self, main: Thread) -> Result<ExitStatus> {
         let mut known = HashSet::from([main]);
         // The thread whose call changes files, and those that wait for its end.
         let mut busy: Option<Thread> = None;
         let mut queue: VecDeque<Thread> = VecDeque::new();
-        let (mut code, mut is_begun) = (None, false);
+        let (mut status, mut is_begun) = (None, false);
         while let Some((thread, stop)) = tracee::wait().context("cannot wait for the program")? {
             match stop {
                 Stop::Ended(ended) => {
@@ -1055,14 +1054,15 @@ impl<'a> Recorder<'a> {
                     queue.retain(|one| *one != thread);
                     busy.take_if(|one| *one == thread);
                     if thread == main && !is_begun {
-                        return Err(program::failure(self.parent.program, ended));
+                        let error = ended.code().unwrap_or_default();
+                        return Err(program::failure(self.parent.program, error));
                     }
                     if thread == main {
-                        code = Some(ended);
+                        status = Some(ended);
                         self.end_others(core::mem::take(&mut known));
                     }
                 }
-                _ if code.is_some() => self.end_others([thread]),
+                _ if status.is_some() => self.end_others([thread]),
                 Stop::Returned => {
                     if let Some((call, origin)) = self.under_way.remove(&thread)
                         && let Ok(registers) = Registers::of(thread)
@@ -1116,13 +1116,13 @@ impl<'a> Recorder<'a> {
                     None => tracee::resume(thread, 0),
                 }
             }
-            if self.refused.is_some() && code.is_none() {
+            if self.refused.is_some() && status.is_none() {
                 tracee::kill(main);
             }
         }
         match self.refused.take() {
             Some(why) => Err(why),
-            None => code.context("the program cannot be traced; allow ptrace of own children"),
+            None => status.context("the program cannot be traced; allow ptrace of own children"),
         }
     }
 

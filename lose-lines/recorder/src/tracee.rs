@@ -11,8 +11,8 @@ use std::env;
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus};
 
 use libc::{c_int, iovec, sock_filter, sock_fprog};
 
@@ -28,8 +28,7 @@ type Request = libc::c_uint;
 /// What happened to a thread.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// It ended with this exit code, or 128 plus the number of the signal.
-    Ended(i32),
+    Ended(ExitStatus),
     /// It is about to make a call of the filter.
     Call,
     /// Its call has ended.
@@ -55,10 +54,8 @@ pub(super) fn wait() -> io::Result<Option<(Thread, Stop)>> {
             _ => Err(error),
         };
     }
-    let stop = if libc::WIFEXITED(status) {
-        Stop::Ended(libc::WEXITSTATUS(status))
-    } else if libc::WIFSIGNALED(status) {
-        Stop::Ended(128 + libc::WTERMSIG(status))
+    let stop = if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+        Stop::Ended(ExitStatus::from_raw(status))
     } else {
         match (libc::WSTOPSIG(status), status >> 16) {
             (_, libc::PTRACE_EVENT_SECCOMP) => Stop::Call,

@@ -49,8 +49,8 @@ fn record(program: &Path, words: &[&str]) -> anyhow::Result<Recording> {
 }
 
 fn operations(case: &str) -> Vec<String> {
-    let Recording { log, code, notes, has_ended, .. } = record(&PROGRAM, &[case]).unwrap();
-    assert!(has_ended && code == 0, "{case}: {code} {notes:?}");
+    let Recording { log, status, notes, has_ended, .. } = record(&PROGRAM, &[case]).unwrap();
+    assert!(has_ended && status.success(), "{case}: {status} {notes:?}");
     assert!(!notes.iter().any(|note| note.contains("incomplete")), "{case}: {notes:?}");
     let all = (log.begun..log.records.len()).filter_map(|place| in_words(&log, place));
     all.collect()

@@ -124,8 +124,8 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
         recorded.as_ref().map_or_else(|| request.file_system(), |log| Ok(log.file_system))?;
     let size = recorded.as_ref().map_or_else(|| request.size(file_system), |log| Ok(log.size))?;
     let place = request.place()?;
-    let (mut is_complete, mut is_needed) = (testing.log.is_some(), false);
-    let code = tested("drive", testing, |report| {
+    let mut is_complete = testing.log.is_some();
+    tested("drive", testing, |report| {
         let found = Machines::new()?.finish(|machines| {
             let Machines { kit, name, log, .. } = machines;
             let test = request.machined.tested(testing, kit, name)?;
@@ -166,13 +166,13 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
             Ok(found)
         });
         // Without a verdict, its states can be checked when the reason is gone.
-        is_needed = report.needs_recording() || found.is_err() && is_complete;
-        found.map_err(|why| if is_complete { why.context(kept(&place.name)) } else { why })
-    });
-    if is_needed {
+        if !(report.needs_recording() || found.is_err() && is_complete) {
+            return found;
+        }
+        let kept = kept(&place.name);
         place.keep()?;
-    }
-    code
+        found.map_err(|why| if is_complete { why.context(kept) } else { why })
+    })
 }
 
 /// Checks the states of a recording, and reports them.

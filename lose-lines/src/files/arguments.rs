@@ -4,12 +4,13 @@ use core::fmt::Display;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::Args;
-use lose_lines::check::accept;
+use lose_lines::check::{accept, in_words};
 use lose_lines::files::check::Check;
 use lose_lines::files::trials::{FileTrials, printed};
 use lose_lines::report::{Report, recording_of};
@@ -17,7 +18,9 @@ use lose_lines::trial::{Found, Told, run, succeeds};
 use lose_lines_machine::machine::programs::End;
 use lose_lines_machine::program::located;
 use lose_lines_recorder::{Fault, FaultKind, Recorded, Recording};
-use lose_lines_states::{Choice, Cut, Log, Model, Operation, Record, States, differences_from_end};
+use lose_lines_states::{
+    Choice, Cut, Kept, Log, Model, Operation, Record, States, differences_from_end,
+};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -28,9 +31,6 @@ const STATES: usize = 1000;
 
 /// The number of calls that fail, if there are more.
 const FAULTS: u64 = 100;
-
-/// What a shell adds to the number of a signal.
-const SIGNAL: i32 = 128;
 
 /// The number of cuts within one check.
 const WITHIN: usize = 20;
@@ -45,7 +45,7 @@ pub(crate) struct Filing {
     #[arg(long, conflicts_with_all = ["states", "state"])]
     systematic: bool,
     /// Instead of cutting the power, run the program again for each call of a kind, and let that call fail.
-    #[arg(long, value_enum, conflicts_with_all = ["log", "models", "recovery_cuts"])]
+    #[arg(long, value_enum, conflicts_with_all = ["log", "keep", "models", "recovery_cuts"])]
     fail: Option<FaultKind>,
     /// Let only this call fail, counted among those of its kind.
     #[arg(long, value_name = "NUMBER", requires = "fail")]
@@ -75,13 +75,14 @@ impl Filing {
     }
 }
 
-/// Makes the program's path absolute: it is started in another directory.
+/// Makes the program's path absolute, since it is started in another directory. Refuses a program that is not there.
 fn absolute(command: &[String]) -> Result<Vec<OsString>, Usage> {
     let mut command: Vec<_> = command.iter().map(OsString::from).collect();
-    if let Some(program) = command.first_mut()
-        && Path::new(program).components().count() > 1
-    {
-        *program = located(Path::new(program)).map_err(Usage)?.into();
+    if let Some(program) = command.first_mut() {
+        let found = located(Path::new(program)).map_err(Usage)?;
+        if Path::new(program).components().count() > 1 {
+            *program = found.into();
+        }
     }
     Ok(command)
 }
@@ -143,9 +144,8 @@ fn memory() -> Option<TempDir> {
 
 /// Returns the end of a recorded program.
 fn end(recording: &Recording) -> Option<End> {
-    let code = recording.code;
-    let end = if code > SIGNAL { (None, Some(code - SIGNAL)) } else { (Some(code), None) };
-    recording.has_ended.then_some(end)
+    let status = recording.status;
+    recording.has_ended.then_some((status.code(), status.signal()))
 }
 
 impl Filing {
@@ -212,9 +212,13 @@ fn read(path: &Path) -> Result<Log> {
     Log::load(BufReader::new(file)).with_context(cannot)
 }
 
-/// Saves a recording in place of an earlier one.
+/// Saves a recording in place of an earlier one. A device or a pipe is written, and not replaced.
 fn save(path: &Path, log: &Log) -> Result<()> {
     let cannot = || format!("cannot write {}", path.display());
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        let mut to = BufWriter::new(File::options().write(true).open(path).with_context(cannot)?);
+        return log.save(&mut to).and_then(|()| to.flush()).with_context(cannot);
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let made = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
     let mut to = BufWriter::new(made.with_context(cannot)?);
@@ -241,6 +245,11 @@ impl Run<'_> {
         warned: Option<Model>,
         report: &mut Report,
     ) -> Result<Found> {
+        if let Some(state) = self.state
+            && let Some(model) = models.iter().find(|model| !self.has(state, **model))
+        {
+            bail!(Usage(anyhow!("the recording has no state {state} by the rules of {model}")));
+        }
         if let (None, Some(model)) = (self.state, models.first()) {
             succeeds(self.trials(*model).without_loss()?)?;
         }
@@ -257,6 +266,16 @@ impl Run<'_> {
             self.model(warned, Some(saving.map_or_else(String::new, saved)), report)?;
         }
         Ok(all)
+    }
+
+    /// Returns true if the recording has the place and the lost effects of a state.
+    fn has(&self, state: &Choice, model: Model) -> bool {
+        let lost = match &state.kept {
+            Kept::AllBut(lost) => lost.len(),
+            Kept::Chosen { .. } => 0,
+        };
+        let mut states = States::new(self.log, model).only(state.clone());
+        state.cut <= self.log.records.len() && states.any(|built| built.lost >= lost)
     }
 
     fn trials(&self, model: Model) -> FileTrials<'_> {
@@ -350,17 +369,17 @@ impl Faults<'_> {
             found.failed += 1;
             let lines = recording.log.lines_before(usize::MAX).count();
             let text = format!(
-                "{error} from {call}, --fail-at {number}: the program ended with exit code {}, acknowledged {lines}, the check \
+                "{error} from {call}, --fail-at {number}: the program {}, acknowledged {lines}, the check \
                  FAILED: it {}\n{}",
-                recording.code,
+                in_words((recording.status.code(), recording.status.signal())),
                 failure.why,
                 failure.shown()
             );
             let document = json!({
                 "call": call, "error": error, "number": number, "acknowledged": lines, "failure": failure,
             });
+            report.failed(format!("{error} {number}"), text.clone());
             report.say("failure", &text, &document)?;
-            report.failed(format!("{error} {number}"), text);
         }
         let (done, failed) = (found.between, found.failed);
         let text = format!(

@@ -215,7 +215,7 @@ impl Names {
             }
             self.all.push(live);
             if self.all.len() > Self::FEW {
-                self.grow();
+                self.hash_all();
             }
             return None;
         }
@@ -239,15 +239,18 @@ impl Names {
         before
     }
 
-    fn grow(&mut self) {
-        let len = (2 * self.slots.len()).max(8);
-        let old = core::mem::replace(&mut self.slots, alloc::vec![(0, 0); len]);
-        if old.is_empty() {
-            for number in 1..=self.all.len() {
-                let (slot, hash) = self.slot(self.all[number - 1].name());
-                self.slots[slot] = (hash, number as u32);
-            }
+    /// Gives slots to the entries that were compared until now.
+    fn hash_all(&mut self) {
+        self.slots.resize(2 * Self::FEW, (0, 0));
+        for (place, number) in (1..=self.all.len() as u32).enumerate() {
+            let (slot, hash) = self.slot(self.all[place].name());
+            self.slots[slot] = (hash, number);
         }
+    }
+
+    fn grow(&mut self) {
+        let len = 2 * self.slots.len();
+        let old = core::mem::replace(&mut self.slots, alloc::vec![(0, 0); len]);
         for (hash, number) in old.into_iter().filter(|(_, number)| *number > 0) {
             let mut slot = hash as usize & (len - 1);
             while self.slots[slot].1 > 0 {

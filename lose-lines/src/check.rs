@@ -201,11 +201,11 @@ pub struct Whole {
 impl Whole {
     /// Refuses a run of a program that did not succeed, unless it may fail.
     pub fn accept(&self, test: &Tested<'_>) -> Result<()> {
-        let told = |why: anyhow::Error| match self.output.trim_end() {
+        let with_output = |why: anyhow::Error| match self.output.trim_end() {
             "" => why,
             output => anyhow!("{why}; its output:\n{output}"),
         };
-        accept(self.end, test.limit, test.may_fail).map_err(told)
+        accept(self.end, test.limit, test.may_fail).map_err(with_output)
     }
 }
 

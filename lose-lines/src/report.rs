@@ -21,7 +21,7 @@ pub fn note(text: &str) {
     drop(writeln!(io::stderr(), "lose-lines: {text}"));
 }
 
-/// The time after which the progress of checks is told.
+/// The time after which the progress of checks is noted.
 const SILENT: Duration = Duration::from_secs(10);
 
 /// Tells how far the checks of states are.
@@ -30,21 +30,21 @@ pub struct Progress {
     all: usize,
     done: usize,
     failed: usize,
-    told: Instant,
+    noted: Instant,
 }
 
 impl Progress {
     /// Begins checks of at most this many states.
     pub fn new(all: usize) -> Self {
-        Self { all, done: 0, failed: 0, told: Instant::now() }
+        Self { all, done: 0, failed: 0, noted: Instant::now() }
     }
 
     /// Counts a check.
     pub fn step(&mut self, has_failed: bool) {
         self.done += 1;
         self.failed += usize::from(has_failed);
-        if self.told.elapsed() > SILENT {
-            self.told = Instant::now();
+        if self.noted.elapsed() > SILENT {
+            self.noted = Instant::now();
             let Self { all, done, failed, .. } = self;
             note(&format!("checked {done} of at most {all} states; failed: {failed}"));
         }

@@ -1,5 +1,5 @@
 //! The loop of every test: states are checked in parallel, failures are counted by their kinds, and the fewest losses of the
-//! commonest kinds are told.
+//! commonest kinds are reported.
 
 use core::cmp::Reverse;
 use core::fmt::Display;
@@ -171,8 +171,8 @@ impl<C: Display, E> Kinds<C, E> {
     }
 }
 
-/// The words about the states of a test.
-pub struct Told<'a, C> {
+/// The wording of reports on the states of a test.
+pub struct Wording<'a, C> {
     /// The rules by which states were chosen.
     pub model: String,
     /// For failures that are only warnings, a sentence on that.
@@ -215,7 +215,7 @@ pub fn run<T: Trials>(
     trials: &T,
     states: impl Iterator<Item = T::State> + Send,
     (at_most, jobs): (usize, usize),
-    told: &Told<'_, T::Choice>,
+    wording: &Wording<'_, T::Choice>,
     report: &mut Report,
 ) -> Result<Found> {
     let (mut progress, mut found) = (Progress::new(at_most), Found::default());
@@ -223,23 +223,23 @@ pub fn run<T: Trials>(
     let checked = each(trials, states, jobs, |checked| {
         found.add(&checked);
         progress.step(matches!(checked.verdict, Verdict::Failed(_)));
-        let said = told.state::<T>(&checked, found.unmountable, report);
+        let said = wording.state::<T>(&checked, found.unmountable, report);
         if let Checked { trial, verdict: Verdict::Failed(failure), evidence } = checked {
             kinds.add(trial, failure, evidence);
         }
         said
     });
-    let explained = if told.warning.is_some() { 1 } else { EXPLAINED };
+    let explained = if wording.warning.is_some() { 1 } else { EXPLAINED };
     for (number, kind) in kinds.by_number().into_iter().enumerate() {
         if number < explained {
-            told.failure(trials, &kind, "", report)?;
+            wording.failure(trials, &kind, "", report)?;
         }
         found.kinds.push((kind.failure.name(), kind.states));
     }
     checked.map(|()| found)
 }
 
-impl<C: Display + Clone> Told<'_, C> {
+impl<C: Display + Clone> Wording<'_, C> {
     fn head<T: Trials>(&self, trial: &Trial<C>) -> String {
         let Trial { choice, acknowledged, pending, lost, .. } = trial;
         let (model, units) = (&self.model, T::UNITS);
@@ -248,7 +248,7 @@ impl<C: Display + Clone> Told<'_, C> {
         )
     }
 
-    /// Reports a state. The first file system that is not mounted is told at once.
+    /// Reports a state. The first file system that is not mounted is reported at once.
     fn state<T: Trials<Choice = C>>(
         &self,
         Checked { trial, verdict, .. }: &Checked<C, T::Evidence>,

@@ -10,7 +10,7 @@ use lose_lines::check::Whole;
 use lose_lines::crash::moments::{Counted, Counts};
 use lose_lines::crash::{Choice, CrashTest, Cuts, Made};
 use lose_lines::report::Report;
-use lose_lines::trial::{Found, Told, run};
+use lose_lines::trial::{Found, Wording, run};
 use lose_lines_machine::transcript::Transcript;
 use lose_lines_states::Model;
 use serde_json::json;
@@ -50,17 +50,17 @@ pub(crate) fn cut(request: &Cutting) -> Result<u8> {
                 Some(state) => vec![state],
                 None => request.chosen(&test, &made, log, report)?,
             };
-            let told = Told {
+            let wording = Wording {
                 model: Model::Ext4.to_string(),
                 warning: None,
                 repeating: &|choice| request.repeating(choice),
             };
             let cuts = Cuts { test, made: &made, log };
             let (states, limits) = (choices.len(), (choices.len(), testing.machines()));
-            let found = run(&cuts, choices.into_iter().enumerate(), limits, &told, report)?;
+            let found = run(&cuts, choices.into_iter().enumerate(), limits, &wording, report)?;
             let Found { lost, pending, .. } = found;
             let more = format!("{lost} of {pending} dirty lines lost");
-            told.summary(&found, (&more, &json!({ "states": states })), report)?;
+            wording.summary(&found, (&more, &json!({ "states": states })), report)?;
             Ok(found)
         })
     })

@@ -11,7 +11,7 @@ use lose_lines::drive::Prepared;
 use lose_lines::drive::flushes::{LeftOut, leave_out};
 use lose_lines::drive::trials::DriveTrials;
 use lose_lines::report::{Report, recording_of};
-use lose_lines::trial::{Found, Told, run, succeeds};
+use lose_lines::trial::{Found, Wording, run, succeeds};
 use lose_lines_drive::file_system::FileSystem;
 use lose_lines_drive::log::DriveLog;
 use lose_lines_drive::states::{Choice, Tearing, chosen, is_of};
@@ -195,18 +195,22 @@ fn checked(
     if !is_given && log.end().is_some() {
         succeeds(trials.without_loss()?)?;
     }
-    let told = Told {
+    let wording = Wording {
         model: log.file_system.to_string(),
         warning: None,
         repeating: &|choice| request.repeating(path, log.file_system, choice),
     };
     let built = states.len();
     let limits = (built, testing.machines());
-    let found = run(trials, trials.distinct(states), limits, &told, report)?;
+    let found = run(trials, trials.distinct(states), limits, &wording, report)?;
     if request.leave_out_flushes && found.failed == 0 {
         flushes(trials, report)?;
     }
-    told.summary(&found, (&format!("{built} states built"), &json!({ "states": built })), report)?;
+    wording.summary(
+        &found,
+        (&format!("{built} states built"), &json!({ "states": built })),
+        report,
+    )?;
     Ok(found)
 }
 

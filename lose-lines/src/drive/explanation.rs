@@ -36,15 +36,15 @@ pub(super) fn reason(
     }
     let lost: Vec<_> =
         lost.iter().map(|part| Lost { what: part.to_string(), facts: json!(part) }).collect();
-    let mut told = Vec::new();
+    let mut sentences = Vec::new();
     if lost.is_empty() {
-        told.push(String::from("the check fails even if nothing is lost"));
+        sentences.push(String::from("the check fails even if nothing is lost"));
     }
     match cause(trials, &choice, &needed, &mut machine) {
-        Ok(cause) => told.extend(cause),
+        Ok(cause) => sentences.extend(cause),
         Err(why) => note("the cause was not found", why),
     }
-    told.push(flushes(trials, choice.cut));
+    sentences.push(flushes(trials, choice.cut));
     if let Some((path, said)) = &trials.image {
         let save = || match built.image.save(path) {
             Ok(()) => format!("the drive after the cut: {}", path.display()),
@@ -52,10 +52,10 @@ pub(super) fn reason(
         };
         let is_first = said.get().is_none();
         let said = said.get_or_init(save);
-        told.extend(is_first.then(|| said.clone()));
+        sentences.extend(is_first.then(|| said.clone()));
     }
-    told.extend(incomplete);
-    Ok(Reason { choice, failure, lost, cause: told })
+    sentences.extend(incomplete);
+    Ok(Reason { choice, failure, lost, cause: sentences })
 }
 
 /// Returns the cause of the failure in a state, in words; nothing if it was not found.

@@ -14,7 +14,7 @@ use lose_lines::check::{accept, in_words};
 use lose_lines::files::check::Check;
 use lose_lines::files::trials::{FileTrials, printed};
 use lose_lines::report::{Report, recording_of};
-use lose_lines::trial::{Found, Told, run, succeeds};
+use lose_lines::trial::{Found, Wording, run, succeeds};
 use lose_lines_machine::machine::programs::End;
 use lose_lines_machine::program::located;
 use lose_lines_recorder::{Fault, FaultKind, Recorded, Recording};
@@ -238,7 +238,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Checks the states of the models that decide, and of one that warns. Returns what the former found.
+    /// Checks the states of the models that decide, and of one that warns. Returns the results of those that decide.
     fn models(
         &self,
         models: &[Model],
@@ -293,20 +293,20 @@ impl Run<'_> {
         } else if request.systematic {
             states = states.systematic();
         }
-        let told = Told {
+        let wording = Wording {
             model: model.to_string(),
             warning,
             repeating: &|choice| request.repeating(self.path, model, choice),
         };
         let limits = (states.at_most(), trials.jobs);
-        let mut found = run(&trials, &mut states, limits, &told, report)?;
-        found.failed += self.within(&trials, &told, report)?;
+        let mut found = run(&trials, &mut states, limits, &wording, report)?;
+        found.failed += self.within(&trials, &wording, report)?;
         let (built, coverage) = (states.built(), states.coverage());
         let document = json!({
             "states": built, "places": coverage.places, "shown": coverage.shown, "synced": coverage.synced,
             "never_lost": coverage.never_lost,
         });
-        told.summary(&found, (&coverage.to_string(), &document), report)?;
+        wording.summary(&found, (&coverage.to_string(), &document), report)?;
         Ok(found)
     }
 
@@ -314,7 +314,7 @@ impl Run<'_> {
     fn within(
         &self,
         trials: &FileTrials<'_>,
-        told: &Told<'_, Choice>,
+        wording: &Wording<'_, Choice>,
         report: &mut Report,
     ) -> Result<usize> {
         let (count, seed) = (self.request.recovery_cuts, report.seed);
@@ -324,7 +324,7 @@ impl Run<'_> {
                 format!("the power was cut again during the check of state {}:\n", state.choice);
             trials.within_recovery(&state, (WITHIN, seed), |trials, failed| {
                 failures += 1;
-                told.failure(trials, failed, &how, report)
+                wording.failure(trials, failed, &how, report)
             })?;
         }
         Ok(failures)

@@ -62,12 +62,12 @@ impl Trials for FileTrials<'_> {
     ) -> Result<Reason<Choice>> {
         let failed = &trial.choice;
         let cut = Cut::new(self.log, self.model, failed.cut);
-        let (kind, told) = (first.kind(), RefCell::new(Progress::new(2 * ATTEMPTS as usize)));
+        let (kind, progress) = (first.kind(), RefCell::new(Progress::new(2 * ATTEMPTS as usize)));
         // Another failure, or one that needs a clock that stands still, is not this one.
         let same = |state: State| {
             let is_other = state.depends_on_clock && !trial.depends_on_clock;
             let failure = if is_other { None } else { self.check_one(&state, self.jobs)? };
-            told.borrow_mut().step(failure.is_some());
+            progress.borrow_mut().step(failure.is_some());
             anyhow::Ok(failure.filter(|failure| failure.kind() == kind))
         };
         let fails = |state: State| same(state).map(|failure| failure.is_some());
